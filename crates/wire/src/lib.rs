@@ -1,0 +1,29 @@
+//! What the programs say to each other: ids, messages, framing, limits.
+//!
+//! The only crate that knows the encoding ([`codec`]). Everything here is plain data; nothing reads a
+//! clock, opens a file or draws a random number.
+//!
+//! | module | who speaks it |
+//! |---|---|
+//! | [`control`] | agent and technician with the relay, over the control connection |
+//! | [`channel`] | the 8-byte header on sealed packets, the only part of a session that a relay reads |
+//! | [`pairing`] | technician and agent inside the sealed session, until both proved the code |
+//! | [`session`] | technician and agent once paired |
+//! | [`run`] | the exact act that a person approves, and how it ended |
+//! | [`diagnostics`] | the identity card and the live sample stream |
+
+#![deny(missing_docs)]
+#![warn(clippy::indexing_slicing)]
+
+pub mod channel;
+pub mod codec;
+pub mod control;
+pub mod diagnostics;
+pub mod ids;
+pub mod limits;
+pub mod link;
+pub mod pairing;
+pub mod run;
+pub mod session;
+pub mod text;
+pub mod time;

@@ -89,7 +89,8 @@ pub fn decode<M: Message>(bytes: &[u8]) -> Result<M, CodecError> {
 /// As [`encode`].
 pub fn frame<M: Message>(message: &M) -> Result<Vec<u8>, CodecError> {
     let body = encode(message)?;
-    let length = u32::try_from(body.len()).expect("MAX_BYTES is far below 4 GiB");
+    let length =
+        u32::try_from(body.len()).map_err(|_| CodecError::TooLarge { bytes: body.len(), limit: HARD_LIMIT_BYTES })?;
     let mut bytes = Vec::with_capacity(FRAME_PREFIX_BYTES + body.len());
     bytes.extend_from_slice(&length.to_le_bytes());
     bytes.extend_from_slice(&body);

@@ -5,7 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{codec::Message, text::{Label, Sentence}};
+use crate::{
+    codec::Message,
+    text::{Label, Sentence},
+};
 
 /// What the machine is. Sent once, before the first sample.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -21,7 +21,9 @@ pub enum LinkError {
     #[error("a relay link starts with assent://")]
     Scheme,
     /// There is no `#` with 64 hexadecimal digits behind it.
-    #[error("a relay link ends with # and the 64 hexadecimal digits of the relay's key; part of it is missing or mistyped")]
+    #[error(
+        "a relay link ends with # and the 64 hexadecimal digits of the relay's key; part of it is missing or mistyped"
+    )]
     Pin,
     /// There is no host.
     #[error("the relay link names no host")]

@@ -2,7 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{codec::Message, ids::{Digest, RunId}, limits, text::Sentence};
+use crate::{
+    codec::Message,
+    ids::{Digest, RunId},
+    limits,
+    text::Sentence,
+};
 
 /// A run as the technician asks for it. The agent turns it into an [`ExactRun`] and asks the person about that.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

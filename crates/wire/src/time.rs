@@ -67,7 +67,8 @@ impl WallTime {
         let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
         let shifted_month = (5 * day_of_year + 2) / 153;
         let day = u32::try_from(day_of_year - (153 * shifted_month + 2) / 5 + 1).expect("1..=31");
-        let month = u32::try_from(if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 }).expect("1..=12");
+        let month =
+            u32::try_from(if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 }).expect("1..=12");
         let year = year_of_era + era * 400 + i64::from(month <= 2);
         (year, month, day, of_day / 3600, of_day / 60 % 60, of_day % 60)
     }

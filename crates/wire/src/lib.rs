@@ -11,6 +11,7 @@
 //! | [`session`] | technician and agent once paired |
 //! | [`run`] | the exact act that a person approves, and how it ended |
 //! | [`diagnostics`] | the identity card and the live sample stream |
+//! | [`evidence`] | the agent's audit log, and the technician's copy of it |
 
 #![deny(missing_docs)]
 #![warn(clippy::indexing_slicing)]
@@ -19,6 +20,7 @@ pub mod channel;
 pub mod codec;
 pub mod control;
 pub mod diagnostics;
+pub mod evidence;
 pub mod ids;
 pub mod limits;
 pub mod link;

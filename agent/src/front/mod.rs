@@ -1,0 +1,1 @@
+//! Front ends: the consent page and the terminal.

@@ -1,8 +1,8 @@
 //! Names for things that live longer than one message.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 macro_rules! numbered {
     ($(#[$doc:meta])* $name:ident, $prefix:literal) => {
@@ -37,43 +37,85 @@ numbered!(
     RunId, "run-"
 );
 
-/// A session, drawn at random by the agent when a technician attaches.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct SessionId(pub [u8; 8]);
+macro_rules! hex_shown {
+    ($(#[$doc:meta])* $name:ident, $bytes:literal) => {
+        $(#[$doc])*
+        ///
+        /// Shown, and written in JSON and TOML, as lower-case hexadecimal; on the wire as its bytes.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub [u8; $bytes]);
 
-impl fmt::Display for SessionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for byte in self.0 {
-            write!(f, "{byte:02x}")?;
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                for byte in self.0 {
+                    write!(f, "{byte:02x}")?;
+                }
+                Ok(())
+            }
         }
-        Ok(())
-    }
-}
 
-impl fmt::Debug for SessionId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// A SHA-256 digest. Computed by `trust::digest`, compared byte by byte.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Digest(pub [u8; 32]);
-
-impl fmt::Display for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for byte in self.0 {
-            write!(f, "{byte:02x}")?;
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
         }
-        Ok(())
-    }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                if serializer.is_human_readable() {
+                    serializer.collect_str(self)
+                } else {
+                    self.0.serialize(serializer)
+                }
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                if !deserializer.is_human_readable() {
+                    return <[u8; $bytes]>::deserialize(deserializer).map(Self);
+                }
+                let text = String::deserialize(deserializer)?;
+                text.parse().map_err(D::Error::custom)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NotHex;
+
+            /// Reads exactly what `Display` writes; upper case is refused, so that one value has one spelling.
+            fn from_str(text: &str) -> Result<Self, NotHex> {
+                let mut bytes = [0; $bytes];
+                if text.len() != 2 * bytes.len() {
+                    return Err(NotHex);
+                }
+                for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+                    let digits = pair.iter().try_fold(0, |value, digit| match digit {
+                        b'0'..=b'9' => Ok(value << 4 | (digit - b'0')),
+                        b'a'..=b'f' => Ok(value << 4 | (digit - b'a' + 10)),
+                        0..=u8::MAX => Err(NotHex),
+                    });
+                    *byte = digits?;
+                }
+                Ok(Self(bytes))
+            }
+        }
+    };
 }
 
-impl fmt::Debug for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
+/// Text that should have been a digest or a session's name in lower-case hexadecimal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not lower-case hexadecimal of the expected length")]
+pub struct NotHex;
+
+hex_shown!(
+    /// A session, drawn at random by the agent when a technician attaches.
+    SessionId, 8
+);
+hex_shown!(
+    /// A SHA-256 digest. Computed by `trust::digest`, compared byte by byte.
+    Digest, 32
+);
 
 /// The public part of a session code: four to six decimal digits by which the relay finds the agent.
 ///

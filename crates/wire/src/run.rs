@@ -68,6 +68,7 @@ impl RunLimits {
 
 /// Why a proposal was refused before anybody was asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ProposalError {
     /// There is no program.
@@ -172,6 +173,7 @@ pub struct FileIdentity {
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RunOutcome {
     /// The program ended by itself.
@@ -203,6 +205,7 @@ pub enum RunOutcome {
 
 /// Why an approved run did not start.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum StartFailure {
     /// No such program.

@@ -17,7 +17,7 @@ macro_rules! abilities {
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[non_exhaustive]
         pub enum Ability {
-            $($(#[$doc])* $variant,)*
+            $($(#[$doc])* #[serde(rename = $name)] $variant,)*
         }
 
         impl Ability {
@@ -204,6 +204,7 @@ pub enum ToTechnician {
 
 /// What an answer is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Subject {
     /// A request for abilities.
     Request(RequestId),
@@ -226,6 +227,7 @@ pub struct GrantNotice {
 
 /// Why something was not allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum DenyReason {
     /// The person said no.
@@ -274,6 +276,7 @@ pub enum DenyReason {
 
 /// Why a grant ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum GrantEnd {
     /// Its time was over.
@@ -288,6 +291,7 @@ pub enum GrantEnd {
 
 /// Why the person cannot be asked at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Absence {
     /// The consent page was closed or stopped answering.
@@ -298,6 +302,7 @@ pub enum Absence {
 
 /// Why a session is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum EndReason {
     /// The end user pressed Stop.

@@ -272,6 +272,12 @@ pub enum DenyReason {
     /// The technician withdrew it.
     #[error("the technician withdrew the question")]
     Withdrawn,
+    /// The person said no, or did not answer, a moment ago; asking again at once would wear them down.
+    #[error("the end user said no a moment ago: wait before asking again")]
+    TooSoon,
+    /// The session's first question is not answered yet.
+    #[error("the end user has not allowed the session yet")]
+    NotYet,
 }
 
 /// Why a grant ended.
@@ -338,6 +344,9 @@ pub enum EndReason {
     /// The other side could not be reached any more.
     #[error("the connection was lost")]
     ConnectionLost,
+    /// Nothing of what the technician asked for first can be allowed on this device, so nobody was asked.
+    #[error("this device allows nothing of what the technician asked for")]
+    NotAllowed,
 }
 
 /// First frame of every one-way stream that an agent opens.

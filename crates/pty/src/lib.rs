@@ -1,0 +1,10 @@
+//! Runs a program in a terminal that nobody sits at, reads its screen and types for it.
+//!
+//! The demo puts two of these side by side; the tests answer real prompts through them. There is no other way to answer a
+//! prompt: no program of this tree has a switch that approves without a person at a terminal or a page.
+
+mod screen;
+mod terminal;
+
+pub use screen::Screen;
+pub use terminal::{Changed, Key, Size, Terminal, TerminalError};

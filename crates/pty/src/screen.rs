@@ -1,0 +1,136 @@
+//! What a person at the terminal would see.
+
+use std::{fmt::Write as _, num::NonZeroU16};
+
+/// Rows above the visible ones that [`Screen`] remembers.
+const HISTORY_ROWS: usize = 2000;
+
+/// Most bytes of raw output that are kept; older ones are forgotten first.
+const RAW_BYTES: usize = 1 << 20;
+
+/// The emulated screen, and everything that the program wrote to it.
+pub struct Screen {
+    parser: vt100::Parser<Replies>,
+    raw: Vec<u8>,
+    forgotten: usize,
+}
+
+impl Screen {
+    pub(crate) fn new(rows: NonZeroU16, columns: NonZeroU16) -> Self {
+        let parser = vt100::Parser::new_with_callbacks(rows, columns, HISTORY_ROWS, Replies::default());
+        Self { parser, raw: Vec::new(), forgotten: 0 }
+    }
+
+    /// Takes output of the program; returns what the terminal answers to queries in it.
+    pub(crate) fn process(&mut self, bytes: &[u8]) -> Vec<u8> {
+        self.parser.process(bytes);
+        self.raw.extend_from_slice(bytes);
+        if self.raw.len() > RAW_BYTES {
+            let surplus = self.raw.len() - RAW_BYTES;
+            self.raw.drain(..surplus);
+            self.forgotten += surplus;
+        }
+        std::mem::take(&mut self.parser.callbacks_mut().0).into_bytes()
+    }
+
+    pub(crate) fn resize(&mut self, rows: NonZeroU16, columns: NonZeroU16) {
+        self.parser.set_size(rows, columns);
+    }
+
+    /// The visible rows as plain text, one line each, without the cells behind the last written one.
+    pub fn text(&self) -> String {
+        self.parser.screen().contents()
+    }
+
+    /// The visible rows, each as the bytes that draw it from column zero in its colours.
+    ///
+    /// The cursor must be put at the start of each row first; where it ends up is not defined.
+    pub fn rows_formatted(&self) -> Vec<String> {
+        let screen = self.parser.screen();
+        screen.rows_formatted(0, screen.size().1.get()).collect()
+    }
+
+    /// Row and column of the cursor from zero, or `None` while the program hides it.
+    pub fn cursor(&self) -> Option<(u16, u16)> {
+        let screen = self.parser.screen();
+        (!screen.hide_cursor()).then(|| screen.cursor_position())
+    }
+
+    /// Every byte that the program wrote, but at most the last MiB.
+    pub fn raw(&self) -> &[u8] {
+        &self.raw
+    }
+
+    /// Bytes that [`Screen::raw`] no longer holds.
+    pub fn forgotten_bytes(&self) -> usize {
+        self.forgotten
+    }
+}
+
+impl std::fmt::Debug for Screen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Screen").field("text", &self.text()).finish_non_exhaustive()
+    }
+}
+
+/// Answers to what programs ask of a terminal; without them some wait for seconds before they draw anything.
+#[derive(Default)]
+struct Replies(String);
+
+impl vt100::Callbacks for Replies {
+    fn unhandled_csi(
+        &mut self,
+        screen: &mut vt100::Screen,
+        i1: Option<u8>,
+        _i2: Option<u8>,
+        params: &[&[u16]],
+        c: char,
+    ) {
+        let first = params.first().and_then(|group| group.first()).copied().unwrap_or(0);
+        match (i1, c, first) {
+            // Device status report: where is the cursor? (ECMA-48 8.3.35)
+            (None, 'n', 6) => {
+                let (row, column) = screen.cursor_position();
+                write!(self.0, "\x1b[{};{}R", row + 1, column + 1).expect("a String takes everything");
+            }
+            // Primary device attributes: a VT100 with advanced video.
+            (None, 'c', 0) => self.0.push_str("\x1b[?1;2c"),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn screen() -> Screen {
+        Screen::new(NonZeroU16::new(3).unwrap(), NonZeroU16::new(10).unwrap())
+    }
+
+    #[test]
+    fn the_text_is_what_stands_on_the_screen_and_not_what_was_written() {
+        let mut screen = screen();
+        screen.process(b"first\r\nsecond\x1b[1;1Hlast");
+        assert_eq!(screen.text(), "lastt\nsecond");
+        assert!(screen.raw().starts_with(b"first"));
+    }
+
+    #[test]
+    fn a_program_that_asks_for_the_cursor_is_told() {
+        let mut screen = screen();
+        assert_eq!(screen.process(b"ab\x1b[6n"), b"\x1b[1;3R");
+        assert_eq!(screen.process(b"\x1b[c"), b"\x1b[?1;2c");
+        assert_eq!(screen.process(b"plain"), b"");
+    }
+
+    #[test]
+    fn raw_output_is_bounded_and_what_is_forgotten_is_counted() {
+        let mut screen = screen();
+        for _ in 0..3 {
+            screen.process(&vec![b'x'; RAW_BYTES / 2]);
+        }
+        assert_eq!(screen.raw().len(), RAW_BYTES);
+        assert_eq!(screen.forgotten_bytes(), RAW_BYTES / 2);
+    }
+}

@@ -1,14 +1,20 @@
 //! What an agent measures: an identity card and one sample a period.
 //!
 //! Figures are integers in the unit that their name ends in; a rate covers the time since the sample before. Everything is
-//! quantised before it is sent, so that an unchanged figure costs nothing in a delta.
+//! quantised before it is sent ([`Snapshot::quantised`]), so that an unchanged figure costs nothing in a delta.
+//!
+//! On the wire a stream is a sequence of [`StreamFrame`]s: the identity card, then keyframes and the deltas between them,
+//! made by a [`DeltaEncoder`] and read by a [`DeltaDecoder`].
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    codec::Message,
-    text::{Label, Sentence},
-};
+use crate::text::{Label, Sentence};
+
+mod delta;
+mod figures;
+mod quantise;
+
+pub use delta::{Delta, DeltaDecoder, DeltaEncoder, KEYFRAME_EVERY, StreamError, StreamFrame, Update};
 
 /// What the machine is. Sent once, before the first sample.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,43 +50,55 @@ pub struct IdentityCard {
 pub struct Snapshot {
     /// Counts the samples of one stream from 1.
     pub tick: u64,
-    /// Samples of this stream that were measured and never sent because the connection was slower.
+    /// Samples of this stream that were due and never sent because the machine or the connection was slower.
     pub skipped: u64,
+    /// Milliseconds that the rates cover. 0 in a sample with none before it: its rates are 0 and say nothing yet.
+    pub interval_ms: u32,
     /// Seconds since the machine started.
     pub uptime_secs: u64,
     /// Load averages over 1, 5 and 15 minutes, in hundredths.
     pub load_centi: [u32; 3],
-    /// Each logical processor.
+    /// Each logical processor that is online, in the kernel's order; at most [`MAX_CORES`].
     pub cores: Vec<Core>,
     /// Memory and swap.
     pub memory: Memory,
     /// Pressure stall information; absent where the kernel has none.
     pub pressure: Option<Pressure>,
-    /// Mounted file systems.
+    /// Mounted file systems that hold files of their own, one for each device; at most [`MAX_ROWS`].
     pub filesystems: Vec<Filesystem>,
-    /// Block devices.
+    /// Block devices in use; at most [`MAX_ROWS`].
     pub disks: Vec<Disk>,
-    /// Network interfaces.
+    /// Network interfaces, loopback left out; at most [`MAX_ROWS`].
     pub networks: Vec<Network>,
-    /// Temperature sensors.
+    /// Temperature sensors; at most [`MAX_ROWS`].
     pub temperatures: Vec<Temperature>,
     /// Number of processes.
     pub processes_total: u32,
     /// Processes whose figures could be read.
     pub processes_readable: u32,
-    /// The busiest processes, by processor time and then by memory; at most [`TOP_PROCESSES`].
+    /// The busiest processes, by processor time and then by memory; at most [`TOP_PROCESSES`]. A process that was busy a
+    /// moment ago keeps its place for a while, so that the list can be read.
     pub processes: Vec<Process>,
-    /// Sources that could not be read, each with why.
+    /// Sources that could not be read, or not in full, each with why; at most [`MAX_UNREADABLE`].
     pub unreadable: Vec<Unreadable>,
 }
 
 /// Most processes in a sample.
 pub const TOP_PROCESSES: usize = 20;
 
-/// One logical processor, in thousandths of the period.
+/// Most logical processors in a sample: as many as a Linux kernel is built for.
+pub const MAX_CORES: usize = 4096;
+
+/// Most file systems, disks, networks or temperatures in a sample: more than a person reads.
+pub const MAX_ROWS: usize = 64;
+
+/// Most sources named as unreadable.
+pub const MAX_UNREADABLE: usize = 32;
+
+/// One logical processor, in thousandths of the period. No part contains another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 pub struct Core {
-    /// Doing anything at all.
+    /// Working.
     pub busy_permille: u16,
     /// Idle with a disk request outstanding.
     pub iowait_permille: u16,
@@ -93,8 +111,12 @@ pub struct Core {
 pub struct Memory {
     /// Installed or assigned.
     pub total_kib: u64,
-    /// Obtainable without swapping.
+    /// Obtainable without swapping; at most the total.
     pub available_kib: u64,
+    /// What the agent's own control group (its container, most often) may use; 0 if nothing limits it.
+    pub limit_kib: u64,
+    /// What that control group uses; 0 if nothing limits it.
+    pub limit_used_kib: u64,
     /// Waiting to be written to disk.
     pub dirty_kib: u64,
     /// Swap space.
@@ -133,11 +155,11 @@ pub struct Filesystem {
     pub kind: Label,
     /// Size.
     pub total_kib: u64,
-    /// Free for ordinary users.
+    /// Free for ordinary users; at most the total.
     pub available_kib: u64,
     /// Inodes in all; 0 where the file system has no such limit.
     pub inodes_total: u64,
-    /// Inodes free.
+    /// Inodes free; at most the total.
     pub inodes_free: u64,
     /// Whether it can be written, as the kernel says now.
     pub state: FilesystemState,
@@ -225,12 +247,4 @@ pub struct Unreadable {
     pub source: Label,
     /// Why.
     pub reason: Sentence,
-}
-
-impl Message for IdentityCard {
-    const MAX_BYTES: usize = 2048;
-}
-
-impl Message for Snapshot {
-    const MAX_BYTES: usize = 128 * 1024;
 }

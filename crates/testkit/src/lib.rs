@@ -1,1 +1,29 @@
-//! Placeholder.
+//! What the tests of more than one crate share: real programs in real terminals, bad networks, hostile peers.
+//!
+//! | module | what it gives |
+//! |---|---|
+//! | [`clock`] | time that moves only when a test says so |
+//! | [`programs`] | where the built programs are, and private homes for them |
+//! | [`running`] | a program with its output, ended with its test |
+//! | [`relay`], [`share`], [`attach`] | the three programs, driven as a person drives them |
+//! | [`browser`] | Chromium, for the consent page |
+//! | [`tree`] | process trees: who is in one, how much it uses, when it is dead |
+//! | [`delay_link`] | a network between two programs that is slow, lossy or hostile |
+//!
+//! Nothing here sleeps: everything waits for a state, with a deadline ([`PATIENCE`]) that only a failure reaches. No program has
+//! a switch that approves without a person, so the prompts are answered for real: by typing the shown word, or on the page.
+
+pub mod attach;
+pub mod browser;
+pub mod clock;
+pub mod delay_link;
+pub mod programs;
+pub mod relay;
+pub mod running;
+pub mod share;
+pub mod tree;
+
+use std::time::Duration;
+
+/// How long a test waits for something that should take milliseconds: long enough for two cores that compile at the same time.
+pub const PATIENCE: Duration = Duration::from_secs(30);

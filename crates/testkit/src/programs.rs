@@ -1,0 +1,251 @@
+//! Where the built programs are, and private homes for them.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+    time::SystemTime,
+};
+
+use anyhow::{Context as _, bail};
+use tempfile::TempDir;
+use tokio::process::Command;
+
+/// One of the programs of this tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Program {
+    /// `assent-relay`.
+    Relay,
+    /// `assent-share`, the agent.
+    Share,
+    /// `assent`, the technician client.
+    Technician,
+}
+
+impl Program {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Relay, Self::Share, Self::Technician];
+
+    /// Its file name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Relay => "assent-relay",
+            Self::Share => "assent-share",
+            Self::Technician => "assent",
+        }
+    }
+
+    /// Package that it is built from.
+    fn package(self) -> &'static str {
+        match self {
+            Self::Relay => "relay",
+            Self::Share => "agent",
+            Self::Technician => "technician",
+        }
+    }
+
+    /// The built program beside the running test, of the same profile.
+    ///
+    /// It is built when it is not there or older than its sources, as cargo's own record of them
+    /// (`assent-share.d` and so on) tells: cargo builds a test's own package and libraries, not other packages' programs.
+    ///
+    /// # Errors
+    ///
+    /// When it does not build.
+    pub fn path(self) -> anyhow::Result<PathBuf> {
+        let profile_dir = profile_dir()?;
+        let path = profile_dir.join(self.name());
+        // One build at a time in this process; cargo's own lock keeps processes apart.
+        static BUILDING: Mutex<()> = Mutex::new(());
+        let _guard = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
+        if !is_fresh(&path) {
+            build(&profile_dir)?;
+        }
+        if !path.is_file() {
+            bail!("{} was built but is not there", path.display());
+        }
+        Ok(path)
+    }
+
+    /// A command that runs the program in `home`, and knows nothing of this process's environment but `PATH`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Program::path`].
+    pub fn command(self, home: &Home) -> anyhow::Result<Command> {
+        let mut command = command(self.path()?);
+        home.apply(&mut command);
+        Ok(command)
+    }
+}
+
+/// A person's home on one machine: own configuration, state and runtime directories, gone when dropped.
+#[derive(Debug)]
+pub struct Home {
+    root: TempDir,
+}
+
+impl Home {
+    /// Makes an empty home.
+    ///
+    /// # Errors
+    ///
+    /// When the temporary directory cannot be written.
+    pub fn new() -> anyhow::Result<Self> {
+        // A short name: the path of a Unix socket within may have 107 bytes.
+        let root = tempfile::Builder::new().prefix("as").tempdir().context("no temporary directory")?;
+        let home = Self { root };
+        for directory in [home.runtime(), home.state(), home.config(), home.data(), home.cache()] {
+            fs::create_dir(&directory)?;
+            fs::set_permissions(&directory, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
+        }
+        Ok(home)
+    }
+
+    /// `HOME`.
+    pub fn path(&self) -> &Path {
+        self.root.path()
+    }
+
+    /// `XDG_RUNTIME_DIR`.
+    pub fn runtime(&self) -> PathBuf {
+        self.path().join("run")
+    }
+
+    /// `XDG_STATE_HOME`.
+    pub fn state(&self) -> PathBuf {
+        self.path().join("state")
+    }
+
+    /// `XDG_CONFIG_HOME`.
+    pub fn config(&self) -> PathBuf {
+        self.path().join("config")
+    }
+
+    /// `XDG_DATA_HOME`.
+    pub fn data(&self) -> PathBuf {
+        self.path().join("data")
+    }
+
+    /// `XDG_CACHE_HOME`.
+    pub fn cache(&self) -> PathBuf {
+        self.path().join("cache")
+    }
+
+    /// Gives `command` this home and nothing else of the present environment but `PATH`.
+    pub fn apply(&self, command: &mut Command) {
+        command.env_clear();
+        if let Some(path) = env::var_os("PATH") {
+            command.env("PATH", path);
+        }
+        command
+            .env("HOME", self.path())
+            .env("XDG_RUNTIME_DIR", self.runtime())
+            .env("XDG_STATE_HOME", self.state())
+            .env("XDG_CONFIG_HOME", self.config())
+            .env("XDG_DATA_HOME", self.data())
+            .env("XDG_CACHE_HOME", self.cache())
+            .env("LANG", "C.UTF-8")
+            .env("RUST_BACKTRACE", "1")
+            .current_dir(self.path());
+    }
+}
+
+/// The one door to other programs in this crate.
+#[expect(clippy::disallowed_methods, reason = "the test kit runs the real programs")]
+pub(crate) fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    Command::new(program)
+}
+
+/// `target/debug` or `target/release`: where cargo put the program that is running now.
+fn profile_dir() -> anyhow::Result<PathBuf> {
+    let exe = env::current_exe().context("this process has no path")?;
+    let dir = exe.parent().context("this process has no directory")?;
+    let in_deps = dir.file_name().is_some_and(|name| name == "deps" || name == "examples");
+    Ok(if in_deps { dir.parent().context("deps has a parent")?.to_owned() } else { dir.to_owned() })
+}
+
+fn is_fresh(program: &Path) -> bool {
+    let modified = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+    let (Some(built), Ok(record)) = (modified(program), fs::read_to_string(program.with_extension("d"))) else {
+        return false;
+    };
+    let is_older = |source: PathBuf| modified(&source).is_some_and(|changed: SystemTime| changed <= built);
+    record
+        .lines()
+        .filter_map(|line| line.split_once(": "))
+        .flat_map(|(_, sources)| split_sources(sources))
+        .all(is_older)
+}
+
+/// Splits the right side of a line of a cargo dep-info file, in which a blank within a path has a backslash before it.
+fn split_sources(sources: &str) -> Vec<PathBuf> {
+    const BLANK: &str = "\0";
+    let joined = sources.replace("\\ ", BLANK);
+    joined.split_whitespace().map(|path| PathBuf::from(path.replace(BLANK, " "))).collect()
+}
+
+fn build(profile_dir: &Path) -> anyhow::Result<()> {
+    let profile = match profile_dir.file_name().and_then(|name| name.to_str()) {
+        None => bail!("{} is no build directory", profile_dir.display()),
+        Some("debug") => "dev",
+        Some(other) => other,
+    };
+    let target_dir = profile_dir.parent().context("a profile's directory lies in a target directory")?;
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = command(cargo);
+    command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+    command.args(["build", "--locked", "--quiet", "--bins", "--profile", profile]).arg("--target-dir").arg(target_dir);
+    for program in Program::ALL {
+        command.args(["--package", program.package()]);
+    }
+    let output = command.as_std_mut().output().context("cargo does not start")?;
+    if !output.status.success() {
+        bail!("the programs do not build:\n{}", String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_blank_in_a_path_does_not_end_it() {
+        let sources = split_sources("/a/my\\ code/main.rs /b/lib.rs");
+        assert_eq!(sources, [PathBuf::from("/a/my code/main.rs"), PathBuf::from("/b/lib.rs")]);
+    }
+
+    #[test]
+    fn a_program_is_fresh_until_one_of_its_sources_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        let (program, source) = (dir.path().join("program"), dir.path().join("main.rs"));
+        let touch = |path: &Path, seconds: u64| {
+            let file = fs::File::options().create(true).append(true).open(path).unwrap();
+            file.set_modified(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds)).unwrap();
+        };
+        touch(&source, 100);
+        touch(&program, 200);
+        assert!(!is_fresh(&program), "nothing tells what it was built from");
+
+        let record = format!("{}: {}\n", program.display(), source.display());
+        fs::File::create(program.with_extension("d"))
+            .and_then(|mut file| io::Write::write_all(&mut file, record.as_bytes()))
+            .unwrap();
+        assert!(is_fresh(&program));
+        touch(&source, 300);
+        assert!(!is_fresh(&program));
+        fs::remove_file(&source).unwrap();
+        assert!(!is_fresh(&program));
+    }
+
+    #[test]
+    fn a_home_is_private_and_its_socket_paths_are_short() {
+        let home = Home::new().unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(home.runtime()).unwrap().permissions());
+        assert_eq!(mode & 0o777, 0o700);
+        assert!(home.runtime().join("assent/0123456789abcdef.sock").as_os_str().len() < 107);
+    }
+}

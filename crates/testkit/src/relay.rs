@@ -1,0 +1,163 @@
+//! A real relay, which can be killed and come back.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context as _;
+use rustix::process::Signal;
+use serde_json::Value;
+use wire::link::RelayLink;
+
+use crate::{
+    PATIENCE,
+    programs::{Home, Program},
+    running::{Finished, Running},
+};
+
+/// `assent-relay serve --json` on a loopback port of its own, with its own state directory.
+#[derive(Debug)]
+pub struct RelayProcess {
+    home: Home,
+    program: PathBuf,
+    running: Running,
+    link: RelayLink,
+    settings: String,
+}
+
+impl RelayProcess {
+    /// Starts a relay with its default settings and waits until it says where it listens.
+    ///
+    /// # Errors
+    ///
+    /// When it does not build or start.
+    pub async fn start() -> anyhow::Result<Self> {
+        Self::start_with("").await
+    }
+
+    /// As [`RelayProcess::start`], with `settings` as further lines of its TOML configuration.
+    ///
+    /// # Errors
+    ///
+    /// When it does not build or start.
+    pub async fn start_with(settings: &str) -> anyhow::Result<Self> {
+        Self::start_program(Program::Relay.path()?, settings).await
+    }
+
+    /// As [`RelayProcess::start_with`], with a program built elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start.
+    pub async fn start_program(program: PathBuf, settings: &str) -> anyhow::Result<Self> {
+        let home = Home::new()?;
+        let (running, link) = spawn(&program, &home, settings, 0).await?;
+        Ok(Self { home, program, running, link, settings: settings.to_owned() })
+    }
+
+    /// What the other programs need to know of it.
+    pub fn link(&self) -> &RelayLink {
+        &self.link
+    }
+
+    /// Its UDP address.
+    pub fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.link.port()).into()
+    }
+
+    /// The same relay as it is reached by way of another address, such as a [`DelayLink`](crate::delay_link::DelayLink).
+    ///
+    /// # Errors
+    ///
+    /// When the address makes no link.
+    pub fn link_by_way_of(&self, address: SocketAddr) -> anyhow::Result<RelayLink> {
+        Ok(RelayLink::new(&address.ip().to_string(), address.port(), self.link.pin())?)
+    }
+
+    /// Its state directory.
+    pub fn state_dir(&self) -> PathBuf {
+        state_dir(&self.home)
+    }
+
+    /// Process id.
+    pub fn pid(&self) -> u32 {
+        self.running.pid()
+    }
+
+    /// The process, for its output.
+    pub fn running(&self) -> &Running {
+        &self.running
+    }
+
+    /// Ends it without any warning.
+    ///
+    /// # Errors
+    ///
+    /// When the system does not let it be waited for.
+    pub async fn kill(&mut self) -> anyhow::Result<()> {
+        self.running.kill().await
+    }
+
+    /// Starts it again on the same port with the same state, after [`RelayProcess::kill`] or [`RelayProcess::stop`].
+    ///
+    /// # Errors
+    ///
+    /// When it does not start.
+    pub async fn restart(&mut self) -> anyhow::Result<()> {
+        let (running, link) = spawn(&self.program, &self.home, &self.settings, self.link.port()).await?;
+        anyhow::ensure!(link == self.link, "the relay came back as {link} instead of {}", self.link);
+        self.running = running;
+        Ok(())
+    }
+
+    /// Asks it to stop with SIGTERM and waits for its end.
+    ///
+    /// # Errors
+    ///
+    /// When it does not end in time.
+    pub async fn stop(&mut self) -> anyhow::Result<Finished> {
+        self.running.signal(Signal::TERM)?;
+        self.running.wait_exit(PATIENCE).await
+    }
+}
+
+fn state_dir(home: &Home) -> PathBuf {
+    home.state().join("relay")
+}
+
+async fn spawn(program: &Path, home: &Home, settings: &str, port: u16) -> anyhow::Result<(Running, RelayLink)> {
+    let mut command = crate::programs::command(program);
+    home.apply(&mut command);
+    let config = home.config().join("relay.toml");
+    let mut text = String::new();
+    writeln!(text, "{settings}").context("a String takes everything")?;
+    fs::File::create(&config).and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()))?;
+    command.args(["serve", "--json", "--listen"]).arg(format!("127.0.0.1:{port}"));
+    command.arg("--state-dir").arg(state_dir(home)).arg("--config").arg(config);
+    let running = Running::start(command)?;
+    let link = running.wait_for_line("the relay's link", PATIENCE, link_in).await?;
+    Ok((running, link))
+}
+
+/// The link in an event line, whatever the event and the key are called.
+pub fn link_in(line: &str) -> Option<RelayLink> {
+    let event = serde_json::from_str::<Value>(line).ok()?;
+    event.as_object()?.values().find_map(|value| value.as_str()?.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_is_found_in_an_event_and_nowhere_else() {
+        let link = format!("assent://127.0.0.1:4433#{}", "ab".repeat(32));
+        let event = serde_json::json!({"event": "listening", "link": link, "number": 7}).to_string();
+        assert_eq!(link_in(&event).unwrap().to_string(), link);
+        assert_eq!(link_in(&link), None);
+        assert_eq!(link_in(r#"{"event":"listening"}"#), None);
+    }
+}

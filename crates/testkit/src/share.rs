@@ -1,0 +1,268 @@
+//! A real agent with a person at its terminal.
+
+use std::{
+    fmt::Write as _,
+    fs,
+    os::unix::fs::DirBuilderExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use pty::{Key, Size, Terminal};
+use wire::link::RelayLink;
+
+use crate::{
+    PATIENCE,
+    programs::{Home, Program, command},
+    tree::Tree,
+};
+
+/// How to start an agent.
+#[derive(Debug, Clone)]
+pub struct ShareOptions {
+    /// The program, or the one beside the test.
+    pub program: Option<PathBuf>,
+    /// Before a yes to a command is taken: whole seconds, 1..=60. The least, so that tests do not wait.
+    pub unlock_delay: Duration,
+    /// Rows and columns of the person's terminal.
+    pub size: Size,
+    /// Further lines of `share.toml`.
+    pub settings: String,
+    /// Further arguments.
+    pub arguments: Vec<String>,
+    /// Further environment.
+    pub environment: Vec<(String, String)>,
+}
+
+impl Default for ShareOptions {
+    fn default() -> Self {
+        Self {
+            program: None,
+            unlock_delay: Duration::from_secs(1),
+            size: Size::ROOMY,
+            settings: String::new(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+        }
+    }
+}
+
+/// `assent-share --consent terminal` in a terminal. The person in front of it is the test.
+///
+/// Dropping kills the agent with everything below it.
+#[derive(Debug)]
+pub struct ShareProcess {
+    home: Home,
+    terminal: Terminal,
+}
+
+impl ShareProcess {
+    /// Starts an agent that meets technicians at `relay`.
+    ///
+    /// # Errors
+    ///
+    /// When it does not build or start.
+    pub fn start(relay: &RelayLink) -> anyhow::Result<Self> {
+        Self::start_with(relay, &ShareOptions::default())
+    }
+
+    /// As [`ShareProcess::start`], with options.
+    ///
+    /// # Errors
+    ///
+    /// When it does not build or start.
+    pub fn start_with(relay: &RelayLink, options: &ShareOptions) -> anyhow::Result<Self> {
+        let home = Home::new()?;
+        write_settings(&home, options)?;
+        let program = options.program.clone().map_or_else(|| Program::Share.path(), Ok)?;
+        let mut command = command(program);
+        home.apply(&mut command);
+        command.args(["--consent", "terminal", "--relay"]).arg(relay.to_string()).args(&options.arguments);
+        command.envs(options.environment.iter().map(|(name, value)| (name, value)));
+        let terminal = Terminal::start(command, options.size).context("assent-share does not start")?;
+        Ok(Self { home, terminal })
+    }
+
+    /// The person's terminal.
+    pub fn terminal(&self) -> &Terminal {
+        &self.terminal
+    }
+
+    /// The person's terminal, to close it or to wait for its end.
+    pub fn terminal_mut(&mut self) -> &mut Terminal {
+        &mut self.terminal
+    }
+
+    /// The person's home.
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// Process id.
+    pub fn pid(&self) -> u32 {
+        self.terminal.pid()
+    }
+
+    /// Waits for the session code and reads it from the screen.
+    ///
+    /// # Errors
+    ///
+    /// When none is shown in time.
+    pub async fn code(&self) -> anyhow::Result<String> {
+        Ok(self.terminal.wait_until("a session code", PATIENCE, code_on).await?)
+    }
+
+    /// Waits for a code other than `previous`.
+    ///
+    /// # Errors
+    ///
+    /// When none is shown in time.
+    pub async fn code_after(&self, previous: &str) -> anyhow::Result<String> {
+        let other = |text: &str| code_on(text).filter(|code| code != previous);
+        Ok(self.terminal.wait_until("another session code", PATIENCE, other).await?)
+    }
+
+    /// Waits until the screen shows `text`.
+    ///
+    /// # Errors
+    ///
+    /// When it does not in time.
+    pub async fn sees(&self, text: &str) -> anyhow::Result<()> {
+        Ok(self.terminal.wait_for(text, PATIENCE).await?)
+    }
+
+    /// Waits for a question and types the word that it shows, as a person does who wants to say yes.
+    ///
+    /// # Errors
+    ///
+    /// When no question comes, or it does not go away.
+    pub async fn allow(&self) -> anyhow::Result<()> {
+        let word = self.word().await?;
+        self.answer(&word).await
+    }
+
+    /// As [`ShareProcess::allow`], for a question that also wants the two words of the technician's screen.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn allow_with_words(&self, spoken: &str) -> anyhow::Result<()> {
+        let word = self.word().await?;
+        self.answer(&format!("{word} {spoken}")).await
+    }
+
+    /// Waits for a question and says no.
+    ///
+    /// # Errors
+    ///
+    /// When no question comes.
+    pub async fn deny(&self) -> anyhow::Result<()> {
+        self.word().await?;
+        self.answer("no").await
+    }
+
+    /// Presses the key that stops everything.
+    ///
+    /// # Errors
+    ///
+    /// When the terminal is gone.
+    pub async fn stop(&self) -> anyhow::Result<()> {
+        Ok(self.terminal.press(STOP).await?)
+    }
+
+    /// Waits for a question and returns the word that says yes to it.
+    ///
+    /// # Errors
+    ///
+    /// When no question comes in time.
+    pub async fn word(&self) -> anyhow::Result<String> {
+        Ok(self.terminal.wait_until("a question", PATIENCE, word_on).await?)
+    }
+
+    /// Types a line and presses the return key.
+    ///
+    /// # Errors
+    ///
+    /// When the terminal is gone.
+    pub async fn answer(&self, line: &str) -> anyhow::Result<()> {
+        self.terminal.type_text(line).await?;
+        Ok(self.terminal.press(Key::Enter).await?)
+    }
+
+    /// Folder with the agent's audit logs.
+    pub fn log_dir(&self) -> PathBuf {
+        self.home.state().join("assent/sessions")
+    }
+
+    /// The agent's audit logs, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be read.
+    pub fn logs(&self) -> anyhow::Result<Vec<PathBuf>> {
+        files_in(&self.log_dir())
+    }
+}
+
+impl Drop for ShareProcess {
+    fn drop(&mut self) {
+        if let Ok(tree) = Tree::below(self.terminal.pid()) {
+            tree.kill();
+        }
+    }
+}
+
+/// The key that stops everything in the terminal front end.
+pub const STOP: Key = Key::Control('c');
+
+/// The session code in `text`: groups of four, three and four digits, the first one longer when locators are.
+pub fn code_on(text: &str) -> Option<String> {
+    let words = text.split_whitespace().collect::<Vec<_>>();
+    let digits =
+        |word: &str, lengths: &[usize]| lengths.contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_digit());
+    let code = words
+        .windows(3)
+        .find(|group| digits(group[0], &[4, 5, 6]) && digits(group[1], &[3]) && digits(group[2], &[4]))?;
+    Some(code.join(" "))
+}
+
+/// The word that says yes to the question on the screen.
+fn word_on(text: &str) -> Option<String> {
+    // The last one: a question that was answered may still stand above.
+    let (_, after) = text.rsplit_once("type the word ")?;
+    let word = after.split_whitespace().next()?;
+    Some(word.trim_matches(|c: char| !c.is_alphanumeric()).to_owned())
+}
+
+fn write_settings(home: &Home, options: &ShareOptions) -> anyhow::Result<()> {
+    let mut text = String::new();
+    writeln!(text, "unlock_delay_secs = {}", options.unlock_delay.as_secs())?;
+    writeln!(text, "{}", options.settings)?;
+    let dir = home.config().join("assent");
+    fs::DirBuilder::new().mode(0o700).create(&dir)?;
+    Ok(fs::File::create(dir.join("share.toml"))
+        .and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()))?)
+}
+
+pub(crate) fn files_in(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    if !dir.exists() {
+        return Ok(Vec::new());
+    }
+    let mut files = fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<Vec<_>>>()?;
+    files.retain(|path| path.is_file());
+    files.sort();
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_code_is_read_as_it_is_shown() {
+        assert_eq!(code_on("Read this out:\n\n   4821 936 0427  \n").as_deref(), Some("4821 936 0427"));
+        assert_eq!(code_on("482199 936 0427").as_deref(), Some("482199 936 0427"));
+        assert_eq!(code_on("valid for 10 minutes, 1234 56 7890"), None);
+    }
+}

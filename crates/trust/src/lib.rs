@@ -1,1 +1,32 @@
-//! Placeholder.
+//! Keys, session codes, pairing, short authentication words, certificates, digests.
+//!
+//! The only crate that touches signatures, password-authenticated key exchange and X.509. It draws no random number and reads no
+//! clock by itself: both are arguments. Everything that comes from a peer is refused with a named error or accepted; nothing a
+//! peer sends makes this crate panic.
+//!
+//! | module | what it answers |
+//! |---|---|
+//! | [`code`] | what the end user reads out, and how a typo in it is caught |
+//! | [`tries`] | may this code still be used |
+//! | [`pairing`] | do both ends of this channel know the same code |
+//! | [`words`] | the two words that both people compare, and the word that a person types |
+//! | [`keys`] | who signed this |
+//! | [`certificate`] | which organisation vouches for this technician |
+//!
+//! Digests of everything that a person approves are SHA-256: [`digest()`], [`run_digest`].
+
+#![deny(missing_docs)]
+
+pub mod certificate;
+pub mod code;
+mod hash;
+mod kdf;
+pub mod keys;
+pub mod pairing;
+mod pake;
+#[cfg(test)]
+mod testing;
+pub mod tries;
+pub mod words;
+
+pub use hash::{Hasher, digest, run_digest};

@@ -120,7 +120,7 @@ hex_shown!(
 /// The public part of a session code: four to six decimal digits by which the relay finds the agent.
 ///
 /// It gives contact and nothing else. The relay never learns the rest of the code.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub struct Locator {
     /// The digits as a number.
     value: u32,
@@ -140,7 +140,7 @@ impl Locator {
         fits.then_some(Self { value, digits })
     }
 
-    /// Whether this could have been made by [`Locator::new`]; a decoded one may not.
+    /// Whether this could have been made by [`Locator::new`]. Decoding refuses every other one.
     pub fn is_valid(self) -> bool {
         Self::new(self.value, self.digits).is_some()
     }
@@ -148,6 +148,19 @@ impl Locator {
     /// How many digits are written.
     pub fn digits(self) -> u8 {
         self.digits
+    }
+}
+
+impl<'de> Deserialize<'de> for Locator {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(rename = "Locator")]
+        struct Unchecked {
+            value: u32,
+            digits: u8,
+        }
+        let Unchecked { value, digits } = Unchecked::deserialize(deserializer)?;
+        Self::new(value, digits).ok_or_else(|| D::Error::custom("a locator of that many digits is out of range"))
     }
 }
 

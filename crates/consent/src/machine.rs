@@ -13,6 +13,7 @@ use trust::words::Words;
 use wire::{
     evidence::AnsweredBy,
     ids::{Digest, GrantId, RequestId, RunId, SessionId},
+    run::ApprovedRun,
     session::{Ability, Absence, DenyReason, EndReason, GrantEnd, Subject, TechnicianIdentity},
     time::Moment,
 };
@@ -51,6 +52,8 @@ pub enum ConsentEvent {
     Granted {
         /// To what.
         grant: Box<Grant>,
+        /// The run that it covers, if it is for one.
+        run: Option<Box<ApprovedRun>>,
         /// Digest of the question.
         prompt: Digest,
         /// How.

@@ -158,14 +158,19 @@ impl Consent {
         self.last.grant += 1;
         let id = GrantId(self.last.grant);
         let stay_until = (now + prompt.stay).min(self.session_ends_at);
-        let single = prompt.run.map(|run| SingleUse {
+        let single = prompt.run.as_ref().map(|run| SingleUse {
             digest: run.digest,
             establish_until: (now + ESTABLISH_WITHIN).min(stay_until),
             begun: false,
         });
         let grant = Grant { id, subject: prompt.subject, abilities, given_at: now, stay_until, single };
         self.grants.insert(id, grant.clone());
-        self.events.push_back(ConsentEvent::Granted { grant: Box::new(grant), prompt: prompt.digest, answered_by });
+        self.events.push_back(ConsentEvent::Granted {
+            grant: Box::new(grant),
+            run: prompt.run.map(Box::new),
+            prompt: prompt.digest,
+            answered_by,
+        });
     }
 }
 

@@ -1,0 +1,72 @@
+//! What waits to be carried out.
+
+use std::collections::VecDeque;
+
+use wire::{
+    evidence::Event,
+    ids::RunId,
+    session::{DenyReason, Subject, ToTechnician},
+};
+
+use super::Effect;
+
+/// Two queues: what stops something overtakes everything else.
+#[derive(Debug, Default)]
+pub(super) struct Effects {
+    stops: VecDeque<Effect>,
+    queue: VecDeque<Effect>,
+}
+
+impl Effects {
+    pub(super) fn pop(&mut self) -> Option<Effect> {
+        self.stops.pop_front().or_else(|| self.queue.pop_front())
+    }
+
+    pub(super) fn push(&mut self, effect: Effect) {
+        self.queue.push_back(effect);
+    }
+
+    pub(super) fn record(&mut self, event: Event) {
+        self.push(Effect::Record(event));
+    }
+
+    pub(super) fn send(&mut self, message: ToTechnician) {
+        self.push(Effect::Send(message));
+    }
+
+    pub(super) fn deny(&mut self, subject: Subject, reason: DenyReason) {
+        self.record(Event::Denied { subject, reason });
+        self.send(ToTechnician::Denied { subject, reason });
+    }
+
+    /// Puts `effect`, which stops something, before everything that starts something.
+    pub(super) fn stop(&mut self, effect: Effect) {
+        self.stops.push_back(effect);
+    }
+
+    /// Says once that what a person sees changed.
+    pub(super) fn changed(&mut self) {
+        self.queue.retain(|effect| *effect != Effect::PromptsChanged);
+        self.push(Effect::PromptsChanged);
+    }
+
+    /// Takes back the start of a run that was not handed out yet.
+    pub(super) fn forget_start_of(&mut self, run: RunId) {
+        self.queue.retain(|effect| !matches!(effect, Effect::StartRun { approved, .. } if approved.exact.run == run));
+    }
+
+    /// Takes back a start of the stream that was not handed out yet.
+    pub(super) fn forget_start_of_stream(&mut self) {
+        self.queue.retain(|effect| !matches!(effect, Effect::StartDiagnostics { .. }));
+    }
+
+    /// Takes back lookups: nobody will be asked any more.
+    pub(super) fn forget_lookups(&mut self) {
+        self.queue.retain(|effect| !matches!(effect, Effect::Resolve(_)));
+    }
+
+    /// Takes everything back but what stops something.
+    pub(super) fn keep_only_stops(&mut self) {
+        self.queue.clear();
+    }
+}

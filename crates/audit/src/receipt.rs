@@ -1,0 +1,96 @@
+//! The technician's copy of a log.
+
+use std::{
+    fs::File,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
+
+use wire::time::WallTime;
+
+use crate::{
+    chain::{BadEntry, Chain, Expected},
+    files::{self, FileError},
+    line::Entry,
+    summary::Summary,
+};
+
+/// Why a line was not added to the technician's copy.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReceiptError {
+    /// There is no place for the copy.
+    #[error("the copy of the audit log cannot be created: {0}")]
+    Create(FileError),
+    /// The agent sent something that does not fit what it sent before. The copy holds everything up to there.
+    #[error("the end user's machine sent an audit log that does not fit together: {0}")]
+    Bad(BadEntry),
+    /// The copy could not be written.
+    #[error("the copy of the audit log {} could not be written; it ends before this entry", path.display())]
+    Write {
+        /// The copy.
+        path: PathBuf,
+        /// The system's own words.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// The technician's copy of a log: every line is checked before it is written.
+///
+/// Lines are handed to the operating system at once and brought to the disk when the log is closed and in [`Receipt::finish`].
+#[derive(Debug)]
+pub struct Receipt {
+    chain: Chain,
+    file: File,
+    path: PathBuf,
+}
+
+impl Receipt {
+    /// Creates the copy in `dir`, which is created as well if need be. The file is new, readable and writable by its owner
+    /// alone, and named `DATE-TIME-SESSION.receipt.jsonl`.
+    ///
+    /// # Errors
+    ///
+    /// [`ReceiptError::Create`].
+    pub fn create(dir: &Path, expected: Expected, wall: WallTime) -> Result<Self, ReceiptError> {
+        let (file, path) =
+            files::create_record(dir, expected.session, wall, "receipt").map_err(ReceiptError::Create)?;
+        Ok(Self { chain: Chain::expecting(expected), file, path })
+    }
+
+    /// Checks the next line as it came from the agent and writes it.
+    ///
+    /// # Errors
+    ///
+    /// Nothing was written if the line is bad. The agent is then not to be trusted with the rest either.
+    pub fn push(&mut self, line: &[u8]) -> Result<Entry, ReceiptError> {
+        let entry = self.chain.push(line).map_err(ReceiptError::Bad)?;
+        let written = self.file.write_all(&[line, b"\n"].concat());
+        let written = if self.chain.is_closed() { written.and_then(|()| self.file.sync_data()) } else { written };
+        written.map_err(|source| ReceiptError::Write { path: self.path.clone(), source })?;
+        Ok(entry)
+    }
+
+    /// What the copy says so far; none before the first line.
+    pub fn summary(&self) -> Option<&Summary> {
+        self.chain.summary()
+    }
+
+    /// Where the copy lies.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Brings everything to the disk, whether or not the log was closed.
+    ///
+    /// # Errors
+    ///
+    /// [`ReceiptError::Write`].
+    pub fn finish(self) -> Result<PathBuf, ReceiptError> {
+        match self.file.sync_all() {
+            Ok(()) => Ok(self.path),
+            Err(source) => Err(ReceiptError::Write { path: self.path, source }),
+        }
+    }
+}

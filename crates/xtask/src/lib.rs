@@ -1,1 +1,51 @@
-//! Placeholder.
+//! The house's own commands, one module each.
+//!
+//! | command | module |
+//! |---|---|
+//! | `cargo xtask test` | [`check`]: every check that a change has to pass, in order |
+//! | `cargo xtask tidy` | [`tidy`]: the rules of the house that no compiler knows, each with its why |
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command-line program talks to the person who started it"
+)]
+
+pub mod check;
+pub mod process;
+pub mod tidy;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Tests, house rules, benches and the demo of Assent.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run every check that a change has to pass
+    Test(check::Arguments),
+    /// Check the rules of the house
+    Tidy,
+}
+
+/// Runs the chosen command; errors are printed with their causes.
+pub fn run(cli: Cli) -> ExitCode {
+    let done = match cli.command {
+        Command::Test(arguments) => check::run(&arguments),
+        Command::Tidy => tidy::run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

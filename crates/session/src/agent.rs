@@ -349,6 +349,13 @@ impl AgentSession {
         Some(effect)
     }
 
+    /// What has to be stopped, ahead of everything else that waits: [`Effect::KillRun`] and [`Effect::StopDiagnostics`] only.
+    ///
+    /// For a shell that hears of a person's Stop while it is still waiting for an earlier record.
+    pub fn poll_stop(&mut self) -> Option<Effect> {
+        self.effects.pop_stop()
+    }
+
     fn grant_end(reason: EndReason) -> GrantEnd {
         if reason == EndReason::ByUser { GrantEnd::Revoked } else { GrantEnd::SessionEnded }
     }

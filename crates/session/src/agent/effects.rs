@@ -22,6 +22,10 @@ impl Effects {
         self.stops.pop_front().or_else(|| self.queue.pop_front())
     }
 
+    pub(super) fn pop_stop(&mut self) -> Option<Effect> {
+        self.stops.pop_front()
+    }
+
     pub(super) fn push(&mut self, effect: Effect) {
         self.queue.push_back(effect);
     }

@@ -55,6 +55,8 @@ mod log;
 mod receipt;
 pub mod render;
 mod summary;
+#[cfg(test)]
+mod testing;
 mod verify;
 
 pub use chain::{BadEntry, Chain, Expected, Fault};

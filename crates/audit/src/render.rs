@@ -71,11 +71,7 @@ impl fmt::Display for Rendered<'_> {
 fn write_event(f: &mut fmt::Formatter<'_>, event: &Event) -> fmt::Result {
     match event {
         Event::Paired { session, agent_version, agent_key, technician_key, technician, organisation } => {
-            write!(f, "Paired with technician {}", quoted(technician))?;
-            match organisation {
-                Some(organisation) => write!(f, " of {}, verified by certificate", quoted(organisation))?,
-                None => write!(f, ", a name that nobody vouches for")?,
-            }
+            write!(f, "Paired with {}", who(technician, organisation.as_deref()))?;
             write!(f, "\n{INDENT}session {session}, agent version {}", shown(agent_version))?;
             write!(f, "\n{INDENT}agent key {agent_key}\n{INDENT}technician key {technician_key}")
         }
@@ -138,8 +134,19 @@ fn write_event(f: &mut fmt::Formatter<'_>, event: &Event) -> fmt::Result {
     }
 }
 
+/// The technician in words. What was found out comes before what a peer wrote, so that no name can talk its way around it.
+pub(crate) fn who(technician: &str, organisation: Option<&str>) -> String {
+    match organisation {
+        Some(organisation) => {
+            format!("technician {} of {}, verified by certificate", quoted(technician), quoted(organisation))
+        }
+        None => format!("an unverified technician who uses the name {}", quoted(technician)),
+    }
+}
+
+/// Text of a peer between quotation marks, with every mark inside escaped: it cannot end the quotation itself.
 fn quoted(text: &str) -> String {
-    format!("\"{}\"", shown(text))
+    format!("\"{}\"", shown(text).replace('"', "\\\""))
 }
 
 fn names(abilities: &[Ability]) -> String {

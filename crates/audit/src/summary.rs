@@ -8,11 +8,13 @@ use wire::{
     ids::{Digest, SessionId},
     run::RunOutcome,
     session::{Ability, EndReason},
-    text::shown,
     time::WallTime,
 };
 
-use crate::line::{Content, Entry};
+use crate::{
+    line::{Content, Entry},
+    render::who,
+};
 
 /// What a whole log comes to. `Display` is for people, with every text made safe to show; `Serialize` for programs, with texts as
 /// they were recorded.
@@ -147,11 +149,7 @@ impl Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "session     {}", self.session)?;
-        write!(f, "technician  \"{}\"", shown(&self.technician))?;
-        match &self.organisation {
-            Some(organisation) => writeln!(f, " of \"{}\", verified by certificate", shown(organisation))?,
-            None => writeln!(f, ", a name that nobody vouched for")?,
-        }
+        writeln!(f, "with        {}", who(&self.technician, self.organisation.as_deref()))?;
         writeln!(f, "from        {}", self.first_at)?;
         writeln!(f, "to          {}", self.last_at)?;
         let granted = self.granted.iter().map(|ability| ability.name()).collect::<Vec<_>>().join(", ");

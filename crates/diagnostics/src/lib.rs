@@ -1,1 +1,73 @@
-//! Placeholder.
+//! What a technician sees of a machine: the identity card and the live samples.
+//!
+//! [`Collector`] measures, [`Sampler`] says when and turns samples into frames; the agent's shell drives both. Nothing here
+//! sends anything, asks for consent, or reads a clock. Arguments and environments of processes are never read: there is no
+//! code for it.
+//!
+//! Each subject has a folder with one file for each system that it is read on; `linux.rs` puts them together. Elsewhere
+//! `portable.rs` has what sysinfo knows, until a system gets files of its own.
+
+mod collector;
+mod gaps;
+mod patience;
+mod rates;
+mod roots;
+mod sampler;
+
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(any(not(target_os = "linux"), test))]
+mod portable;
+#[cfg(target_os = "linux")]
+mod text;
+
+#[cfg(target_os = "linux")]
+mod disks {
+    pub(crate) mod linux;
+}
+#[cfg(target_os = "linux")]
+mod filesystems {
+    pub(crate) mod linux;
+    pub(crate) mod mounts;
+}
+#[cfg(target_os = "linux")]
+mod identity {
+    pub(crate) mod linux;
+    mod virtualisation;
+}
+#[cfg(target_os = "linux")]
+mod memory {
+    pub(crate) mod linux;
+}
+#[cfg(target_os = "linux")]
+mod networks {
+    pub(crate) mod linux;
+}
+#[cfg(target_os = "linux")]
+mod pressure {
+    pub(crate) mod linux;
+}
+mod processes {
+    #[cfg(target_os = "linux")]
+    pub(crate) mod linux;
+    pub(crate) mod ranking;
+    #[cfg(target_os = "linux")]
+    mod stat;
+}
+#[cfg(target_os = "linux")]
+mod processor {
+    pub(crate) mod linux;
+}
+#[cfg(target_os = "linux")]
+mod temperatures {
+    pub(crate) mod linux;
+}
+
+#[cfg(target_os = "linux")]
+use linux::Machine;
+#[cfg(not(target_os = "linux"))]
+use portable::Machine;
+
+pub use collector::Collector;
+pub use roots::Roots;
+pub use sampler::{Due, MAX_PERIOD, MIN_PERIOD, Sampler};

@@ -1,0 +1,139 @@
+//! Memory from `/proc/meminfo` and `/proc/vmstat` (proc_meminfo(5), proc_vmstat(5)), and the limit of the agent's own
+//! control group from cgroup v2 (the kernel's `Documentation/admin-guide/cgroup-v2.rst`).
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use wire::diagnostics::Memory;
+
+use crate::{
+    gaps::Gaps,
+    rates::per_second_u32,
+    text::{fields, first_line, lines, number, read_file, values},
+};
+
+#[derive(Debug)]
+pub(crate) struct MemoryFiles {
+    meminfo: PathBuf,
+    vmstat: PathBuf,
+    page_kib: u64,
+    /// Pages swapped in and out when last read.
+    swapped: Option<(u64, u64)>,
+    group: Option<ControlGroup>,
+}
+
+impl MemoryFiles {
+    pub(crate) fn new(proc: &Path, sys: &Path, page_kib: u64) -> Self {
+        Self {
+            meminfo: proc.join("meminfo"),
+            vmstat: proc.join("vmstat"),
+            page_kib,
+            swapped: None,
+            group: ControlGroup::tightest(proc, sys),
+        }
+    }
+
+    pub(crate) fn read(&mut self, interval: Duration, buffer: &mut Vec<u8>, gaps: &mut Gaps) -> Memory {
+        let mut memory = Memory::default();
+        match read_file(&self.meminfo, buffer) {
+            Ok(text) => read_totals(text, &mut memory),
+            Err(error) => gaps.note_error("memory", &error),
+        }
+        match read_file(&self.vmstat, buffer) {
+            Ok(text) => self.read_events(text, interval, &mut memory, gaps),
+            Err(error) => gaps.note_error("swap rates", &error),
+        }
+        if let Some(group) = self.group.as_ref().filter(|group| group.limit_kib < memory.total_kib) {
+            memory.limit_kib = group.limit_kib;
+            match group.used_kib() {
+                Ok(used) => memory.limit_used_kib = used,
+                Err(error) => gaps.note_error("control group", &error),
+            }
+        }
+        memory
+    }
+
+    fn read_events(&mut self, text: &[u8], interval: Duration, memory: &mut Memory, gaps: &mut Gaps) {
+        let [swapped_in, swapped_out, kills] = values(text, ["pswpin", "pswpout", "oom_kill"]);
+        let swapped = (swapped_in.unwrap_or(0), swapped_out.unwrap_or(0));
+        if let Some(before) = self.swapped.replace(swapped) {
+            let rate = |now: u64, before: u64| {
+                per_second_u32(now.saturating_sub(before).saturating_mul(self.page_kib), interval)
+            };
+            memory.swap_in_kib_s = rate(swapped.0, before.0);
+            memory.swap_out_kib_s = rate(swapped.1, before.1);
+        }
+        match kills {
+            Some(kills) => memory.oom_kills = kills,
+            None => gaps.note("memory kills", "this kernel does not count them"),
+        }
+    }
+}
+
+fn read_totals(text: &[u8], memory: &mut Memory) {
+    let [total, available, free, buffers, cached, dirty, swap_total, swap_free] =
+        values(text, ["MemTotal", "MemAvailable", "MemFree", "Buffers", "Cached", "Dirty", "SwapTotal", "SwapFree"]);
+    // Kernels before 3.14 and some containers do not say what is available.
+    let estimate = || [free, buffers, cached].into_iter().flatten().fold(0, u64::saturating_add);
+    memory.total_kib = total.unwrap_or(0);
+    memory.available_kib = available.unwrap_or_else(estimate).min(memory.total_kib);
+    memory.dirty_kib = dirty.unwrap_or(0);
+    memory.swap_total_kib = swap_total.unwrap_or(0);
+    memory.swap_used_kib = memory.swap_total_kib.saturating_sub(swap_free.unwrap_or(memory.swap_total_kib));
+}
+
+/// The control group, of those around the agent, with the tightest limit. Limits are looked up once.
+#[derive(Debug, PartialEq, Eq)]
+struct ControlGroup {
+    limit_kib: u64,
+    usage: PathBuf,
+}
+
+impl ControlGroup {
+    fn tightest(proc: &Path, sys: &Path) -> Option<Self> {
+        let mut buffer = Vec::new();
+        let groups = read_file(&proc.join("self/cgroup"), &mut buffer).ok()?;
+        let own = lines(groups).find_map(|line| line.strip_prefix(b"0::/"))?;
+        let root = sys.join("fs/cgroup");
+        let own = root.join(std::str::from_utf8(own).ok()?);
+        let around = own.ancestors().take_while(|group| group.starts_with(&root));
+        let limits = around.filter_map(|group| {
+            let limit = first_line(&group.join("memory.max"))?;
+            Some(Self { limit_kib: number(limit.as_bytes())? / 1024, usage: group.join("memory.current") })
+        });
+        limits.min_by_key(|group| group.limit_kib)
+    }
+
+    fn used_kib(&self) -> io::Result<u64> {
+        let mut buffer = Vec::new();
+        let text = read_file(&self.usage, &mut buffer)?;
+        let bytes = fields(text).next().and_then(number).ok_or(io::ErrorKind::InvalidData)?;
+        Ok(bytes / 1024)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn totals(text: &[u8]) -> Memory {
+        let mut memory = Memory::default();
+        read_totals(text, &mut memory);
+        memory
+    }
+
+    #[test]
+    fn memory_that_old_kernels_do_not_call_available_is_estimated() {
+        let memory = totals(b"MemTotal: 1000 kB\nMemFree: 100 kB\nBuffers: 50 kB\nCached: 200 kB\n");
+        assert_eq!((memory.total_kib, memory.available_kib), (1000, 350));
+    }
+
+    #[test]
+    fn available_is_never_more_than_there_is() {
+        assert_eq!(totals(b"MemTotal: 1000 kB\nMemAvailable: 4000 kB\n").available_kib, 1000);
+        assert_eq!(totals(b"SwapTotal: 10 kB\nSwapFree: 40 kB\n").swap_used_kib, 0);
+    }
+}

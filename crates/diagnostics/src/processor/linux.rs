@@ -1,0 +1,103 @@
+//! Logical processors from `/proc/stat` (proc_stat(5)).
+
+use wire::diagnostics::Core;
+
+use crate::{
+    rates::permille,
+    text::{fields, lines, number},
+};
+
+/// The ticks of each processor as they were last read.
+#[derive(Debug, Default)]
+pub(crate) struct Processors {
+    before: Vec<Ticks>,
+    now: Vec<Ticks>,
+}
+
+/// One `cpuN` line. Guest time is part of user time already.
+#[derive(Debug, Default, Clone, Copy)]
+struct Ticks {
+    number: u64,
+    working: u64,
+    idle: u64,
+    iowait: u64,
+    steal: u64,
+}
+
+impl Processors {
+    /// What each processor did since the last reading. A processor that came online since did nothing yet.
+    pub(crate) fn read(&mut self, stat: &[u8]) -> Vec<Core> {
+        self.now.clear();
+        let cpus = lines(stat).take_while(|line| line.starts_with(b"cpu"));
+        self.now.extend(cpus.filter_map(Ticks::parse));
+        let cores = self.now.iter().map(|now| {
+            let before = self.before.iter().find(|before| before.number == now.number);
+            before.map_or(Core::default(), |before| now.since(before))
+        });
+        let cores = cores.collect();
+        std::mem::swap(&mut self.before, &mut self.now);
+        cores
+    }
+}
+
+impl Ticks {
+    /// `None` for the line with the sum of all, and for lines that make no sense.
+    fn parse(line: &[u8]) -> Option<Self> {
+        let mut fields = fields(line);
+        let number_of_cpu = number(fields.next()?.strip_prefix(b"cpu")?)?;
+        let mut next = || fields.next().and_then(number);
+        let (user, nice, system, idle) = (next()?, next()?, next()?, next()?);
+        let [iowait, irq, softirq, steal] = [(); 4].map(|()| next().unwrap_or(0));
+        let working = [user, nice, system, irq, softirq].into_iter().fold(0, u64::saturating_add);
+        Some(Self { number: number_of_cpu, working, idle, iowait, steal })
+    }
+
+    /// The kernel's idle and iowait may go back, and everything does when a processor was taken offline in between.
+    fn since(&self, before: &Self) -> Core {
+        let working = self.working.saturating_sub(before.working);
+        let idle = self.idle.saturating_sub(before.idle);
+        let iowait = self.iowait.saturating_sub(before.iowait);
+        let steal = self.steal.saturating_sub(before.steal);
+        let all = [working, idle, iowait, steal].into_iter().fold(0, u64::saturating_add);
+        Core {
+            busy_permille: permille(working, all),
+            iowait_permille: permille(iowait, all),
+            steal_permille: permille(steal, all),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn working_waiting_for_a_disk_and_stolen_are_told_apart() {
+        let mut processors = Processors::default();
+        processors.read(b"cpu  0 0 0 0\ncpu0 100 0 100 1000 50 0 0 10 0 0\n");
+        let cores = processors.read(b"cpu  0 0 0 0\ncpu0 120 5 110 1030 60 3 2 30 20 0\nintr 1 2 3\n");
+        assert_eq!(cores, [Core { busy_permille: 400, iowait_permille: 100, steal_permille: 200 }]);
+    }
+
+    #[test]
+    fn counters_that_go_back_give_no_negative_or_huge_shares() {
+        let mut processors = Processors::default();
+        processors.read(b"cpu0 100 0 100 1000 500 0 0 10\ncpu1 9 9 9 9\n");
+        let cores = processors.read(b"cpu0 110 0 100 1010 400 0 0 5\ncpu1 1 1 1 1\n");
+        assert_eq!(cores[0], Core { busy_permille: 500, iowait_permille: 0, steal_permille: 0 });
+        assert_eq!(cores[1], Core::default());
+    }
+
+    #[test]
+    fn a_processor_is_followed_by_its_number_when_others_go_offline() {
+        let mut processors = Processors::default();
+        processors.read(b"cpu0 0 0 0 0\ncpu1 500 0 0 0\ncpu1023 100 0 0 100\n");
+        let cores = processors.read(b"cpu0 10 0 0 0\ncpu1023 110 0 0 130\n");
+        assert_eq!(cores.iter().map(|core| core.busy_permille).collect::<Vec<_>>(), [1000, 250]);
+    }
+
+    #[test]
+    fn the_first_reading_has_no_shares() {
+        assert_eq!(Processors::default().read(b"cpu0 9 9 9 9\n"), [Core::default()]);
+    }
+}

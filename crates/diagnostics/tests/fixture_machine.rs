@@ -1,0 +1,382 @@
+//! A machine made of hand-written files, in two moments.
+#![cfg(target_os = "linux")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot set up its machine fails, as it should")]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use diagnostics::{Collector, Roots};
+use rustix::fs::inotify;
+use wire::{
+    diagnostics::{Core, DeltaDecoder, DeltaEncoder, Disk, Process, Snapshot},
+    text::Label,
+    time::Moment,
+};
+
+/// A copy of the fixture that a test can change.
+struct FixtureMachine {
+    folder: tempfile::TempDir,
+}
+
+impl FixtureMachine {
+    fn before() -> Self {
+        let machine = Self { folder: tempfile::tempdir().unwrap() };
+        machine.lay("before");
+        machine
+    }
+
+    /// Lays the files of one moment over those that are there.
+    fn lay(&self, moment: &str) {
+        let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(moment);
+        copy(&fixture, self.folder.path());
+    }
+
+    fn path(&self, file: &str) -> PathBuf {
+        self.folder.path().join(file)
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "nobody reads the test's own folder meanwhile")]
+    fn write(&self, file: &str, content: impl AsRef<[u8]>) {
+        fs::create_dir_all(self.path(file).parent().unwrap()).unwrap();
+        // Cutting a file to nothing makes some file systems wait for the disk; a new one does not.
+        let _was_there = fs::remove_file(self.path(file));
+        fs::write(self.path(file), content).unwrap();
+    }
+
+    fn remove(&self, path: &str) {
+        fs::remove_dir_all(self.path(path)).or_else(|_| fs::remove_file(self.path(path))).unwrap();
+    }
+
+    fn roots(&self) -> Roots {
+        Roots { proc: self.path("proc"), sys: self.path("sys"), etc: self.path("etc"), run: self.path("run") }
+    }
+
+    fn collector(&self) -> Collector {
+        Collector::new(self.roots(), at(0))
+    }
+
+    /// What is measured of the second from `before` to `after`.
+    fn second(self) -> Snapshot {
+        let mut collector = self.collector();
+        self.lay("after");
+        collector.sample(at(1000))
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => copy(&entry.path(), &target),
+            false => drop(fs::copy(entry.path(), target).unwrap()),
+        }
+    }
+}
+
+fn at(millis: u64) -> Moment {
+    Moment::from_origin(Duration::from_secs(1_000_000) + Duration::from_millis(millis))
+}
+
+fn process(sample: &Snapshot, pid: u32) -> &Process {
+    sample.processes.iter().find(|process| process.pid == pid).unwrap()
+}
+
+fn reason<'s>(sample: &'s Snapshot, source: &str) -> Option<&'s str> {
+    sample.unreadable.iter().find(|gap| gap.source.raw() == source).map(|gap| gap.reason.raw())
+}
+
+#[test]
+fn the_first_sample_has_rates_because_the_counters_were_read_at_the_start() {
+    let sample = FixtureMachine::before().second();
+    assert_eq!(sample.interval_ms, 1000);
+    assert!(sample.cores.iter().any(|core| core.busy_permille > 0));
+    assert!(sample.disks.iter().any(|disk| disk.requests_s > 0));
+    assert!(sample.networks.iter().any(|network| network.rx_bytes_s > 0));
+}
+
+#[test]
+fn a_sample_that_covers_no_time_says_so_and_has_no_rates() {
+    let machine = FixtureMachine::before();
+    let mut collector = machine.collector();
+    machine.lay("after");
+    let sample = collector.sample(at(0));
+    assert_eq!(sample.interval_ms, 0);
+    assert!(sample.disks.iter().all(|disk| (disk.requests_s, disk.await_us, disk.busy_permille) == (0, 0, 0)));
+    assert!(sample.networks.iter().all(|network| (network.rx_bytes_s, network.tx_bytes_s) == (0, 0)));
+    assert!(sample.processes.iter().all(|process| process.cpu_permille == 0));
+}
+
+#[test]
+fn each_processor_says_how_long_it_worked_waited_and_was_robbed() {
+    let sample = FixtureMachine::before().second();
+    let core = |busy_permille, iowait_permille, steal_permille| Core { busy_permille, iowait_permille, steal_permille };
+    assert_eq!(sample.cores, [core(1000, 0, 0), core(0, 100, 0), core(500, 0, 100), core(0, 0, 0)]);
+}
+
+#[test]
+fn memory_swap_and_pressure_are_measured() {
+    let sample = FixtureMachine::before().second();
+    assert_eq!((sample.memory.total_kib, sample.memory.available_kib), (16_000_000, 9_000_000));
+    assert_eq!((sample.memory.swap_total_kib, sample.memory.swap_used_kib), (4_000_000, 1_000_000));
+    let page_kib = u32::try_from(rustix::param::page_size() / 1024).unwrap();
+    assert_eq!((sample.memory.swap_in_kib_s, sample.memory.swap_out_kib_s), (25 * page_kib, 50 * page_kib));
+    assert_eq!((sample.memory.dirty_kib, sample.memory.oom_kills), (12_000, 4));
+    let pressure = sample.pressure.unwrap();
+    assert_eq!((pressure.cpu_some_centi, pressure.memory_full_centi, pressure.io_full_centi), (150, 25, 25));
+    assert_eq!((sample.uptime_secs, sample.load_centi), (1001, [52, 107, 1200]));
+}
+
+#[test]
+fn the_limit_of_a_container_is_shown_beside_the_memory_of_the_host() {
+    let memory = FixtureMachine::before().second().memory;
+    assert_eq!((memory.limit_kib, memory.limit_used_kib), (2_000_000, 1_000_000), "the tightest around the agent");
+    let unlimited = FixtureMachine::before();
+    unlimited.write("sys/fs/cgroup/user.slice/memory.max", "max\n");
+    assert_eq!(unlimited.second().memory.limit_kib, 0);
+}
+
+#[test]
+fn disks_are_whole_devices_in_use_with_their_latency() {
+    let sample = FixtureMachine::before().second();
+    let sda = Disk {
+        name: Label::cut("sda"),
+        read_kib_s: 1000,
+        write_kib_s: 2000,
+        requests_s: 50,
+        await_us: 20_000,
+        busy_permille: 900,
+    };
+    let names = sample.disks.iter().map(|disk| disk.name.raw()).collect::<Vec<_>>();
+    assert_eq!(names, ["sda", "nvme0n1"], "no partition, no loop device, no empty drive");
+    assert_eq!(sample.disks[0], sda);
+    let reset = &sample.disks[1];
+    assert_eq!((reset.read_kib_s, reset.requests_s, reset.await_us, reset.busy_permille), (0, 0, 0, 0));
+}
+
+#[test]
+fn networks_say_what_went_wrong_and_whether_the_link_is_up() {
+    let sample = FixtureMachine::before().second();
+    let names = sample.networks.iter().map(|network| (network.name.raw(), network.up)).collect::<Vec<_>>();
+    assert_eq!(names, [("wlan0", true), ("eth0", false)]);
+    let wlan = &sample.networks[0];
+    assert_eq!((wlan.rx_bytes_s, wlan.tx_bytes_s, wlan.errors, wlan.drops), (500_000, 10_000, 5, 11));
+    assert_eq!(sample.networks[1].rx_bytes_s, 0, "a counter that went back is no traffic");
+}
+
+#[test]
+fn temperatures_have_one_name_each_and_no_unbelievable_figure() {
+    let machine = FixtureMachine::before();
+    let mut collector = machine.collector();
+    // The sensors are asked in a thread: until it has answered.
+    let temperatures = loop {
+        let sample = collector.sample(at(1));
+        if !sample.temperatures.is_empty() {
+            break sample.temperatures;
+        }
+    };
+    let found = temperatures.iter().map(|sensor| (sensor.label.raw(), sensor.deci_celsius)).collect::<Vec<_>>();
+    assert_eq!(found, [("nvme Composite", 388), ("acpitz temp1", -50), ("#2 nvme Composite", 410)]);
+}
+
+#[test]
+fn a_machine_without_sensors_is_not_at_fault() {
+    let machine = FixtureMachine::before();
+    machine.remove("sys/class/hwmon");
+    machine.remove("sys/class/thermal");
+    let sample = machine.second();
+    assert_eq!((sample.temperatures.len(), reason(&sample, "temperatures")), (0, None));
+}
+
+#[test]
+fn file_systems_are_listed_once_and_one_that_is_gone_is_named() {
+    let sample = FixtureMachine::before().second();
+    let mounts = sample.filesystems.iter().map(|row| (row.mount.raw(), row.kind.raw())).collect::<Vec<_>>();
+    assert_eq!(mounts, [("/", "ext4")]);
+    assert!(sample.filesystems[0].total_kib >= sample.filesystems[0].available_kib);
+    assert!(reason(&sample, "file system /media/not plugged in").is_some());
+}
+
+#[test]
+fn hostile_program_names_do_not_shift_a_figure() {
+    let sample = FixtureMachine::before().second();
+    let posing = process(&sample, 310);
+    assert_eq!((posing.name.raw(), posing.state, posing.threads), (") S 1 1 (", 'R', 2));
+    assert_eq!(posing.cpu_permille, 500);
+    let escaping = process(&sample, 311);
+    assert_eq!(escaping.name.raw(), "a\nb\u{1b}[2J");
+    assert_eq!(escaping.name.shown(), "a\\u{a}b\\u{1b}[2J");
+}
+
+#[test]
+fn a_process_number_that_is_used_again_is_another_process() {
+    let sample = FixtureMachine::before().second();
+    let reused = process(&sample, 312);
+    assert_eq!(
+        (reused.name.raw(), reused.start_ticks, reused.cpu_permille, reused.user_id),
+        ("reused", 100_050, 250, 33)
+    );
+}
+
+#[test]
+fn processor_time_that_went_back_is_none() {
+    assert_eq!(process(&FixtureMachine::before().second(), 313).cpu_permille, 0);
+}
+
+#[test]
+fn a_new_busy_process_shows_what_it_used_in_its_first_sample() {
+    assert_eq!(process(&FixtureMachine::before().second(), 400).cpu_permille, 600);
+}
+
+#[test]
+fn an_old_process_that_was_never_seen_before_counts_with_its_mean() {
+    assert_eq!(process(&FixtureMachine::before().second(), 401).cpu_permille, 50);
+}
+
+#[test]
+fn a_process_that_ends_while_it_is_looked_at_does_not_count() {
+    let sample = FixtureMachine::before().second();
+    assert_eq!((sample.processes_total, sample.processes_readable), (7, 7));
+    assert!(sample.processes.iter().all(|process| process.pid != 500));
+}
+
+#[test]
+fn a_process_that_cannot_be_read_counts_as_such() {
+    let machine = FixtureMachine::before();
+    machine.remove("proc/313/stat");
+    fs::create_dir(machine.path("proc/313/stat")).unwrap();
+    let sample = machine.collector().sample(at(1000));
+    assert_eq!((sample.processes_total, sample.processes_readable), (5, 4));
+    assert!(reason(&sample, "some processes").is_some());
+}
+
+#[test]
+fn hidden_processes_are_said_to_be_hidden() {
+    let sample = FixtureMachine::before().second();
+    assert_eq!(reason(&sample, "processes of other users"), None, "it sees process 1, so nothing is hidden from it");
+    let machine = FixtureMachine::before();
+    machine.remove("proc/1");
+    let sample = machine.collector().sample(at(1000));
+    assert_eq!(reason(&sample, "processes of other users"), Some("the machine hides them (hidepid)"));
+}
+
+#[test]
+fn arguments_and_environment_are_never_opened() {
+    let machine = FixtureMachine::before();
+    let watch = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC).unwrap();
+    for file in ["proc/1/environ", "proc/1/cmdline", "sys/class/dmi/id/product_serial"] {
+        inotify::add_watch(&watch, machine.path(file), inotify::WatchFlags::OPEN).unwrap();
+    }
+    let mut collector = machine.collector();
+    let sample = collector.sample(at(1000));
+    let card = collector.identity();
+    assert_eq!(rustix::io::read(&watch, &mut [0; 512]), Err(rustix::io::Errno::AGAIN), "somebody opened one of them");
+    assert!(!format!("{card:?}{sample:?}").contains("CANARY"));
+    fs::File::open(machine.path("proc/1/environ")).unwrap();
+    assert!(rustix::io::read(&watch, &mut [0; 512]).is_ok(), "the watch works");
+}
+
+#[test]
+fn the_identity_card_tells_what_the_machine_is() {
+    let machine = FixtureMachine::before();
+    let card = machine.collector().identity();
+    assert_eq!((card.host.raw(), card.kernel.raw()), ("desk-4", "6.1.0-18-amd64"));
+    assert_eq!((card.system.raw(), card.model.raw()), ("Debian GNU/Linux 12 (bookworm)", "LENOVO 20N2CTO1WW"));
+    assert_eq!((card.processor.raw(), card.cores), ("Intel(R) Core(TM) i5-8365U CPU @ 1.60GHz", 2));
+    assert_eq!((card.memory_kib, card.virtualisation), (16_000_000, None));
+    assert!(!card.architecture.is_blank() && !card.agent_version.is_blank() && !card.user.is_blank());
+}
+
+#[test]
+fn virtual_machines_and_containers_are_recognised() {
+    let kind = |write: &[(&str, &str)]| {
+        let machine = FixtureMachine::before();
+        write.iter().for_each(|(file, content)| machine.write(file, content));
+        machine.collector().identity().virtualisation.map(|kind| kind.raw().to_owned())
+    };
+    let qemu = ("sys/class/dmi/id/sys_vendor", "QEMU\n");
+    let flags = ("proc/cpuinfo", "processor : 0\nflags : fpu hypervisor\n");
+    let docker =
+        ("proc/self/mountinfo", "1 0 0:60 / / rw - overlay overlay rw,lowerdir=/var/lib/docker/overlay2/l/A\n");
+    assert_eq!(kind(&[qemu]).as_deref(), Some("virtual machine (QEMU)"));
+    assert_eq!(kind(&[flags]).as_deref(), Some("virtual machine"));
+    assert_eq!(kind(&[docker]).as_deref(), Some("container (docker)"));
+    assert_eq!(kind(&[docker, flags]).as_deref(), Some("container (docker) in virtual machine"));
+    assert_eq!(kind(&[("run/.containerenv", "")]).as_deref(), Some("container (podman)"));
+    assert_eq!(kind(&[("run/systemd/container", "lxc\n")]).as_deref(), Some("container (lxc)"));
+    let wsl = ("proc/sys/kernel/osrelease", "5.15.90.1-microsoft-standard-WSL2\n");
+    assert_eq!(kind(&[wsl]).as_deref(), Some("Windows Subsystem for Linux"));
+}
+
+#[test]
+fn a_machine_that_tells_nothing_is_measured_as_such() {
+    let folder = tempfile::tempdir().unwrap();
+    let nowhere = || folder.path().join("nowhere");
+    let roots = Roots { proc: nowhere(), sys: nowhere(), etc: nowhere(), run: nowhere() };
+    let mut collector = Collector::new(roots, at(0));
+    let sample = collector.sample(at(1000));
+    for source in
+        ["processors", "memory", "pressure", "file systems", "disks", "networks", "processes", "uptime", "load"]
+    {
+        assert_eq!(reason(&sample, source), Some("this system does not have it"), "{source}");
+    }
+    assert_eq!(collector.identity().system.raw(), "Linux");
+}
+
+#[test]
+fn what_could_not_be_read_once_is_not_reported_for_ever() {
+    let machine = FixtureMachine::before();
+    let mut collector = machine.collector();
+    machine.remove("proc/pressure");
+    assert!(reason(&collector.sample(at(1000)), "pressure").is_some());
+    machine.lay("before");
+    let sample = collector.sample(at(2000));
+    assert_eq!((reason(&sample, "pressure"), sample.pressure.is_some()), (None, true));
+}
+
+#[test]
+fn files_full_of_nonsense_still_make_a_sample_that_a_technician_accepts() {
+    let files = [
+        "proc/stat",
+        "proc/meminfo",
+        "proc/vmstat",
+        "proc/uptime",
+        "proc/loadavg",
+        "proc/pressure/cpu",
+        "proc/diskstats",
+        "proc/net/dev",
+        "proc/self/mountinfo",
+        "proc/self/cgroup",
+        "proc/cpuinfo",
+        "proc/310/stat",
+        "proc/310/status",
+        "sys/class/net/wlan0/operstate",
+        "sys/class/hwmon/hwmon0/temp1_input",
+        "etc/os-release",
+        "etc/passwd",
+    ];
+    let nonsense: [&[u8]; 6] = [
+        b"",
+        b"\n\n\n",
+        b"\0\xff\xfe\n",
+        b"cpu cpu0 -1 -1\ncpu99999999999999999999 1 1 1 1\ncpu1 18446744073709551615 18446744073709551615 0 0\n",
+        b"MemTotal: 1 kB\nMemAvailable: 18446744073709551615 kB\nSwapTotal: 1\nSwapFree: x\npswpin 18446744073709551615\n",
+        b"1 (x) ) ( 310 (y) R 18446744073709551615 8:0 sda 1 1 1 1 1 1 1 1 1 1 1 wlan0: 1 1 1 1 1 1 1 1 1 1 1 1\n",
+    ];
+    let machine = FixtureMachine::before();
+    let mut collector = machine.collector();
+    let mut encoder = DeltaEncoder::new();
+    let mut decoder = DeltaDecoder::new();
+    for (tick, kind) in (1..).zip([0, 3, 5, 4, 3, 4, 5, 3, 2, 1]) {
+        files.iter().for_each(|file| machine.write(file, nonsense[kind]));
+        let mut sample = collector.sample(at(tick * 1000));
+        collector.identity();
+        sample.tick = tick;
+        decoder.apply(encoder.encode(&sample)).unwrap();
+        assert_eq!(decoder.sample(), Some(&sample.quantised()));
+    }
+}

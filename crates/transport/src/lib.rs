@@ -1,1 +1,33 @@
-//! Placeholder.
+//! QUIC between agent, relay and technician, and the clock.
+//!
+//! The only crate that names quinn or rustls; neither appears in its public signatures. The three programs use it from two sides:
+//!
+//! | module | for |
+//! |---|---|
+//! | [`node`] | agent and technician: connect to the relay, start sealed sessions, stay connected |
+//! | [`sealed`] | the session between them, before and after pairing |
+//! | [`streams`] | messages and bytes on its streams |
+//! | [`listener`] | the relay: control connections, and forwarding of sealed packets |
+//! | [`clock`] | what time it is |
+//! | [`counters`] | packets that went nowhere |
+//!
+//! What a packet goes through, from the network up: [`udp`] takes trains of packets from the kernel, [`demux`] cuts them apart by
+//! their first bytes, [`socket`] (agent, technician) or [`listener`] (relay) brings each to the connection or the other side that
+//! it belongs to, by the [`table`] of sessions and the synthetic [`address`]es under which quinn knows them.
+
+mod address;
+pub mod clock;
+pub mod counters;
+mod demux;
+mod knobs;
+pub mod listener;
+pub mod node;
+mod restart;
+pub mod sealed;
+mod socket;
+pub mod streams;
+mod table;
+mod tls;
+mod udp;
+
+pub use tls::KeyError;

@@ -1,0 +1,374 @@
+//! Agent and technician: one socket, one control connection that is kept alive, sealed sessions beside it.
+//!
+//! [`Node::start`] connects to the relay that a link names and returns the [`Node`], which carries sessions, and the
+//! [`Control`], which speaks with the relay. When the control connection is lost, the node reconnects by itself for as long as
+//! it lives; sessions survive that if both sides meet again within 20 s or so and [`Node::move_session`] is told.
+
+mod connect;
+mod control;
+mod supervisor;
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use quinn::{Endpoint, EndpointConfig, TokioRuntime};
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+    time::{Instant, timeout, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+use trust::keys::SigningKey;
+use wire::{channel::ChannelId, limits::PAIRING_DEADLINE, link::RelayLink, text::Label as ShownText};
+
+pub use self::{
+    connect::ConnectError,
+    control::{Control, ControlEvent, Loss, NotConnected},
+};
+use self::{connect::Connector, supervisor::Supervisor};
+use crate::{
+    address::{Label, Place, SessionKey},
+    counters::Counters,
+    knobs,
+    sealed::{SealedEnd, SessionRef, Unpaired},
+    socket::{NodeSocket, lock},
+    table::{End, EnterError},
+    tls::{self, KeyError, SERVER_NAME},
+    udp::Offloading,
+};
+
+/// Handshakes that may wait for the agent on one channel. A technician sends one; whatever else comes is the relay's doing.
+const DOOR: usize = 4;
+
+/// How long [`Node::close`] waits for its last packets to leave.
+const CLOSING: Duration = Duration::from_millis(500);
+
+/// How a node is started.
+#[derive(Debug, Clone, Default)]
+pub struct NodeOptions {
+    /// Local address to bind to. Default: any port, IPv6 and IPv4.
+    pub bind: Option<SocketAddr>,
+    /// Send and receive packet by packet, as is done where the kernel offers nothing better. Default: no.
+    pub plain_socket: bool,
+}
+
+/// Why a session did not come to stand on a channel.
+#[derive(Debug, Clone, thiserror::Error)]
+#[non_exhaustive]
+pub enum SealError {
+    /// The other side did not come, or not far enough, within [`PAIRING_DEADLINE`].
+    #[error("the other side did not answer in time, so nothing was sent to it; try again with a new code")]
+    TimedOut,
+    /// The other side, or whoever is between, could not or would not finish the handshake.
+    #[error(
+        "no sealed connection could be made, so nothing was sent: {0}; if this repeats, the programs may be of different versions"
+    )]
+    Handshake(SealedEnd),
+    /// The channel carries a session already.
+    #[error("the relay gave the same channel out twice; nothing was sent on it")]
+    ChannelInUse,
+    /// More sessions than a program ever has.
+    #[error("too many sessions are open in this program; end one first")]
+    TooMany,
+    /// The own key is damaged.
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    /// The node was closed.
+    #[error("the program is stopping")]
+    Closed,
+}
+
+impl SealError {
+    /// Whether the other side, or the relay, did something that no honest one does.
+    pub fn peer_broke_the_rules(&self) -> bool {
+        match self {
+            Self::Handshake(end) => end.peer_broke_the_rules(),
+            Self::ChannelInUse => true,
+            Self::TimedOut | Self::TooMany | Self::Key(_) | Self::Closed => false,
+        }
+    }
+}
+
+impl From<EnterError> for SealError {
+    fn from(error: EnterError) -> Self {
+        match error {
+            EnterError::Full => Self::TooMany,
+            EnterError::ChannelInUse => Self::ChannelInUse,
+            EnterError::UnknownSession => Self::Closed,
+        }
+    }
+}
+
+/// Why a session was not moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum MoveError {
+    /// The session is over, or another node's.
+    #[error("there is no such session any more")]
+    UnknownSession,
+    /// The channel carries another session.
+    #[error("the relay gave the same channel out twice")]
+    ChannelInUse,
+}
+
+/// Handshakes on their way to whoever serves the session.
+type Doors = Arc<Mutex<BTreeMap<SessionKey, mpsc::Sender<quinn::Incoming>>>>;
+
+/// The socket, the control connection and the sessions of one agent or technician. Clones are handles to the same node.
+///
+/// The control connection is closed when the last clone is dropped; sessions that were started go on until they are dropped.
+#[derive(Debug, Clone)]
+pub struct Node {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    endpoint: Endpoint,
+    socket: Arc<NodeSocket>,
+    doors: Doors,
+    stop: CancellationToken,
+    /// Aborted with the last handle.
+    tasks: Mutex<JoinSet<()>>,
+}
+
+impl Node {
+    /// Finds the relay, binds a socket and connects.
+    ///
+    /// The first [`ControlEvent`] is always [`ControlEvent::Up`]. Needs a tokio runtime with time and I/O.
+    ///
+    /// # Errors
+    ///
+    /// The first attempt failed; nothing is tried again and nothing goes on in the background.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future undoes everything.
+    pub async fn start(link: RelayLink, options: NodeOptions) -> Result<(Self, Control), ConnectError> {
+        let offloading = if options.plain_socket { Offloading::Never } else { Offloading::WhereAvailable };
+        let socket = NodeSocket::bind(options.bind, offloading).map_err(|error| ConnectError::socket(&error))?;
+        let socket = Arc::new(socket);
+        let mut config = EndpointConfig::default();
+        // The first byte tells QUIC from channel packets only while nobody sets that bit at random (RFC 9287).
+        config.grease_quic_bit(false);
+        let abstract_socket: Arc<NodeSocket> = Arc::clone(&socket);
+        let endpoint = Endpoint::new_with_abstract_socket(config, None, abstract_socket, Arc::new(TokioRuntime))
+            .map_err(|error| ConnectError::socket(&error))?;
+
+        let mut connector = Connector::new(link, endpoint.clone(), Arc::clone(&socket))?;
+        let first = connector.connect().await?;
+
+        let stop = CancellationToken::new();
+        let doors = Doors::default();
+        let mut tasks = JoinSet::new();
+        let (supervisor, control) = Supervisor::new(connector, stop.clone());
+        tasks.spawn(supervisor.run(first));
+        tasks.spawn(open_doors(endpoint.clone(), Arc::clone(&doors), stop.clone()));
+        let shared = Shared { endpoint, socket, doors, stop, tasks: Mutex::new(tasks) };
+        Ok((Self { shared: Arc::new(shared) }, control))
+    }
+
+    /// Agent: waits for the technician's handshake on a channel that the relay has opened.
+    ///
+    /// Until this is called the agent answers nothing on the channel. The technician's key may be any: pairing decides.
+    ///
+    /// # Errors
+    ///
+    /// See [`SealError`]; the channel is left alone afterwards.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves the channel alone.
+    pub async fn serve_session(&self, channel: ChannelId, agent_key: &SigningKey) -> Result<Unpaired, SealError> {
+        let deadline = Instant::now() + PAIRING_DEADLINE;
+        let config = session_server_config(agent_key)?;
+        // quinn reads no first packet without a configuration. Which one this is does not matter: each handshake gets its own.
+        self.shared.endpoint.set_server_config(Some((*config).clone()));
+
+        let (door, mut knocks) = mpsc::channel(DOOR);
+        let mut entry = Entry::open(&self.shared, End::Agent, channel, Some(door))?;
+        let mut failure = None;
+        let connection = loop {
+            let knock = tokio::select! {
+                () = self.shared.stop.cancelled() => return Err(SealError::Closed),
+                knock = timeout_at(deadline, knocks.recv()) => knock,
+            };
+            let Ok(Some(incoming)) = knock else { return Err(failure.unwrap_or(SealError::TimedOut)) };
+            entry.begun = true;
+            let handshake = async { incoming.accept_with(Arc::clone(&config))?.await };
+            match timeout_at(deadline, handshake).await {
+                Ok(Ok(connection)) => break connection,
+                // Somebody between may have knocked; the technician may still come.
+                Ok(Err(error)) => failure = Some(SealError::Handshake(error.into())),
+                Err(_) => return Err(failure.unwrap_or(SealError::TimedOut)),
+            }
+        };
+        entry.finish(connection, End::Agent, deadline)
+    }
+
+    /// Technician: starts the handshake on a channel that the relay has opened.
+    ///
+    /// The agent's key may be any: pairing decides.
+    ///
+    /// # Errors
+    ///
+    /// See [`SealError`]; the channel is left alone afterwards.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves the channel alone.
+    pub async fn dial_session(&self, channel: ChannelId, technician_key: &SigningKey) -> Result<Unpaired, SealError> {
+        let deadline = Instant::now() + PAIRING_DEADLINE;
+        let mut config = quinn::ClientConfig::new(Arc::new(tls::session_client(technician_key)?));
+        config.transport_config(knobs::session_technician());
+
+        let mut entry = Entry::open(&self.shared, End::Technician, channel, None)?;
+        let connecting = self
+            .shared
+            .endpoint
+            .connect_with(config, Place::Session(entry.key, Label::FIRST).address(), SERVER_NAME)
+            .map_err(|error| SealError::Handshake(SealedEnd::Broken { reason: ShownText::cut(&error.to_string()) }))?;
+        let connection = tokio::select! {
+            () = self.shared.stop.cancelled() => return Err(SealError::Closed),
+            connected = timeout_at(deadline, connecting) => match connected {
+                Ok(Ok(connection)) => connection,
+                Ok(Err(quinn::ConnectionError::TimedOut)) | Err(_) => return Err(SealError::TimedOut),
+                Ok(Err(error)) => return Err(SealError::Handshake(error.into())),
+            },
+        };
+        entry.finish(connection, End::Technician, deadline)
+    }
+
+    /// Puts a session on a new channel after a rejoin: the same connection goes on, nothing is lost.
+    ///
+    /// # Errors
+    ///
+    /// See [`MoveError`]; the session stays where it was.
+    pub fn move_session(&self, session: SessionRef, channel: ChannelId) -> Result<(), MoveError> {
+        self.shared.socket.move_to(session.0, channel).map_err(|error| match error {
+            EnterError::ChannelInUse => MoveError::ChannelInUse,
+            EnterError::Full | EnterError::UnknownSession => MoveError::UnknownSession,
+        })?;
+        supervisor::nudge(&self.shared.endpoint, &self.shared.socket);
+        Ok(())
+    }
+
+    /// The channel is gone: its packets are for nobody from here on. A session on it can still be moved to another.
+    pub fn forget(&self, channel: ChannelId) {
+        self.shared.socket.table().forget(channel);
+    }
+
+    /// Packets that went nowhere.
+    pub fn counters(&self) -> Counters {
+        self.shared.socket.counters()
+    }
+
+    /// The local address that the socket is bound to.
+    ///
+    /// # Errors
+    ///
+    /// The operating system does not say.
+    pub fn local_addr(&self) -> std::io::Result<SocketAddr> {
+        self.shared.socket.bound_to()
+    }
+
+    /// Closes the control connection and every session, and waits at most half a second for the last packets to leave.
+    pub async fn close(self) {
+        self.shared.stop.cancel();
+        let mut tasks = std::mem::take(&mut *lock(&self.shared.tasks));
+        let ended = async {
+            while tasks.join_next().await.is_some() {}
+            self.shared.endpoint.close(quinn::VarInt::from_u32(0), b"");
+            self.shared.endpoint.wait_idle().await;
+        };
+        // Whoever does not hear of it finds out by silence.
+        let _ = timeout(CLOSING, ended).await;
+    }
+}
+
+fn session_server_config(agent_key: &SigningKey) -> Result<Arc<quinn::ServerConfig>, KeyError> {
+    let mut config = quinn::ServerConfig::with_crypto(Arc::new(tls::session_server(agent_key)?));
+    let mut no_tokens = quinn::ValidationTokenConfig::default();
+    no_tokens.sent(0);
+    config
+        .transport_config(knobs::session_agent())
+        .validation_token_config(no_tokens)
+        .max_incoming(DOOR)
+        .incoming_buffer_size(16 * 1024)
+        .incoming_buffer_size_total(64 * 1024);
+    Ok(Arc::new(config))
+}
+
+/// Brings every handshake to whoever serves its session. One for nobody is answered by nothing.
+async fn open_doors(endpoint: Endpoint, doors: Doors, stop: CancellationToken) {
+    loop {
+        let incoming = tokio::select! {
+            () = stop.cancelled() => return,
+            incoming = endpoint.accept() => incoming,
+        };
+        let Some(incoming) = incoming else { return };
+        let door = match Place::of(incoming.remote_address()) {
+            Some(Place::Session(key, _)) => lock(&doors).get(&key).cloned(),
+            Some(Place::Relay(_)) | None => None,
+        };
+        match door {
+            Some(door) => {
+                if let Err(error) = door.try_send(incoming) {
+                    error.into_inner().ignore();
+                }
+            }
+            None => incoming.ignore(),
+        }
+    }
+}
+
+/// A session's place in the socket's table and at the door, given back when the session does not come to stand.
+struct Entry<'a> {
+    shared: &'a Shared,
+    key: SessionKey,
+    /// A handshake was begun: its last packets still have to go out.
+    begun: bool,
+    stands: bool,
+}
+
+impl<'a> Entry<'a> {
+    fn open(
+        shared: &'a Shared,
+        end: End,
+        channel: ChannelId,
+        door: Option<mpsc::Sender<quinn::Incoming>>,
+    ) -> Result<Self, EnterError> {
+        let mut doors = lock(&shared.doors);
+        // With the doors locked, a packet that was parked cannot knock before its door is there.
+        let key = shared.socket.open(end, channel)?;
+        if let Some(door) = door {
+            doors.insert(key, door);
+        }
+        Ok(Self { shared, key, begun: end == End::Technician, stands: false })
+    }
+
+    fn finish(&mut self, connection: quinn::Connection, end: End, deadline: Instant) -> Result<Unpaired, SealError> {
+        let peer = tls::peer_key(&connection).ok_or_else(|| {
+            SealError::Handshake(SealedEnd::Broken { reason: ShownText::cut("the peer proved no key") })
+        })?;
+        self.shared.socket.table().established(self.key);
+        self.stands = true;
+        Ok(Unpaired::new(connection, peer, Arc::clone(&self.shared.socket), self.key, end, deadline))
+    }
+}
+
+impl Drop for Entry<'_> {
+    fn drop(&mut self) {
+        // With the sender gone, `open_doors` ignores later handshakes of this session.
+        lock(&self.shared.doors).remove(&self.key);
+        match (self.stands, self.begun) {
+            (true, _) => {}
+            (false, true) => self.shared.socket.table().over(self.key),
+            (false, false) => self.shared.socket.table().remove(self.key),
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! Keeps the control connection up, and finds out when the relay is gone without a word.
+
+use std::{sync::Arc, time::Duration};
+
+use quinn::{AsyncUdpSocket, ConnectionError, Endpoint, VarInt};
+use rand_core::{OsRng, RngCore};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, sleep, sleep_until, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use wire::{
+    control::{FromRelay, ToRelay},
+    text::Label,
+};
+
+use super::{
+    connect::Connector,
+    control::{Control, ControlEvent, EVENTS, Generation, Loss, REQUESTS},
+};
+use crate::{
+    listener::DRAINING_CODE,
+    socket::NodeSocket,
+    streams::{FrameReceiver, FrameSender, StreamError},
+};
+
+/// First wait before connecting again, doubled with each failure.
+const BACKOFF_FIRST: Duration = Duration::from_millis(100);
+
+/// Longest such wait.
+const BACKOFF_MOST: Duration = Duration::from_secs(5);
+
+/// Longest wait that a draining relay may ask for; more would only be a way to get rid of us.
+const DRAIN_MOST: Duration = Duration::from_secs(60);
+
+/// How often a node with a session looks whether packets still come.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// A relay that has not answered a direct question for so long is gone. Lost packets are sent again several times meanwhile.
+const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+
+/// How often the relay is asked at most. Silence may also mean that the other side is gone, about which the relay can do nothing.
+const ASK_EVERY: Duration = Duration::from_secs(2);
+
+/// Messages are small and the relay reads them at once: if one cannot be sent for so long, the connection is of no use.
+const SEND_WITHIN: Duration = Duration::from_secs(5);
+
+/// Asks the other end of every connection of this endpoint for a sign of life, and the network for a new look at the path.
+///
+/// quinn has no ping of its own; a change of local address, even to the same one, sends one and takes a fresh connection id.
+pub(super) fn nudge(endpoint: &Endpoint, socket: &Arc<NodeSocket>) {
+    let socket: Arc<dyn AsyncUdpSocket> = Arc::clone(socket) as _;
+    // Fails only if the socket has no address; silence is then noticed by other means.
+    let _ = endpoint.rebind_abstract(socket);
+}
+
+/// Owns the control connection.
+pub(super) struct Supervisor {
+    connector: Connector,
+    events: mpsc::Sender<(Generation, ControlEvent)>,
+    requests: mpsc::Receiver<(Generation, ToRelay)>,
+    connected: watch::Sender<Option<Generation>>,
+    generation: Generation,
+    stop: CancellationToken,
+    /// The relay asked not to be called before this.
+    not_before: Option<Instant>,
+}
+
+/// Why the supervisor does something else now.
+enum Turn {
+    /// The node is closed, or nobody listens to events any more.
+    Stop,
+    Lost(Loss),
+}
+
+impl Supervisor {
+    pub(super) fn new(connector: Connector, stop: CancellationToken) -> (Self, Control) {
+        let (events_in, events) = mpsc::channel(EVENTS);
+        let (requests, requests_out) = mpsc::channel(REQUESTS);
+        let (connected_in, connected) = watch::channel(None);
+        let control = Control { events, requests, connected, known: 0 };
+        let supervisor = Self {
+            connector,
+            events: events_in,
+            requests: requests_out,
+            connected: connected_in,
+            generation: 0,
+            stop,
+            not_before: None,
+        };
+        (supervisor, control)
+    }
+
+    pub(super) async fn run(mut self, first: quinn::Connection) {
+        let stop = self.stop.clone();
+        let mut connection = first;
+        let mut backoff = Backoff::default();
+        loop {
+            let up_since = Instant::now();
+            let ended = tokio::select! {
+                () = stop.cancelled() => Turn::Stop,
+                ended = self.attend(&connection) => ended,
+            };
+            self.connected.send_replace(None);
+            connection.close(VarInt::from_u32(0), b"");
+            let Turn::Lost(mut why) = ended else { return };
+            if up_since.elapsed() > BACKOFF_MOST {
+                backoff = Backoff::default();
+            }
+            connection = loop {
+                let retry_in = self.pause(&mut backoff);
+                let retry_at = Instant::now() + retry_in;
+                let attempt = async {
+                    self.report(ControlEvent::Down { why, retry_in }).await;
+                    sleep_until(retry_at).await;
+                    self.connector.connect().await
+                };
+                let attempted = tokio::select! {
+                    () = stop.cancelled() => return,
+                    attempted = attempt => attempted,
+                };
+                match attempted {
+                    Ok(connection) => break connection,
+                    Err(error) => why = Loss::Attempt(error),
+                }
+            };
+        }
+    }
+
+    /// Speaks on one connection until it is lost.
+    async fn attend(&mut self, connection: &quinn::Connection) -> Turn {
+        self.generation += 1;
+        let stream = tokio::select! {
+            stream = connection.open_bi() => stream,
+            () = sleep(SEND_WITHIN) => return Turn::Lost(Loss::Silent),
+        };
+        let (send, receive) = match stream {
+            Ok(stream) => stream,
+            Err(error) => return Turn::Lost(lost(error)),
+        };
+        let mut sender = FrameSender::new(send, None);
+        let mut receiver = FrameReceiver::new(receive);
+        self.connected.send_replace(Some(self.generation));
+        self.report(ControlEvent::Up).await;
+
+        let mut watch = Watch::new(&self.connector);
+        loop {
+            let events = self.events.clone();
+            tokio::select! {
+                // Room first: what cannot be handed on is left in the stream. Both halves are cancel-safe.
+                received = async { (events.reserve().await, receiver.recv::<FromRelay>().await) } => match received {
+                    (Ok(room), Ok(Some(message))) => {
+                        if let FromRelay::Draining { reconnect_in_ms } = message {
+                            let wait = Duration::from_millis(u64::from(reconnect_in_ms)).min(DRAIN_MOST);
+                            self.not_before = Some(Instant::now() + wait);
+                        }
+                        room.send((self.generation, ControlEvent::Message(message)));
+                    }
+                    (Ok(_), Ok(None)) => return Turn::Lost(self.closed(connection).await),
+                    (Ok(_), Err(error)) => return Turn::Lost(self.broken(connection, error).await),
+                    (Err(_), _) => self.nobody_listens(connection).await,
+                },
+                Some((generation, message)) = self.requests.recv() => {
+                    if generation == self.generation {
+                        match timeout(SEND_WITHIN, sender.send(&message)).await {
+                            Ok(Ok(())) => {}
+                            Ok(Err(error)) => return Turn::Lost(self.broken(connection, error).await),
+                            Err(_) => return Turn::Lost(Loss::Silent),
+                        }
+                    }
+                }
+                error = connection.closed() => return Turn::Lost(self.loss(error)),
+                () = watch.relay_is_gone() => return Turn::Lost(Loss::Silent),
+            }
+        }
+    }
+
+    /// The program has dropped its handle: keep the connection for the sessions' sake until it is lost.
+    async fn nobody_listens(&self, connection: &quinn::Connection) {
+        connection.closed().await;
+    }
+
+    async fn report(&self, event: ControlEvent) {
+        // Nobody listens: the program has dropped its handle, and that is its right.
+        let _ = self.events.send((self.generation, event)).await;
+    }
+
+    /// How long to wait before the next attempt.
+    fn pause(&mut self, backoff: &mut Backoff) -> Duration {
+        let pause = backoff.next();
+        match self.not_before.take() {
+            Some(not_before) => pause.max(not_before.saturating_duration_since(Instant::now())),
+            None => pause,
+        }
+    }
+
+    /// The relay ended the stream: the connection's end, which follows, says why.
+    async fn closed(&self, connection: &quinn::Connection) -> Loss {
+        match timeout(SEND_WITHIN, connection.closed()).await {
+            Ok(error) => self.loss(error),
+            Err(_) => Loss::Protocol { reason: Label::cut("it ended the control stream") },
+        }
+    }
+
+    async fn broken(&self, connection: &quinn::Connection, error: StreamError) -> Loss {
+        if error.peer_broke_the_rules() {
+            return Loss::Protocol { reason: Label::cut(&error.to_string()) };
+        }
+        self.closed(connection).await
+    }
+
+    fn loss(&self, error: ConnectionError) -> Loss {
+        let loss = lost(error);
+        if matches!(loss, Loss::Closed { .. }) && self.not_before.is_some() { Loss::Draining } else { loss }
+    }
+}
+
+fn lost(error: ConnectionError) -> Loss {
+    match error {
+        ConnectionError::ApplicationClosed(close) if close.error_code == VarInt::from_u32(DRAINING_CODE) => {
+            Loss::Draining
+        }
+        ConnectionError::ApplicationClosed(close) => {
+            Loss::Closed { reason: Label::cut(&String::from_utf8_lossy(&close.reason)) }
+        }
+        ConnectionError::Reset => Loss::Restarted,
+        ConnectionError::TimedOut => Loss::Silent,
+        error @ (ConnectionError::ConnectionClosed(_)
+        | ConnectionError::TransportError(_)
+        | ConnectionError::VersionMismatch
+        | ConnectionError::CidsExhausted
+        | ConnectionError::LocallyClosed) => Loss::Closed { reason: Label::cut(&error.to_string()) },
+    }
+}
+
+/// Doubling waits, each shortened by up to half at random so that a thousand agents do not come back together.
+#[derive(Debug, Default)]
+struct Backoff {
+    failures: u32,
+}
+
+impl Backoff {
+    fn next(&mut self) -> Duration {
+        let full = BACKOFF_FIRST.saturating_mul(1 << self.failures.min(10)).min(BACKOFF_MOST);
+        self.failures = self.failures.saturating_add(1);
+        full.mul_f64(0.5 + f64::from(OsRng.next_u32()) / f64::from(u32::MAX) / 2.0)
+    }
+}
+
+/// Watches the relay while sessions run over it.
+///
+/// An idle control connection finds out by its keep-alive, in up to 75 s. A session cannot wait that long: when one hears nothing
+/// although it sends, the relay is asked directly.
+struct Watch<'a> {
+    endpoint: &'a Endpoint,
+    socket: &'a Arc<NodeSocket>,
+    asked: Option<Question>,
+}
+
+#[derive(Clone, Copy)]
+struct Question {
+    at: Instant,
+    /// Packets of the relay that had come before.
+    heard_before: u64,
+}
+
+impl<'a> Watch<'a> {
+    fn new(connector: &'a Connector) -> Self {
+        Self { endpoint: &connector.endpoint, socket: &connector.socket, asked: None }
+    }
+
+    /// Returns once the relay has not answered a question for too long.
+    ///
+    /// Cancel-safe: what was asked is kept.
+    async fn relay_is_gone(&mut self) {
+        loop {
+            self.socket.any_session().await;
+            sleep(LOOK).await;
+            let now = self.socket.uptime();
+            let (silent, moved, heard) = {
+                let table = self.socket.table();
+                (table.any_silent(now), table.any_moved(), table.control_heard())
+            };
+            let answered = self.asked.is_some_and(|asked| heard != asked.heard_before);
+            let since = self.asked.map(|asked| asked.at.elapsed());
+            match since {
+                Some(since) if !answered && since >= ANSWER_WITHIN => return,
+                Some(since) if answered && since >= ASK_EVERY => self.asked = None,
+                Some(_) | None => {}
+            }
+            if silent && self.asked.is_none() {
+                self.asked = Some(Question { at: Instant::now(), heard_before: heard });
+                nudge(self.endpoint, self.socket);
+            } else if moved {
+                nudge(self.endpoint, self.socket);
+            }
+        }
+    }
+}

@@ -1,0 +1,424 @@
+//! The sealed session between technician and agent, which the relay forwards without reading it.
+//!
+//! A session begins as [`Unpaired`]: both sides have proved a key to each other, but not yet who they are, and nothing but pairing
+//! messages can be sent. [`Unpaired::into_paired`] takes the proof of pairing and gives the [`Sealed`] session with its
+//! streams. Both types close the connection when they and all their streams are dropped.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use quinn::{ConnectionError, VarInt};
+use tokio::time::{Instant, timeout_at};
+use trust::{keys::PublicKey, pairing::Paired};
+use wire::{
+    codec::Message,
+    pairing::{FromUnpairedAgent, FromUnpairedTechnician},
+    text::Label,
+};
+
+use crate::{
+    address::SessionKey,
+    socket::NodeSocket,
+    streams::{ByteReceiver, ByteSender, FrameReceiver, FrameSender, Lanes, Priority, StreamError},
+    table::End,
+};
+
+/// A way that sealed packets travel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Carrier {
+    /// UDP by the relay.
+    Relayed,
+}
+
+impl fmt::Display for Carrier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Relayed => f.write_str("relayed"),
+        }
+    }
+}
+
+/// Why one side closed a session's connection. What it means for the people, the messages before it say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CloseCode {
+    /// Everything was said.
+    Done,
+    /// Pairing did not succeed.
+    NotPaired,
+    /// The other side broke the protocol.
+    Protocol,
+    /// The program stops.
+    Shutdown,
+}
+
+impl CloseCode {
+    const ALL: [Self; 4] = [Self::Done, Self::NotPaired, Self::Protocol, Self::Shutdown];
+
+    fn number(self) -> u32 {
+        match self {
+            Self::Done => 0,
+            Self::NotPaired => 1,
+            Self::Protocol => 2,
+            Self::Shutdown => 3,
+        }
+    }
+}
+
+/// How a session's connection ended.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SealedEnd {
+    /// The peer closed it.
+    #[error("the other side closed the connection: {reason}")]
+    ByPeer {
+        /// `None` for a number that this version does not know.
+        code: Option<CloseCode>,
+        /// The peer's words.
+        reason: Label,
+    },
+    /// It was closed or dropped here.
+    #[error("the connection was closed here")]
+    Here,
+    /// Nothing came from the peer for 30 s.
+    #[error("the other side has not been heard for too long")]
+    TimedOut,
+    /// The peer knows nothing of this connection: its program was restarted.
+    #[error("the other side does not know this connection any more")]
+    Forgotten,
+    /// One side broke QUIC or TLS.
+    #[error("the connection broke: {reason}")]
+    Broken {
+        /// What went wrong, made safe to show.
+        reason: Label,
+    },
+}
+
+impl SealedEnd {
+    /// Whether the peer, or whoever is between, did something that no honest peer does.
+    pub fn peer_broke_the_rules(&self) -> bool {
+        match self {
+            Self::Broken { .. } => true,
+            Self::ByPeer { .. } | Self::Here | Self::TimedOut | Self::Forgotten => false,
+        }
+    }
+}
+
+impl From<ConnectionError> for SealedEnd {
+    fn from(error: ConnectionError) -> Self {
+        match error {
+            ConnectionError::ApplicationClosed(close) => Self::ByPeer {
+                code: CloseCode::ALL.into_iter().find(|code| u64::from(code.number()) == close.error_code.into_inner()),
+                reason: Label::cut(&String::from_utf8_lossy(&close.reason)),
+            },
+            ConnectionError::LocallyClosed => Self::Here,
+            ConnectionError::TimedOut => Self::TimedOut,
+            ConnectionError::Reset => Self::Forgotten,
+            error @ (ConnectionError::ConnectionClosed(_)
+            | ConnectionError::TransportError(_)
+            | ConnectionError::VersionMismatch
+            | ConnectionError::CidsExhausted) => Self::Broken { reason: Label::cut(&error.to_string()) },
+        }
+    }
+}
+
+/// How a session's path is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PathStats {
+    /// Smoothed round-trip time to the other end.
+    pub rtt: Duration,
+    /// Packets sent from here that were lost, since the session began.
+    pub lost: u64,
+    /// UDP payload sent, since the session began.
+    pub sent_bytes: u64,
+    /// UDP payload received, since the session began.
+    pub received_bytes: u64,
+    /// By which way packets travel.
+    pub carrier: Carrier,
+}
+
+/// Names a session towards the [`Node`](crate::node::Node) that it runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SessionRef(pub(crate) SessionKey);
+
+/// What both types share: the connection, and its place in the socket's table.
+struct Link {
+    connection: quinn::Connection,
+    peer: PublicKey,
+    socket: Arc<NodeSocket>,
+    key: SessionKey,
+}
+
+impl Link {
+    fn stats(&self) -> PathStats {
+        let stats = self.connection.stats();
+        PathStats {
+            rtt: stats.path.rtt,
+            lost: stats.path.lost_packets,
+            sent_bytes: stats.udp_tx.bytes,
+            received_bytes: stats.udp_rx.bytes,
+            carrier: Carrier::Relayed,
+        }
+    }
+
+    fn close(&self, code: CloseCode, reason: &str) {
+        self.connection.close(VarInt::from_u32(code.number()), Label::cut(reason).raw().as_bytes());
+    }
+
+    fn exporter(&self, label: &[u8], context: &[u8]) -> [u8; 32] {
+        let mut secret = [0; 32];
+        self.connection
+            .export_keying_material(&mut secret, label, context)
+            .expect("the handshake is done and 32 bytes are few");
+        secret
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.socket.table().over(self.key);
+    }
+}
+
+/// Messages that may be sent before pairing.
+pub trait PairingMessage: Message + sealing::Sealed {}
+impl PairingMessage for FromUnpairedTechnician {}
+impl PairingMessage for FromUnpairedAgent {}
+
+mod sealing {
+    #[expect(unnameable_types, reason = "so that nobody else can make a message pass for a pairing message")]
+    pub trait Sealed {}
+    impl Sealed for wire::pairing::FromUnpairedTechnician {}
+    impl Sealed for wire::pairing::FromUnpairedAgent {}
+}
+
+/// A session in which both sides have proved a key and nothing else.
+///
+/// All of pairing has to be done within [`PAIRING_DEADLINE`](wire::limits::PAIRING_DEADLINE) of the session's start.
+pub struct Unpaired {
+    link: Arc<Link>,
+    end: End,
+    deadline: Instant,
+    control: Option<(FrameSender, FrameReceiver)>,
+    lanes: Arc<Lanes>,
+}
+
+impl Unpaired {
+    pub(crate) fn new(
+        connection: quinn::Connection,
+        peer: PublicKey,
+        socket: Arc<NodeSocket>,
+        key: SessionKey,
+        end: End,
+        deadline: Instant,
+    ) -> Self {
+        let lanes = Arc::new(Lanes::new(connection.clone()));
+        Self { link: Arc::new(Link { connection, peer, socket, key }), end, deadline, control: None, lanes }
+    }
+
+    /// A secret that only the two ends of this TLS session can derive (RFC 8446 section 7.5).
+    pub fn exporter(&self, label: &[u8], context: &[u8]) -> [u8; 32] {
+        self.link.exporter(label, context)
+    }
+
+    /// The key that the other side proved to have. Whose it is, pairing and certificates decide.
+    pub fn peer_key(&self) -> &PublicKey {
+        &self.link.peer
+    }
+
+    /// Names this session towards its node.
+    pub fn session_ref(&self) -> SessionRef {
+        SessionRef(self.link.key)
+    }
+
+    /// How the path is doing.
+    pub fn stats(&self) -> PathStats {
+        self.link.stats()
+    }
+
+    /// Sends a pairing message. The technician's first opens the session's stream.
+    ///
+    /// # Errors
+    ///
+    /// As [`FrameSender::send`], and [`StreamError::PairingTooSlow`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`FrameSender::send`].
+    pub async fn send<M: PairingMessage>(&mut self, message: &M) -> Result<(), StreamError> {
+        let deadline = self.deadline;
+        let send = async { self.control().await?.0.send(message).await };
+        timeout_at(deadline, send).await.map_err(|_| StreamError::PairingTooSlow)?
+    }
+
+    /// Receives a pairing message. `None`: the peer says nothing more.
+    ///
+    /// # Errors
+    ///
+    /// As [`FrameReceiver::recv`], and [`StreamError::PairingTooSlow`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`FrameReceiver::recv`].
+    pub async fn recv<M: PairingMessage>(&mut self) -> Result<Option<M>, StreamError> {
+        let deadline = self.deadline;
+        let recv = async { self.control().await?.1.recv().await };
+        timeout_at(deadline, recv).await.map_err(|_| StreamError::PairingTooSlow)?
+    }
+
+    /// Goes on as a paired session: with the control stream, which is the one that pairing ran on, and further streams.
+    ///
+    /// `proof` is what `trust::pairing` returns once the other side has proved the code on this very channel.
+    ///
+    /// # Errors
+    ///
+    /// [`StreamError::NotPaired`] if not a single message was exchanged here.
+    pub fn into_paired(self, _proof: &Paired) -> Result<(Sealed, FrameSender, FrameReceiver), StreamError> {
+        let (sender, receiver) = self.control.ok_or(StreamError::NotPaired)?;
+        Ok((Sealed { link: self.link, lanes: self.lanes }, sender, receiver))
+    }
+
+    /// Closes the connection with a reason for the other side, at most 128 bytes of it.
+    ///
+    /// Messages on their way may be lost: [`Self::finish`] first where they matter.
+    pub fn close(&self, code: CloseCode, reason: &str) {
+        self.link.close(code, reason);
+    }
+
+    /// Ends the stream, waits until the other side has every message, and closes the connection.
+    ///
+    /// # Errors
+    ///
+    /// As [`FrameSender::finish`], and [`StreamError::PairingTooSlow`]; the connection is closed all the same.
+    pub async fn finish(mut self, code: CloseCode, reason: &str) -> Result<(), StreamError> {
+        let finished = match self.control.take() {
+            Some((sender, _receiver)) => {
+                timeout_at(self.deadline, sender.finish()).await.map_err(|_| StreamError::PairingTooSlow).flatten()
+            }
+            None => Ok(()),
+        };
+        self.link.close(code, reason);
+        finished
+    }
+
+    /// Waits for the end of the connection.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future has no effect.
+    pub async fn closed(&self) -> SealedEnd {
+        self.link.connection.closed().await.into()
+    }
+
+    async fn control(&mut self) -> Result<&mut (FrameSender, FrameReceiver), StreamError> {
+        if self.control.is_none() {
+            let connection = &self.link.connection;
+            let stream = match self.end {
+                End::Technician => connection.open_bi().await,
+                End::Agent => connection.accept_bi().await,
+            };
+            let (send, receive) = stream.map_err(SealedEnd::from)?;
+            if self.end == End::Agent {
+                // The technician has its one stream. Even after ending it, it gets no other.
+                connection.set_max_concurrent_bi_streams(VarInt::from_u32(0));
+            }
+            let sender = FrameSender::new(send, Some(Arc::clone(&self.lanes)));
+            self.control = Some((sender, FrameReceiver::new(receive)));
+        }
+        self.control.as_mut().ok_or(StreamError::Ended)
+    }
+}
+
+impl fmt::Debug for Unpaired {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unpaired").field("key", &self.link.key).field("end", &self.end).finish_non_exhaustive()
+    }
+}
+
+/// A paired session.
+///
+/// The technician has one two-way stream, which is the control stream; the agent may have up to 64 one-way streams open towards
+/// the technician. Further streams that a peer tries to open wait for ever and disturb nothing.
+pub struct Sealed {
+    link: Arc<Link>,
+    lanes: Arc<Lanes>,
+}
+
+impl Sealed {
+    /// A secret that only the two ends of this TLS session can derive (RFC 8446 section 7.5).
+    pub fn exporter(&self, label: &[u8], context: &[u8]) -> [u8; 32] {
+        self.link.exporter(label, context)
+    }
+
+    /// The key that the other side proved to have.
+    pub fn peer_key(&self) -> &PublicKey {
+        &self.link.peer
+    }
+
+    /// Names this session towards its node.
+    pub fn session_ref(&self) -> SessionRef {
+        SessionRef(self.link.key)
+    }
+
+    /// How the path is doing.
+    pub fn stats(&self) -> PathStats {
+        self.link.stats()
+    }
+
+    /// Opens a one-way stream. Waits while the peer has given no leave: an agent has 64, a technician none.
+    ///
+    /// The peer learns of the stream from its first byte.
+    ///
+    /// # Errors
+    ///
+    /// The connection is over.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, no stream was opened.
+    pub async fn open_uni(&self, priority: Priority) -> Result<ByteSender, StreamError> {
+        let stream = self.link.connection.open_uni().await.map_err(SealedEnd::from)?;
+        Ok(ByteSender::new(stream, Arc::clone(&self.lanes), priority))
+    }
+
+    /// Waits for the next one-way stream that the peer opens.
+    ///
+    /// # Errors
+    ///
+    /// The connection is over.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses no stream.
+    pub async fn accept_uni(&self) -> Result<ByteReceiver, StreamError> {
+        let stream = self.link.connection.accept_uni().await.map_err(SealedEnd::from)?;
+        Ok(ByteReceiver::new(stream))
+    }
+
+    /// Closes the connection with a reason for the other side, at most 128 bytes of it.
+    ///
+    /// Whatever has not arrived yet is lost: [`FrameSender::finish`] first where it matters.
+    pub fn close(&self, code: CloseCode, reason: &str) {
+        self.link.close(code, reason);
+    }
+
+    /// Waits for the end of the connection.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future has no effect.
+    pub async fn closed(&self) -> SealedEnd {
+        self.link.connection.closed().await.into()
+    }
+
+    /// How the connection ended, if it has.
+    pub fn end(&self) -> Option<SealedEnd> {
+        self.link.connection.close_reason().map(SealedEnd::from)
+    }
+}
+
+impl fmt::Debug for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sealed").field("key", &self.link.key).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,335 @@
+//! The socket of an agent or a technician, as quinn sees it.
+//!
+//! Control connection and sessions share one real socket, so that the relay knows where to send a session's packets from where
+//! control came from. Towards quinn it is an IPv6 socket on which every peer has the address that [`address`](crate::address)
+//! gave it.
+
+use std::{
+    fmt,
+    future::Future,
+    io::{self, IoSliceMut},
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll, Waker, ready},
+};
+
+use quinn::{
+    AsyncUdpSocket, UdpPoller,
+    udp::{RecvMeta, Transmit},
+};
+use tokio::{sync::Notify, time::Instant};
+use wire::channel::{ChannelId, DataHeader, HEADER_BYTES};
+
+use crate::{
+    address::{Label, Place, SessionKey},
+    counters::{Count, Counters},
+    demux::{Class, prefix},
+    sealed::Carrier,
+    table::{End, EnterError, Table, Uptime},
+    udp::{Inbox, Offloading, Sent, UdpIo},
+};
+
+/// Trains taken from the kernel at once: 4 x 64 KiB of memory, enough for 10 ms at 200 Mbit/s.
+const TRAINS: usize = 4;
+
+/// Packets that quinn makes room for behind one address; with its 32 slots that is 188 KB an endpoint.
+const SEGMENTS: usize = 4;
+
+/// Batches handled in one go before other tasks get their turn.
+const ROUNDS: usize = 16;
+
+/// The one socket of a [`Node`](crate::node::Node).
+pub(crate) struct NodeSocket {
+    udp: UdpIo,
+    origin: Instant,
+    table: Mutex<Table>,
+    inbox: Mutex<Inbox>,
+    /// Where packets get their header. Kept, so that sending allocates nothing.
+    scratch: Mutex<Vec<u8>>,
+    waker: Mutex<Option<Waker>>,
+    opened: Notify,
+    stranger: Count,
+    unknown_kind: Count,
+    unknown_channel: Count,
+    too_large: Count,
+    no_route: Count,
+}
+
+impl NodeSocket {
+    pub(crate) fn bind(address: Option<SocketAddr>, offloading: Offloading) -> io::Result<Self> {
+        let udp = match address {
+            Some(address) => UdpIo::bind(address, offloading)?,
+            None => UdpIo::bind_any(offloading)?,
+        };
+        let inbox = udp.inbox(TRAINS);
+        Ok(Self {
+            udp,
+            origin: Instant::now(),
+            table: Mutex::default(),
+            inbox: Mutex::new(inbox),
+            scratch: Mutex::default(),
+            waker: Mutex::default(),
+            opened: Notify::new(),
+            stranger: Count::default(),
+            unknown_kind: Count::default(),
+            unknown_channel: Count::default(),
+            too_large: Count::default(),
+            no_route: Count::default(),
+        })
+    }
+
+    /// The table, for short questions. Never held across anything that waits.
+    pub(crate) fn table(&self) -> MutexGuard<'_, Table> {
+        lock(&self.table)
+    }
+
+    pub(crate) fn uptime(&self) -> Uptime {
+        self.origin.elapsed()
+    }
+
+    /// The real address that the socket is bound to.
+    pub(crate) fn bound_to(&self) -> io::Result<SocketAddr> {
+        self.udp.local_addr()
+    }
+
+    /// Enters a session; packets that came before are delivered now.
+    pub(crate) fn open(&self, end: End, channel: ChannelId) -> Result<SessionKey, EnterError> {
+        let key = self.table().open(end, channel, self.uptime())?;
+        self.opened.notify_one();
+        self.wake_receiver();
+        Ok(key)
+    }
+
+    /// Waits while there is no session. For one task alone.
+    pub(crate) async fn any_session(&self) {
+        while !self.table().any_session() {
+            self.opened.notified().await;
+        }
+    }
+
+    /// Puts a session on another channel; packets that came before are delivered now.
+    pub(crate) fn move_to(&self, key: SessionKey, channel: ChannelId) -> Result<(), EnterError> {
+        self.table().move_to(key, channel, self.uptime())?;
+        self.wake_receiver();
+        Ok(())
+    }
+
+    pub(crate) fn counters(&self) -> Counters {
+        let (send_errors, receive_errors) = self.udp.errors();
+        Counters {
+            stranger: self.stranger.read(),
+            unknown_kind: self.unknown_kind.read(),
+            unknown_channel: self.unknown_channel.read(),
+            too_large: self.too_large.read(),
+            no_route: self.no_route.read(),
+            send_errors,
+            receive_errors,
+        }
+    }
+
+    fn wake_receiver(&self) {
+        if let Some(waker) = lock(&self.waker).take() {
+            waker.wake();
+        }
+    }
+
+    /// Sends to the other end of a session by a carrier. The place where further carriers join in.
+    fn send_sealed(&self, key: SessionKey, label: Label, transmit: &Transmit<'_>) -> Sent {
+        let route = self.table().session_route(key, label, self.uptime());
+        let Some((carrier, channel, relay)) = route else {
+            self.no_route.add(1);
+            return Sent::Lost;
+        };
+        match carrier {
+            Carrier::Relayed => {
+                let mut scratch = lock(&self.scratch);
+                let segment_size =
+                    prefix(transmit.contents, transmit.segment_size, DataHeader { channel }, &mut scratch);
+                self.udp.try_send(&Transmit {
+                    destination: relay,
+                    ecn: transmit.ecn,
+                    contents: &scratch,
+                    segment_size,
+                    src_ip: None,
+                })
+            }
+        }
+    }
+
+    fn send_control(&self, index: u16, transmit: &Transmit<'_>) -> Sent {
+        let Some(destination) = self.table().relay_address(index) else {
+            self.no_route.add(1);
+            return Sent::Lost;
+        };
+        self.udp.try_send(&Transmit { destination, src_ip: None, ..transmit.clone() })
+    }
+
+    /// Hands packets on that came before their channel was known.
+    fn take_parked(&self, bufs: &mut [IoSliceMut<'_>], metas: &mut [RecvMeta]) -> usize {
+        let mut table = self.table();
+        let mut count = 0;
+        for (buf, meta) in bufs.iter_mut().zip(metas) {
+            let Some((addr, parked)) = table.next_parked() else { break };
+            let len = parked.packet.len().min(buf.len());
+            buf[..len].copy_from_slice(&parked.packet[..len]);
+            *meta = RecvMeta { addr, len, stride: len, ecn: parked.ecn, dst_ip: None };
+            count += 1;
+        }
+        count
+    }
+
+    /// Hands on what is in the inbox, as far as there is room.
+    fn take_received(&self, inbox: &mut Inbox, bufs: &mut [IoSliceMut<'_>], metas: &mut [RecvMeta]) -> usize {
+        let now = self.uptime();
+        let mut table = self.table();
+        let mut count = 0;
+        while let (Some(buf), Some(meta)) = (bufs.get_mut(count), metas.get_mut(count)) {
+            let Some(received) = inbox.next(|_| SEGMENTS) else { break };
+            let (run, ecn) = (received.run, received.meta.ecn);
+            let (addr, skip) = match run.class {
+                Class::Quic => match table.relay_label(received.from) {
+                    Some(addr) => (addr, 0),
+                    None => {
+                        self.stranger.add(run.segments());
+                        continue;
+                    }
+                },
+                Class::Data(_) if !table.is_live_relay(received.from) => {
+                    self.stranger.add(run.segments());
+                    continue;
+                }
+                Class::Data(channel) => match table.session_label(channel) {
+                    Some(addr) => (addr, HEADER_BYTES),
+                    None => {
+                        self.unknown_channel.add(run.segments());
+                        for packet in run.bytes.chunks(run.stride).filter(|packet| packet.len() <= buf.len()) {
+                            let packet = packet.get(HEADER_BYTES..).unwrap_or_default();
+                            table.park(channel, ecn, packet.to_vec(), now);
+                        }
+                        continue;
+                    }
+                },
+                Class::Foreign => {
+                    self.unknown_kind.add(run.segments());
+                    continue;
+                }
+            };
+            let Some(len) = run.copy_to(skip, buf) else {
+                self.too_large.add(run.segments());
+                continue;
+            };
+            *meta = RecvMeta { addr, len, stride: run.stride - skip, ecn, dst_ip: None };
+            count += 1;
+        }
+        count
+    }
+}
+
+impl AsyncUdpSocket for NodeSocket {
+    fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
+        WritePoller::new(self, |socket| async move { socket.udp.writable().await })
+    }
+
+    fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        let sent = match Place::of(transmit.destination) {
+            Some(Place::Relay(index)) => self.send_control(index, transmit),
+            Some(Place::Session(key, label)) => self.send_sealed(key, label, transmit),
+            None => {
+                self.no_route.add(1);
+                Sent::Lost
+            }
+        };
+        match sent {
+            Sent::Done | Sent::Lost => Ok(()),
+            Sent::Full => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    fn poll_recv(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+        metas: &mut [RecvMeta],
+    ) -> Poll<io::Result<usize>> {
+        *lock(&self.waker) = Some(cx.waker().clone());
+        let mut inbox = lock(&self.inbox);
+        for _ in 0..ROUNDS {
+            let mut count = self.take_parked(bufs, metas);
+            count += self.take_received(&mut inbox, &mut bufs[count..], &mut metas[count..]);
+            if count > 0 {
+                return Poll::Ready(Ok(count));
+            }
+            ready!(self.udp.poll_fill(cx, &mut inbox));
+        }
+        // Only packets for nobody: let others run before going on.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        let port = self.udp.local_addr()?.port();
+        Ok(SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port))
+    }
+
+    fn max_transmit_segments(&self) -> usize {
+        self.udp.max_segments()
+    }
+
+    fn max_receive_segments(&self) -> usize {
+        SEGMENTS
+    }
+
+    fn may_fragment(&self) -> bool {
+        self.udp.may_fragment()
+    }
+}
+
+impl fmt::Debug for NodeSocket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NodeSocket").field("udp", &self.udp).finish_non_exhaustive()
+    }
+}
+
+/// Locks; a thread that panicked while holding the lock left plain data behind that is still in order.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+type Writable = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
+
+/// Lets one task wait until the socket takes packets again.
+pub(crate) struct WritePoller {
+    start: Box<dyn Fn() -> Writable + Send + Sync>,
+    waiting: Option<Writable>,
+}
+
+impl WritePoller {
+    pub(crate) fn new<S, F>(socket: Arc<S>, writable: impl Fn(Arc<S>) -> F + Send + Sync + 'static) -> Pin<Box<Self>>
+    where
+        S: Send + Sync + 'static,
+        F: Future<Output = ()> + Send + Sync + 'static,
+    {
+        let start = move || -> Writable { Box::pin(writable(Arc::clone(&socket))) };
+        Box::pin(Self { start: Box::new(start), waiting: None })
+    }
+}
+
+impl UdpPoller for WritePoller {
+    fn poll_writable(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut waiting = self.waiting.take().unwrap_or_else(|| (self.start)());
+        match waiting.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Ok(())),
+            Poll::Pending => {
+                self.waiting = Some(waiting);
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl fmt::Debug for WritePoller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WritePoller").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,422 @@
+//! Which session a channel belongs to, and by which path its packets go.
+//!
+//! Plain data under one lock, taken once for each batch of packets. A process has one session, rarely a few, so searching is
+//! faster than hashing.
+
+use std::{collections::VecDeque, net::SocketAddr, time::Duration};
+
+use quinn::udp::EcnCodepoint;
+use wire::channel::ChannelId;
+
+use crate::{
+    address::{Label, Place, SessionKey},
+    sealed::Carrier,
+};
+
+/// Sessions of one process at a time. A fuller table means that something keeps opening them.
+const SESSIONS: usize = 64;
+
+/// Real addresses of the relay that are remembered. Names rarely have more than a handful; the oldest gives way.
+const RELAY_ADDRESSES: usize = 16;
+
+/// Packets that are kept although their channel is not known yet.
+///
+/// The relay tells both sides of a channel at the same time, so the technician's first packets (a `ClientHello` is two) may
+/// arrive before the agent has read that the channel stands. Without this they would be lost and sent again 300 ms later.
+const PARKED: usize = 8;
+
+/// How long such packets are worth delivering.
+const PARKED_FOR: Duration = Duration::from_secs(1);
+
+/// A packet was sent so long ago, and nothing was heard since: the path is worth a question. More than the longest delay of
+/// an acknowledgement and a slow path's round trip.
+const SILENCE: Duration = Duration::from_secs(2);
+
+/// Time since the socket was made.
+pub(crate) type Uptime = Duration;
+
+/// Which end of a session this process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// QUIC server.
+    Agent,
+    /// QUIC client.
+    Technician,
+}
+
+#[derive(Debug)]
+struct Session {
+    key: SessionKey,
+    end: End,
+    /// `None` while the channel is gone and the next one does not stand yet.
+    channel: Option<ChannelId>,
+    label: Label,
+    /// quinn drops packets under a new label until the handshake is done.
+    handshaking: bool,
+    /// The connection was dropped here; its last packets still go out and its peer's are still answered.
+    over: bool,
+    /// When the first packet was sent after the last that was heard.
+    unanswered_since: Option<Uptime>,
+    /// The channel changed and nothing was heard on the new one yet.
+    moved: bool,
+}
+
+/// A packet whose channel was not known when it came.
+#[derive(Debug)]
+pub(crate) struct Parked {
+    channel: ChannelId,
+    at: Uptime,
+    pub(crate) ecn: Option<EcnCodepoint>,
+    /// The packet without its header.
+    pub(crate) packet: Vec<u8>,
+}
+
+/// Why a session could not be entered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum EnterError {
+    Full,
+    ChannelInUse,
+    UnknownSession,
+}
+
+/// Everything that the socket must know of relay and sessions.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    relay: Vec<SocketAddr>,
+    /// The address that the control connection stands on; data is taken from and sent to this one alone.
+    live: Option<u16>,
+    sessions: Vec<Session>,
+    next_key: u32,
+    parked: VecDeque<Parked>,
+    /// Parked packets whose channel has become known.
+    deliverable: VecDeque<(SocketAddr, Parked)>,
+    control_heard: u64,
+}
+
+impl Table {
+    /// Remembers a real address of the relay (canonical) and returns what quinn shall call it.
+    pub(crate) fn relay_place(&mut self, address: SocketAddr) -> Place {
+        let known = self.relay.iter().position(|known| *known == address);
+        let index = known.unwrap_or_else(|| {
+            if self.relay.len() < RELAY_ADDRESSES {
+                self.relay.push(address);
+                return self.relay.len() - 1;
+            }
+            let oldest = (0..RELAY_ADDRESSES).find(|index| self.live != u16::try_from(*index).ok()).unwrap_or(0);
+            self.relay[oldest] = address;
+            oldest
+        });
+        Place::Relay(u16::try_from(index).expect("fewer than RELAY_ADDRESSES"))
+    }
+
+    /// From here on data goes by the relay at `place`.
+    pub(crate) fn set_live(&mut self, place: Option<Place>) {
+        self.live = match place {
+            Some(Place::Relay(index)) => Some(index),
+            Some(Place::Session(..)) | None => None,
+        };
+    }
+
+    /// What quinn calls a real address, if it is one of the relay's.
+    pub(crate) fn relay_label(&mut self, from: SocketAddr) -> Option<SocketAddr> {
+        let index = self.relay.iter().position(|known| *known == from)?;
+        self.control_heard += 1;
+        Some(Place::Relay(u16::try_from(index).ok()?).address())
+    }
+
+    /// The real address of the relay that quinn means.
+    pub(crate) fn relay_address(&self, index: u16) -> Option<SocketAddr> {
+        self.relay.get(usize::from(index)).copied()
+    }
+
+    /// Whether data may come from this address.
+    pub(crate) fn is_live_relay(&self, from: SocketAddr) -> bool {
+        self.live.and_then(|index| self.relay_address(index)) == Some(from)
+    }
+
+    /// Counts control packets; a change means that the relay answers.
+    pub(crate) fn control_heard(&self) -> u64 {
+        self.control_heard
+    }
+
+    /// Enters a session that starts on `channel`.
+    pub(crate) fn open(&mut self, end: End, channel: ChannelId, now: Uptime) -> Result<SessionKey, EnterError> {
+        if self.sessions.iter().any(|session| session.channel == Some(channel) && !session.over) {
+            return Err(EnterError::ChannelInUse);
+        }
+        self.sessions.retain(|session| session.channel != Some(channel));
+        if self.sessions.len() >= SESSIONS {
+            let over = self.sessions.iter().position(|session| session.over).ok_or(EnterError::Full)?;
+            self.sessions.remove(over);
+        }
+        let key = SessionKey(self.next_key);
+        self.next_key = self.next_key.wrapping_add(1);
+        self.sessions.push(Session {
+            key,
+            end,
+            channel: Some(channel),
+            label: Label::FIRST,
+            handshaking: true,
+            over: false,
+            unanswered_since: None,
+            moved: false,
+        });
+        self.deliver(channel, now);
+        Ok(key)
+    }
+
+    /// The handshake is done: labels may change from here on.
+    pub(crate) fn established(&mut self, key: SessionKey) {
+        if let Some(session) = self.session_mut(key) {
+            session.handshaking = false;
+        }
+    }
+
+    /// Puts a session on another channel. Packets of the old one are for nobody from here on.
+    pub(crate) fn move_to(&mut self, key: SessionKey, channel: ChannelId, now: Uptime) -> Result<(), EnterError> {
+        if self.sessions.iter().any(|session| session.channel == Some(channel) && session.key != key) {
+            return Err(EnterError::ChannelInUse);
+        }
+        let session = self.session_mut(key).filter(|session| !session.over).ok_or(EnterError::UnknownSession)?;
+        session.channel = Some(channel);
+        session.moved = true;
+        if session.end == End::Agent && !session.handshaking {
+            session.label.epoch = session.label.epoch.wrapping_add(1);
+        }
+        self.deliver(channel, now);
+        Ok(())
+    }
+
+    /// The session's connection was dropped on this side.
+    pub(crate) fn over(&mut self, key: SessionKey) {
+        if let Some(session) = self.session_mut(key) {
+            session.over = true;
+        }
+    }
+
+    /// The session's packets are for nobody from here on.
+    pub(crate) fn remove(&mut self, key: SessionKey) {
+        self.sessions.retain(|session| session.key != key);
+    }
+
+    /// The channel is gone. A session on it is cut off until it is moved.
+    pub(crate) fn forget(&mut self, channel: ChannelId) {
+        self.sessions.retain(|session| session.channel != Some(channel) || !session.over);
+        for session in self.sessions.iter_mut().filter(|session| session.channel == Some(channel)) {
+            session.channel = None;
+        }
+        self.parked.retain(|parked| parked.channel != channel);
+    }
+
+    /// What quinn calls the sender of a packet of this channel. `None`: nobody here has to do with it.
+    pub(crate) fn session_label(&mut self, channel: ChannelId) -> Option<SocketAddr> {
+        let session = self.sessions.iter_mut().find(|session| session.channel == Some(channel))?;
+        session.unanswered_since = None;
+        session.moved = false;
+        Some(Place::Session(session.key, session.label).address())
+    }
+
+    /// Where a packet to the other end of a session goes.
+    pub(crate) fn session_route(
+        &mut self,
+        key: SessionKey,
+        label: Label,
+        now: Uptime,
+    ) -> Option<(Carrier, ChannelId, SocketAddr)> {
+        let relay = self.live.and_then(|index| self.relay_address(index))?;
+        let session = self.session_mut(key)?;
+        let channel = session.channel?;
+        session.unanswered_since.get_or_insert(now);
+        Some((label.carrier, channel, relay))
+    }
+
+    /// Keeps a packet whose channel is not known, for a moment.
+    pub(crate) fn park(&mut self, channel: ChannelId, ecn: Option<EcnCodepoint>, packet: Vec<u8>, now: Uptime) {
+        if self.parked.len() >= PARKED {
+            self.parked.pop_front();
+        }
+        self.parked.push_back(Parked { channel, at: now, ecn, packet });
+    }
+
+    /// Takes a packet that came before its channel was known, and what quinn calls its sender.
+    pub(crate) fn next_parked(&mut self) -> Option<(SocketAddr, Parked)> {
+        self.deliverable.pop_front()
+    }
+
+    /// Whether any session is under way.
+    pub(crate) fn any_session(&self) -> bool {
+        self.sessions.iter().any(|session| !session.over)
+    }
+
+    /// Whether some session sends and hears nothing: the relay may be gone without a word.
+    pub(crate) fn any_silent(&self, now: Uptime) -> bool {
+        let silent = |since: Uptime| now.saturating_sub(since) >= SILENCE;
+        self.sessions.iter().any(|session| !session.over && session.unanswered_since.is_some_and(silent))
+    }
+
+    /// Whether some session has heard nothing yet on the channel that it was moved to.
+    pub(crate) fn any_moved(&self) -> bool {
+        self.sessions.iter().any(|session| !session.over && session.moved)
+    }
+
+    fn deliver(&mut self, channel: ChannelId, now: Uptime) {
+        let (known, unknown) = self.parked.drain(..).partition(|parked| parked.channel == channel);
+        self.parked = unknown;
+        let known: VecDeque<Parked> = known;
+        for parked in known.into_iter().filter(|parked| now.saturating_sub(parked.at) < PARKED_FOR) {
+            if let Some(from) = self.session_label(channel) {
+                self.deliverable.push_back((from, parked));
+            }
+        }
+    }
+
+    fn session_mut(&mut self, key: SessionKey) -> Option<&mut Session> {
+        self.sessions.iter_mut().find(|session| session.key == key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Uptime = Uptime::from_secs(100);
+
+    fn channel(slot: u32) -> ChannelId {
+        ChannelId::new(slot, 7).unwrap()
+    }
+
+    fn label(table: &mut Table, slot: u32) -> Option<Label> {
+        match Place::of(table.session_label(channel(slot))?) {
+            Some(Place::Session(_, label)) => Some(label),
+            Some(Place::Relay(_)) | None => None,
+        }
+    }
+
+    fn connected() -> Table {
+        let mut table = Table::default();
+        let place = table.relay_place("192.0.2.1:4433".parse().unwrap());
+        table.set_live(Some(place));
+        table
+    }
+
+    #[test]
+    fn an_agent_sees_a_new_path_after_a_move_and_a_technician_never_does() {
+        for (end, epoch) in [(End::Agent, 1), (End::Technician, 0)] {
+            let mut table = connected();
+            let key = table.open(end, channel(1), NOW).unwrap();
+            table.established(key);
+            table.move_to(key, channel(2), NOW).unwrap();
+            assert_eq!(label(&mut table, 1), None);
+            assert_eq!(label(&mut table, 2).unwrap().epoch, epoch);
+        }
+    }
+
+    #[test]
+    fn labels_stand_still_during_the_handshake() {
+        let mut table = connected();
+        let key = table.open(End::Agent, channel(1), NOW).unwrap();
+        table.move_to(key, channel(2), NOW).unwrap();
+        assert_eq!(label(&mut table, 2), Some(Label::FIRST));
+    }
+
+    #[test]
+    fn packets_under_an_old_label_still_leave_by_the_new_channel() {
+        let mut table = connected();
+        let key = table.open(End::Agent, channel(1), NOW).unwrap();
+        table.established(key);
+        table.move_to(key, channel(2), NOW).unwrap();
+        let (_, by, _) = table.session_route(key, Label::FIRST, NOW).unwrap();
+        assert_eq!(by, channel(2));
+    }
+
+    #[test]
+    fn a_session_whose_channel_is_gone_can_be_moved() {
+        let mut table = connected();
+        let key = table.open(End::Agent, channel(1), NOW).unwrap();
+        table.forget(channel(1));
+        assert_eq!(label(&mut table, 1), None);
+        assert!(table.session_route(key, Label::FIRST, NOW).is_none());
+        table.move_to(key, channel(2), NOW).unwrap();
+        assert!(table.session_route(key, Label::FIRST, NOW).is_some());
+    }
+
+    #[test]
+    fn an_early_packet_waits_a_moment_for_its_channel() {
+        let mut table = connected();
+        table.park(channel(1), None, vec![1], NOW);
+        table.park(channel(2), None, vec![2], NOW);
+        table.open(End::Agent, channel(1), NOW + PARKED_FOR / 2).unwrap();
+        assert_eq!(table.next_parked().unwrap().1.packet, [1]);
+        assert!(table.next_parked().is_none());
+
+        table.open(End::Agent, channel(2), NOW + PARKED_FOR).unwrap();
+        assert!(table.next_parked().is_none(), "too late to be worth anything");
+    }
+
+    #[test]
+    fn only_so_many_early_packets_are_kept() {
+        let mut table = connected();
+        for index in 0..=u8::try_from(PARKED).unwrap() {
+            table.park(channel(1), None, vec![index], NOW);
+        }
+        table.open(End::Agent, channel(1), NOW).unwrap();
+        let kept = std::iter::from_fn(|| table.next_parked()).map(|(_, parked)| parked.packet[0]).collect::<Vec<_>>();
+        assert_eq!(kept, (1..=u8::try_from(PARKED).unwrap()).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_channel_carries_one_session() {
+        let mut table = connected();
+        let key = table.open(End::Agent, channel(1), NOW).unwrap();
+        assert_eq!(table.open(End::Agent, channel(1), NOW), Err(EnterError::ChannelInUse));
+        let other = table.open(End::Agent, channel(2), NOW).unwrap();
+        assert_eq!(table.move_to(other, channel(1), NOW), Err(EnterError::ChannelInUse));
+        table.over(key);
+        assert!(table.open(End::Agent, channel(1), NOW).is_ok(), "the earlier one is over");
+    }
+
+    #[test]
+    fn a_full_table_gives_way_to_nothing_but_what_is_over() {
+        let mut table = connected();
+        let slots = u32::try_from(SESSIONS).unwrap();
+        let keys = (0..slots).map(|slot| table.open(End::Agent, channel(slot), NOW).unwrap()).collect::<Vec<_>>();
+        assert_eq!(table.open(End::Agent, channel(slots), NOW), Err(EnterError::Full));
+        table.over(keys[3]);
+        assert!(table.open(End::Agent, channel(slots), NOW).is_ok());
+        assert_eq!(label(&mut table, 3), None);
+    }
+
+    #[test]
+    fn silence_is_what_follows_a_packet_that_nobody_answers() {
+        let mut table = connected();
+        let key = table.open(End::Technician, channel(1), NOW).unwrap();
+        assert!(!table.any_silent(NOW + SILENCE * 9), "nothing was sent, so nothing is due");
+        table.session_route(key, Label::FIRST, NOW);
+        table.session_route(key, Label::FIRST, NOW + SILENCE / 2);
+        assert!(!table.any_silent(NOW + SILENCE / 2));
+        assert!(table.any_silent(NOW + SILENCE));
+        table.session_label(channel(1));
+        assert!(!table.any_silent(NOW + SILENCE));
+    }
+
+    #[test]
+    fn data_is_taken_from_the_live_address_of_the_relay_alone() {
+        let mut table = connected();
+        let other = "192.0.2.2:4433".parse().unwrap();
+        table.relay_place(other);
+        assert!(table.is_live_relay("192.0.2.1:4433".parse().unwrap()));
+        assert!(!table.is_live_relay(other));
+        table.set_live(None);
+        assert!(!table.is_live_relay("192.0.2.1:4433".parse().unwrap()));
+    }
+
+    #[test]
+    fn the_live_address_is_never_given_up_for_a_new_one() {
+        let mut table = connected();
+        for last in 2..100u8 {
+            table.relay_place(SocketAddr::from(([192, 0, 2, last], 4433)));
+        }
+        assert!(table.is_live_relay("192.0.2.1:4433".parse().unwrap()));
+        assert_eq!(table.relay.len(), RELAY_ADDRESSES);
+    }
+}

@@ -67,9 +67,7 @@ impl Grant {
     pub(crate) fn covers(&self, act: &Act, now: Moment) -> bool {
         let fits = match (act, &self.single) {
             (Act::Diagnostics, None) => true,
-            (Act::Run(digest), Some(single)) => {
-                single.digest == *digest && !single.begun && now < single.establish_until
-            }
+            (Act::Run(digest), Some(single)) => single.digest == *digest && !single.begun,
             (Act::Diagnostics, Some(_)) | (Act::Run(_), None) => false,
         };
         fits && self.abilities.contains(&act.ability()) && self.is_live(now)

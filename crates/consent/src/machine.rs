@@ -379,6 +379,3 @@ impl Consent {
         PromptId(self.last.prompt)
     }
 }
-
-#[cfg(test)]
-mod tests;

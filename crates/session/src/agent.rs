@@ -22,8 +22,6 @@ mod messages;
 mod runs;
 mod settle;
 mod stream;
-#[cfg(test)]
-mod tests;
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -388,6 +388,3 @@ fn access_request(
     }
     Ok(AccessRequest { request, abilities, reason, stay_secs })
 }
-
-#[cfg(test)]
-mod tests;

@@ -42,12 +42,39 @@ impl Screen {
         self.parser.screen().contents()
     }
 
-    /// The visible rows, each as the bytes that draw it from column zero in its colours.
+    /// The visible rows, each as text with the escape sequences of its colours, `columns` cells wide.
     ///
-    /// The cursor must be put at the start of each row first; where it ends up is not defined.
-    pub fn rows_formatted(&self) -> Vec<String> {
-        let screen = self.parser.screen();
-        screen.rows_formatted(0, screen.size().1.get()).collect()
+    /// A row begins and ends without any style and moves the cursor only by what it writes.
+    pub fn styled_rows(&self, columns: u16) -> Vec<String> {
+        let (rows, _) = self.parser.screen().size();
+        (0..rows.get()).map(|row| self.styled_row(row, columns)).collect()
+    }
+
+    fn styled_row(&self, row: u16, columns: u16) -> String {
+        let mut out = String::new();
+        let mut style = String::new();
+        let mut column = 0;
+        while column < columns {
+            let cell = self.parser.screen().cell(row, column);
+            let wanted = cell.map(style_of).unwrap_or_default();
+            if wanted != style {
+                write!(out, "\x1b[0{wanted}m").expect("a String takes everything");
+                style = wanted;
+            }
+            let fits = |cell: &&vt100::Cell| cell.has_contents() && !(cell.is_wide() && column + 1 == columns);
+            match cell.filter(fits) {
+                Some(cell) => {
+                    out.push_str(cell.contents());
+                    column += if cell.is_wide() { 2 } else { 1 };
+                }
+                None => {
+                    out.push(' ');
+                    column += 1;
+                }
+            }
+        }
+        out.push_str("\x1b[0m");
+        out
     }
 
     /// Row and column of the cursor from zero, or `None` while the program hides it.
@@ -71,6 +98,23 @@ impl std::fmt::Debug for Screen {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Screen").field("text", &self.text()).finish_non_exhaustive()
     }
+}
+
+/// The parameters of "select graphic rendition" (ECMA-48 8.3.117) behind the leading zero.
+fn style_of(cell: &vt100::Cell) -> String {
+    let mut style = String::new();
+    let switches = [(cell.bold(), 1), (cell.dim(), 2), (cell.italic(), 3), (cell.underline(), 4), (cell.inverse(), 7)];
+    for (_, number) in switches.iter().filter(|(on, _)| *on) {
+        write!(style, ";{number}").expect("a String takes everything");
+    }
+    for (colour, base) in [(cell.fgcolor(), 38), (cell.bgcolor(), 48)] {
+        match colour {
+            vt100::Color::Default => {}
+            vt100::Color::Idx(index) => write!(style, ";{base};5;{index}").expect("a String takes everything"),
+            vt100::Color::Rgb(r, g, b) => write!(style, ";{base};2;{r};{g};{b}").expect("a String takes everything"),
+        }
+    }
+    style
 }
 
 /// Answers to what programs ask of a terminal; without them some wait for seconds before they draw anything.
@@ -114,6 +158,16 @@ mod tests {
         screen.process(b"first\r\nsecond\x1b[1;1Hlast");
         assert_eq!(screen.text(), "lastt\nsecond");
         assert!(screen.raw().starts_with(b"first"));
+    }
+
+    #[test]
+    fn a_styled_row_is_as_wide_as_asked_and_ends_without_style() {
+        let mut screen = screen();
+        screen.process("\x1b[1;31mab\x1b[0mc\r\n\u{7530}\u{4e2d}x".as_bytes());
+        let rows = screen.styled_rows(4);
+        assert_eq!(rows[0], "\x1b[0;1;38;5;1mab\x1b[0mc \x1b[0m");
+        assert_eq!(rows[1], "\u{7530}\u{4e2d}\x1b[0m");
+        assert_eq!(screen.styled_rows(3)[1], "\u{7530} \x1b[0m", "half of a wide character is not drawn");
     }
 
     #[test]

@@ -380,9 +380,9 @@ fn make_controlling_terminal(command: &mut Command) {
 }
 
 #[expect(unsafe_code, reason = "tokio leaves it to the caller that a descriptor stays what it is")]
-fn watch_readiness(master: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+pub(crate) fn watch_readiness(terminal: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an `OwnedFd` is the only owner of its descriptor and keeps it open, under the same number, until it is dropped.
-    Ok(unsafe { AsyncFd::register(master) }?)
+    Ok(unsafe { AsyncFd::register(terminal) }?)
 }
 
 /// Reads until the other side is closed (which Linux reports as EIO) and keeps the screen up to date.
@@ -404,7 +404,7 @@ async fn read_output(master: Arc<AsyncFd<OwnedFd>>, screen: Arc<Mutex<Screen>>, 
     progress.send_modify(|progress| progress.closed = true);
 }
 
-async fn write_all(master: &AsyncFd<OwnedFd>, mut bytes: &[u8]) -> io::Result<()> {
+pub(crate) async fn write_all(master: &AsyncFd<OwnedFd>, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
         let mut ready = master.writable().await?;
         match ready.try_io(|fd| Ok(rustix::io::write(fd.get_ref(), bytes)?)) {

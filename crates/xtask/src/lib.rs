@@ -3,6 +3,7 @@
 //! | command | module |
 //! |---|---|
 //! | `cargo xtask test` | [`check`]: every check that a change has to pass, in order |
+//! | `cargo xtask demo` | [`demo`]: relay, agent and technician on this machine |
 //! | `cargo xtask tidy` | [`tidy`]: the rules of the house that no compiler knows, each with its why |
 
 #![expect(
@@ -12,6 +13,7 @@
 )]
 
 pub mod check;
+pub mod demo;
 pub mod process;
 pub mod tidy;
 
@@ -33,6 +35,8 @@ enum Command {
     Test(check::Arguments),
     /// Check the rules of the house
     Tidy,
+    /// Show a session on this machine: relay, agent and technician
+    Demo(demo::Arguments),
 }
 
 /// Runs the chosen command; errors are printed with their causes.
@@ -40,6 +44,7 @@ pub fn run(cli: Cli) -> ExitCode {
     let done = match cli.command {
         Command::Test(arguments) => check::run(&arguments),
         Command::Tidy => tidy::run(),
+        Command::Demo(arguments) => demo::run(&arguments),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

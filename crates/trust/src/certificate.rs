@@ -262,11 +262,27 @@ fn check_signature(certificate: &X509Certificate<'_>, key: &PublicKey) -> Result
     if algorithms.iter().any(|given| given.algorithm != OID_SIG_ED25519 || given.parameters.is_some()) {
         return Err(CertificateError::Algorithm);
     }
-    if certificate.signature_value.unused_bits != 0 {
-        return Err(CertificateError::Signature);
+    let (signed, signature) = (certificate.tbs_certificate.as_ref(), &certificate.signature_value.data);
+    if certificate.as_raw() != envelope(signed, signature) {
+        return Err(CertificateError::Malformed);
     }
-    let signed = certificate.tbs_certificate.as_ref();
-    key.verify_raw(signed, &certificate.signature_value.data).map_err(|_| CertificateError::Signature)
+    key.verify_raw(signed, signature).map_err(|_| CertificateError::Signature)
+}
+
+/// The one way to write a certificate around what was signed. The parser is more lenient about these bytes, which no signature
+/// covers; one certificate would then have many spellings.
+fn envelope(signed: &[u8], signature: &[u8]) -> Vec<u8> {
+    const ED25519: [u8; 7] = [0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70];
+    const BIT_STRING_OF_64_BYTES: [u8; 3] = [0x03, 0x41, 0x00];
+    let content = [signed, &ED25519, &BIT_STRING_OF_64_BYTES, signature].concat();
+    let length = content.len().to_be_bytes();
+    let length = length.iter().copied().skip_while(|byte| *byte == 0).collect::<Vec<_>>();
+    let header = match (length.as_slice(), u8::try_from(length.len())) {
+        ([short @ 0..=0x7f], _) => vec![0x30, *short],
+        (_, Ok(count)) => [&[0x30, 0x80 | count], length.as_slice()].concat(),
+        (_, Err(_)) => vec![],
+    };
+    [header, content].concat()
 }
 
 /// What a certificate's extensions allow.

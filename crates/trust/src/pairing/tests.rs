@@ -1,1 +1,511 @@
+use proptest::prelude::*;
+use wire::{
+    ids::RequestId,
+    session::{Ability, AccessRequest},
+    text::{Label, Sentence},
+};
 
+use super::*;
+use crate::{keys::SigningKey, testing::TestRng};
+
+const SESSION: SessionId = SessionId([0x5e; 8]);
+
+fn key(seed: &str) -> PublicKey {
+    *SigningKey::generate(&mut TestRng::new(seed)).public()
+}
+
+fn binding(exporter: u8) -> ChannelBinding {
+    ChannelBinding { exporter: [exporter; 32], agent_key: key("agent"), technician_key: key("technician") }
+}
+
+fn locator(value: u32) -> Locator {
+    Locator::new(value, 4).unwrap()
+}
+
+/// A code for locator 4821; the same seed draws the same secret.
+fn code(seed: &str) -> SessionCode {
+    SessionCode::draw(locator(4821), &mut TestRng::new(seed))
+}
+
+fn introduction() -> Introduction {
+    Introduction {
+        claimed_name: Label::cut("Ana Ruiz"),
+        certificate: Some(vec![0x30; 700]),
+        request: AccessRequest {
+            request: RequestId(1),
+            abilities: vec![Ability::DiagBasic],
+            reason: Sentence::cut("the printer hangs"),
+            stay_secs: 1800,
+        },
+    }
+}
+
+/// One end's view of what it pairs for.
+struct End {
+    code: SessionCode,
+    binding: ChannelBinding,
+    rng: TestRng,
+}
+
+impl End {
+    fn new(name: &str) -> Self {
+        Self { code: code("right"), binding: binding(1), rng: TestRng::new(name) }
+    }
+
+    fn open(&mut self) -> (TechnicianOpened, FromUnpairedTechnician) {
+        TechnicianPairing::open(&self.code, self.binding.clone(), &mut self.rng)
+    }
+
+    fn waiting(&self) -> AgentPairing {
+        AgentPairing::new(&self.code, self.binding.clone())
+    }
+}
+
+type AgentResult = Result<(Paired, Introduction, FromUnpairedAgent), PairingError>;
+
+/// Runs both ends up to the agent's verdict.
+fn up_to_proof(technician: &mut End, agent: &mut End) -> (TechnicianProving, FromUnpairedTechnician, AgentResult) {
+    let (opened, open) = technician.open();
+    let (answered, answer) = agent.waiting().answer(open, &mut agent.rng).unwrap();
+    let (proving, prove) = opened.prove(answer, &introduction(), &mut technician.rng).unwrap();
+    let accepted = answered.accept(prove.clone(), SESSION);
+    (proving, prove, accepted)
+}
+
+fn refused(technician: &mut End, agent: &mut End) -> PairingError {
+    up_to_proof(technician, agent).2.map(|(paired, ..)| paired).unwrap_err()
+}
+
+/// Both ends paired, the technician first.
+fn paired() -> (Paired, Paired) {
+    let (proving, _, accepted) = up_to_proof(&mut End::new("technician"), &mut End::new("agent"));
+    let (agent, _, accept) = accepted.unwrap();
+    (proving.finish(accept).unwrap(), agent)
+}
+
+#[test]
+fn two_ends_with_the_same_code_pair_and_share_everything() {
+    let (proving, prove, accepted) = up_to_proof(&mut End::new("technician"), &mut End::new("agent"));
+    let (agent, received, accept) = accepted.unwrap();
+    let technician = proving.finish(accept.clone()).unwrap();
+    assert_eq!(received, introduction());
+    assert_eq!((technician.session, agent.session), (SESSION, SESSION));
+    assert_eq!(technician.words, agent.words);
+    assert!(technician.rendezvous == agent.rendezvous);
+    assert!(technician.next_rendezvous(0) == agent.rendezvous);
+    assert!(technician.next_rendezvous(7) == agent.next_rendezvous(7));
+    // Both fit what their receivers take.
+    assert!(codec::encode(&prove).is_ok() && codec::encode(&accept).is_ok());
+}
+
+#[test]
+fn the_bytes_of_a_pairing_never_change() {
+    let (mut technician, mut agent) = (End::new("technician"), End::new("agent"));
+    let (opened, open) = technician.open();
+    let (answered, answer) = agent.waiting().answer(open.clone(), &mut agent.rng).unwrap();
+    let (proving, prove) = opened.prove(answer.clone(), &introduction(), &mut technician.rng).unwrap();
+    let (paired, _, accept) = answered.accept(prove.clone(), SESSION).unwrap();
+    assert!(proving.finish(accept.clone()).is_ok());
+    let digests = [
+        digest(&codec::encode(&open).unwrap()),
+        digest(&codec::encode(&answer).unwrap()),
+        digest(&codec::encode(&prove).unwrap()),
+        digest(&codec::encode(&accept).unwrap()),
+        digest(&paired.rendezvous.0),
+        digest(&paired.next_rendezvous(1).0),
+    ];
+    let golden = [
+        "f1284877a497fbb33adb292c5c1ae65af0a85a7a04720d79cc247ae12b6d4c14",
+        "d036c3083320b189fcb65854f782bc5f4d94f5b7d1a1e43b700f95229c3b5ae3",
+        "df3ec1c69553b83c62bcd7c1cf0ea9e7fd9832e04bfa1073ee7413837ad59c86",
+        "6bb021305a4562c03681474f0fb8df9cd0d9c10d035ed70170259a54f6803ab7",
+        "c0c8d62244eb0e7a0306bbb95d7a945f480ccfbcdce6af1612d30c346d8cb5d3",
+        "a587ad3694370bdba31e0bd0619e34a84f68253d42738a9f2f8b5aaec668b01e",
+    ];
+    assert_eq!(
+        (digests.map(|digest| digest.to_string()).each_ref().map(String::as_str), paired.words.to_string().as_str()),
+        (golden, "hill remain")
+    );
+}
+
+#[test]
+fn labels_never_change_and_none_begins_another() {
+    assert_eq!(EXPORTER_LABEL, b"EXPORTER-assent-pair-v1");
+    assert_eq!(exporter_context(SUITE, locator(42)), b"\x01\x040042client=technician server=agent");
+    let expanded = [TECHNICIAN_CONFIRMS, AGENT_CONFIRMS, INTRODUCTION, WORDS, REJOIN, RENDEZVOUS];
+    let hashed = [OPENED, PROVED, ACCEPTED, COMMITMENT];
+    let names = ["technician confirms", "agent confirms", "introduction", "words", "rejoin", "rendezvous"];
+    let more = ["opened", "proved", "accepted", "commitment"];
+    for (label, name) in expanded.iter().chain(&hashed).zip(names.iter().chain(&more)) {
+        assert_eq!(str::from_utf8(label).unwrap(), format!("assent-pair-v1 {name}"));
+        let beginnings = expanded.iter().chain(&hashed).filter(|other| other.starts_with(label)).count();
+        assert_eq!(beginnings, 1, "{name}");
+    }
+}
+
+#[test]
+fn a_wrong_code_is_refused_and_counted_on_the_agents_side() {
+    let mut technician = End { code: code("wrong"), ..End::new("technician") };
+    let error = refused(&mut technician, &mut End::new("agent"));
+    assert_eq!(error, PairingError::WrongCode);
+    assert_eq!(error.refusal(), Some(PairingRefusal::WrongCode));
+    assert!(error.counts_as_try());
+}
+
+#[test]
+fn a_technician_that_is_told_about_a_wrong_code_counts_it_too() {
+    let (proving, ..) = up_to_proof(&mut End::new("technician"), &mut End::new("agent"));
+    let error = proving.finish(FromUnpairedAgent::Refuse { reason: PairingRefusal::WrongCode }).unwrap_err();
+    assert_eq!(error, PairingError::Refused(PairingRefusal::WrongCode));
+    assert!(error.counts_as_try());
+    assert_eq!(error.refusal(), None, "a technician sends nothing back");
+    assert!(!PairingError::Refused(PairingRefusal::CodeVoid).counts_as_try());
+}
+
+#[test]
+fn an_agent_that_does_not_know_the_code_is_found_out() {
+    // It cannot check the proof, so it accepts whatever comes.
+    let (mut technician, mut impostor) = (End::new("technician"), End { code: code("guess"), ..End::new("agent") });
+    let (opened, open) = technician.open();
+    let (answered, answer) = impostor.waiting().answer(open, &mut impostor.rng).unwrap();
+    let (proving, prove) = opened.prove(answer, &introduction(), &mut technician.rng).unwrap();
+    let FromUnpairedTechnician::Prove { proof, nonce, introduction } = prove else { panic!("{prove:?}") };
+    assert!(answered.keys.unseal(introduction.clone()).is_err(), "the introduction stays sealed");
+    let proved = answered.keys.proved(nonce, &introduction);
+    let accepted = accepted(proved, &proof, answered.nonce, SESSION);
+    let proof = kdf::mac(&answered.keys.agent_confirms, accepted);
+    let error = proving.finish(FromUnpairedAgent::Accept { proof, nonce: answered.nonce, session: SESSION });
+    assert_eq!(error.as_ref().err(), Some(&PairingError::NotTheAgent));
+    assert!(error.unwrap_err().counts_as_try());
+}
+
+#[test]
+fn a_relay_that_ends_both_legs_of_the_channel_pairs_with_nobody() {
+    // It copies every message, but each leg has its own exporter.
+    let error = refused(&mut End::new("technician"), &mut End { binding: binding(2), ..End::new("agent") });
+    assert_eq!(error, PairingError::WrongCode);
+}
+
+#[test]
+fn a_relay_that_swaps_a_key_pairs_with_nobody() {
+    let relay = key("relay");
+    let seen_by_technician = ChannelBinding { agent_key: relay, ..binding(1) };
+    let error = refused(&mut End { binding: seen_by_technician, ..End::new("technician") }, &mut End::new("agent"));
+    assert_eq!(error, PairingError::WrongCode);
+    let seen_by_agent = ChannelBinding { technician_key: relay, ..binding(1) };
+    let error = refused(&mut End::new("technician"), &mut End { binding: seen_by_agent, ..End::new("agent") });
+    assert_eq!(error, PairingError::WrongCode);
+    let roles_swapped =
+        ChannelBinding { exporter: [1; 32], agent_key: key("technician"), technician_key: key("agent") };
+    let error = refused(&mut End { binding: roles_swapped, ..End::new("technician") }, &mut End::new("agent"));
+    assert_eq!(error, PairingError::WrongCode);
+}
+
+#[test]
+fn a_relay_that_swaps_locators_pairs_with_nobody() {
+    // The same six digits under two locators: the technician typed one, the relay led it to the other.
+    let mut elsewhere = TestRng::new("right");
+    let agent = End { code: SessionCode::draw(locator(4822), &mut elsewhere), ..End::new("agent") };
+    assert_eq!(agent.code.secret().as_slice(), code("right").secret().as_slice());
+    let error = refused(&mut End::new("technician"), &mut { agent });
+    assert_eq!(error, PairingError::WrongCode);
+}
+
+#[test]
+fn an_end_does_not_pair_with_itself() {
+    let own = ChannelBinding { agent_key: key("technician"), ..binding(1) };
+    let mut technician = End { binding: own.clone(), ..End::new("technician") };
+    let mut agent = End { binding: own, ..End::new("agent") };
+    let (_, open) = technician.open();
+    let error = agent.waiting().answer(open, &mut agent.rng).map(|_| ()).unwrap_err();
+    assert!(matches!(error, PairingError::Malformed { .. }));
+}
+
+#[test]
+fn a_message_sent_back_is_refused() {
+    let (mut technician, mut agent) = (End::new("technician"), End::new("agent"));
+    // The technician's own point under the agent's letter.
+    let (opened, open) = technician.open();
+    let FromUnpairedTechnician::Open { mut pake, .. } = open else { panic!("{open:?}") };
+    pake[0] = b'B';
+    let reflected = FromUnpairedAgent::Answer { pake, commitment: [0; 32] };
+    let error = opened.prove(reflected, &introduction(), &mut technician.rng).map(|_| ()).unwrap_err();
+    assert_eq!(error, PairingError::Malformed { what: "key exchange" });
+
+    // The technician's own proof and nonce as the agent's.
+    let (proving, prove, accepted) = up_to_proof(&mut End::new("technician"), &mut agent);
+    assert!(accepted.is_ok());
+    let FromUnpairedTechnician::Prove { proof, nonce, .. } = prove else { panic!("{prove:?}") };
+    let reflected = FromUnpairedAgent::Accept { proof, nonce, session: SESSION };
+    assert_eq!(proving.finish(reflected).unwrap_err(), PairingError::NotTheAgent);
+}
+
+#[test]
+fn messages_of_one_pairing_do_not_fit_another() {
+    let (_, old_prove, old_accepted) = up_to_proof(&mut End::new("technician"), &mut End::new("agent"));
+    let (_, _, old_accept) = old_accepted.unwrap();
+
+    // A recorded technician against an agent that shows the same code on the same keys again.
+    let mut agent = End::new("agent later");
+    let (opened, open) = End::new("technician").open();
+    let (answered, answer) = agent.waiting().answer(open, &mut agent.rng).unwrap();
+    let error = answered.accept(old_prove, SESSION).map(|_| ()).unwrap_err();
+    assert_eq!(error, PairingError::WrongCode);
+
+    // A recorded agent against a technician.
+    let (proving, _) = opened.prove(answer, &introduction(), &mut TestRng::new("later")).unwrap();
+    assert_eq!(proving.finish(old_accept).unwrap_err(), PairingError::NotTheAgent);
+}
+
+#[test]
+fn messages_out_of_order_are_refused() {
+    let (mut technician, mut agent) = (End::new("technician"), End::new("agent"));
+    let (opened, open) = technician.open();
+    let (answered, answer) = agent.waiting().answer(open.clone(), &mut agent.rng).unwrap();
+    let (proving, prove) = opened.prove(answer.clone(), &introduction(), &mut technician.rng).unwrap();
+
+    let error = agent.waiting().answer(prove, &mut agent.rng).map(|_| ()).unwrap_err();
+    assert_eq!((error.refusal(), error.counts_as_try()), (Some(PairingRefusal::Malformed), false));
+    assert_eq!(answered.accept(open, SESSION).map(|_| ()).unwrap_err(), PairingError::OutOfOrder);
+    assert_eq!(proving.finish(answer).unwrap_err(), PairingError::OutOfOrder);
+    let accept = FromUnpairedAgent::Accept { proof: [0; 32], nonce: [0; 16], session: SESSION };
+    let (opened, _) = technician.open();
+    let error = opened.prove(accept, &introduction(), &mut technician.rng).map(|_| ()).unwrap_err();
+    assert_eq!(error, PairingError::OutOfOrder);
+    let (opened, _) = technician.open();
+    let void = FromUnpairedAgent::Refuse { reason: PairingRefusal::CodeVoid };
+    let error = opened.prove(void, &introduction(), &mut technician.rng).map(|_| ()).unwrap_err();
+    assert_eq!(error, PairingError::Refused(PairingRefusal::CodeVoid));
+}
+
+#[test]
+fn a_suite_that_is_not_known_never_gets_as_far_as_here() {
+    // The suite is the second byte of `Open`; the only one known is 0.
+    let (_, open) = End::new("technician").open();
+    let mut bytes = codec::encode(&open).unwrap();
+    assert_eq!(bytes[..2], [0, 0]);
+    bytes[1] = 1;
+    assert!(codec::decode::<FromUnpairedTechnician>(&bytes).is_err());
+    assert_eq!(PairingError::UnknownSuite.refusal(), Some(PairingRefusal::UnknownSuite));
+}
+
+#[test]
+fn any_change_to_any_message_is_noticed() {
+    // Each changes one field of one message on its way; the receiver of the next proof notices.
+    type Change = fn(&mut FromUnpairedTechnician, &mut FromUnpairedTechnician);
+    let changes: [Change; 4] = [
+        |_, prove| {
+            let FromUnpairedTechnician::Prove { proof, .. } = prove else { panic!() };
+            proof[31] ^= 1;
+        },
+        |_, prove| {
+            let FromUnpairedTechnician::Prove { nonce, .. } = prove else { panic!() };
+            nonce[0] ^= 1;
+        },
+        |_, prove| {
+            let FromUnpairedTechnician::Prove { introduction, .. } = prove else { panic!() };
+            introduction[5] ^= 1;
+        },
+        |_, prove| {
+            let FromUnpairedTechnician::Prove { introduction, .. } = prove else { panic!() };
+            introduction.pop();
+        },
+    ];
+    for change in changes {
+        let (mut technician, mut agent) = (End::new("technician"), End::new("agent"));
+        let (opened, mut open) = technician.open();
+        let (answered, answer) = agent.waiting().answer(open.clone(), &mut agent.rng).unwrap();
+        let (_, mut prove) = opened.prove(answer, &introduction(), &mut technician.rng).unwrap();
+        change(&mut open, &mut prove);
+        assert_eq!(answered.accept(prove, SESSION).map(|_| ()).unwrap_err(), PairingError::WrongCode);
+    }
+}
+
+#[test]
+fn a_changed_commitment_is_noticed_by_the_agent() {
+    let (mut technician, mut agent) = (End::new("technician"), End::new("agent"));
+    let (opened, open) = technician.open();
+    let (answered, answer) = agent.waiting().answer(open, &mut agent.rng).unwrap();
+    let FromUnpairedAgent::Answer { pake, mut commitment } = answer else { panic!("{answer:?}") };
+    commitment[0] ^= 1;
+    let changed = FromUnpairedAgent::Answer { pake, commitment };
+    let (_, prove) = opened.prove(changed, &introduction(), &mut technician.rng).unwrap();
+    assert_eq!(answered.accept(prove, SESSION).map(|_| ()).unwrap_err(), PairingError::WrongCode);
+}
+
+#[test]
+fn a_changed_acceptance_is_noticed_by_the_technician() {
+    for field in 0..3 {
+        let (proving, _, accepted) = up_to_proof(&mut End::new("technician"), &mut End::new("agent"));
+        let (_, _, accept) = accepted.unwrap();
+        let FromUnpairedAgent::Accept { mut proof, mut nonce, mut session } = accept else { panic!("{accept:?}") };
+        match field {
+            0 => proof[0] ^= 1,
+            1 => nonce[0] ^= 1,
+            _ => session.0[0] ^= 1,
+        }
+        let error = proving.finish(FromUnpairedAgent::Accept { proof, nonce, session }).unwrap_err();
+        assert_eq!(error, PairingError::NotTheAgent);
+    }
+}
+
+#[test]
+fn somebody_who_guessed_the_code_cannot_choose_the_words() {
+    // An impostor with the right code that commits to one nonce and reveals another after it saw the technician's.
+    let (mut technician, mut impostor) = (End::new("technician"), End::new("agent"));
+    let (opened, open) = technician.open();
+    let (answered, answer) = impostor.waiting().answer(open, &mut impostor.rng).unwrap();
+    let (proving, prove) = opened.prove(answer, &introduction(), &mut technician.rng).unwrap();
+    let FromUnpairedTechnician::Prove { proof, nonce, introduction } = prove else { panic!("{prove:?}") };
+    let chosen = [7; 16];
+    let accepted = accepted(answered.keys.proved(nonce, &introduction), &proof, chosen, SESSION);
+    let proof = kdf::mac(&answered.keys.agent_confirms, accepted);
+    let error = proving.finish(FromUnpairedAgent::Accept { proof, nonce: chosen, session: SESSION }).unwrap_err();
+    assert_eq!(error, PairingError::ChangedNonce);
+    assert!(error.counts_as_try());
+}
+
+#[test]
+fn a_man_in_the_middle_who_guessed_the_code_shows_different_words() {
+    // The right code on both legs, but two channels: the words differ, so the two people notice.
+    let leg = |exporter, technician: &str, agent: &str| {
+        let mut technician = End { binding: binding(exporter), ..End::new(technician) };
+        let mut agent = End { binding: binding(exporter), ..End::new(agent) };
+        up_to_proof(&mut technician, &mut agent).2.unwrap().0
+    };
+    let (with_technician, with_agent) = (leg(1, "technician", "middle"), leg(2, "middle", "agent"));
+    assert_ne!(with_technician.words, with_agent.words);
+    assert!(with_technician.rendezvous != with_agent.rendezvous);
+}
+
+#[test]
+fn an_introduction_that_is_too_large_is_not_sent_and_not_taken() {
+    let mut technician = End::new("technician");
+    let mut agent = End::new("agent");
+    let large = Introduction { certificate: Some(vec![0; CERTIFICATE_BYTES + 1]), ..introduction() };
+    let (opened, open) = technician.open();
+    let (_, answer) = agent.waiting().answer(open, &mut agent.rng).unwrap();
+    let error = opened.prove(answer, &large, &mut technician.rng).map(|_| ()).unwrap_err();
+    assert_eq!(error, PairingError::IntroductionTooLarge);
+
+    // The largest that fits is taken.
+    let largest = Introduction {
+        claimed_name: Label::cut(&"n".repeat(128)),
+        certificate: Some(vec![0; CERTIFICATE_BYTES]),
+        request: AccessRequest {
+            abilities: Ability::ALL.to_vec(),
+            reason: Sentence::cut(&"r".repeat(512)),
+            ..introduction().request
+        },
+    };
+    let (opened, open) = technician.open();
+    let (answered, answer) = agent.waiting().answer(open, &mut agent.rng).unwrap();
+    let (_, prove) = opened.prove(answer, &largest, &mut technician.rng).unwrap();
+    assert_eq!(answered.accept(prove, SESSION).unwrap().1, largest);
+
+    // A peer that knows the code and keeps to no limit.
+    let (opened, open) = technician.open();
+    let (answered, answer) = agent.waiting().answer(open, &mut agent.rng).unwrap();
+    let (_, prove) = opened.prove(answer, &introduction(), &mut technician.rng).unwrap();
+    let FromUnpairedTechnician::Prove { proof, nonce, .. } = prove else { panic!("{prove:?}") };
+    let sealed = vec![0; Introduction::MAX_BYTES + TAG_BYTES + 1];
+    let error = answered.accept(FromUnpairedTechnician::Prove { proof, nonce, introduction: sealed }, SESSION);
+    assert_eq!(error.map(|_| ()).unwrap_err(), PairingError::Malformed { what: "introduction" });
+}
+
+/// A technician with the right code that seals whatever bytes it likes, and the agent before it.
+fn prove_with(plain: &[u8]) -> (AgentAnswered, FromUnpairedTechnician) {
+    let (mut technician, mut agent) = (End::new("technician"), End::new("agent"));
+    let (opened, open) = technician.open();
+    let (answered, answer) = agent.waiting().answer(open, &mut agent.rng).unwrap();
+    let (proving, _) = opened.prove(answer, &introduction(), &mut technician.rng).unwrap();
+    let mut sealed = plain.to_vec();
+    let aad = Aad::from(proving.keys.opened.0);
+    proving.keys.sealing_key().seal_in_place_append_tag(Keys::only_nonce(), aad, &mut sealed).unwrap();
+    let proof = kdf::mac(&proving.keys.technician_confirms, proving.keys.proved(proving.nonce, &sealed));
+    (answered, FromUnpairedTechnician::Prove { proof, nonce: proving.nonce, introduction: sealed })
+}
+
+fn verdict((answered, prove): (AgentAnswered, FromUnpairedTechnician)) -> Result<(), PairingError> {
+    answered.accept(prove, SESSION).map(|_| ())
+}
+
+#[test]
+fn a_technician_with_the_right_code_is_still_not_trusted() {
+    let good = codec::encode(&introduction()).unwrap();
+    assert_eq!(verdict(prove_with(&good)), Ok(()));
+    let trailing = [good.as_slice(), b"x"].concat();
+    let mut large = introduction();
+    large.certificate = Some(vec![0; CERTIFICATE_BYTES + 1]);
+    let large = codec::encode(&large).unwrap();
+    for (plain, what) in [(&b""[..], "introduction"), (&trailing, "introduction"), (&large, "certificate")] {
+        assert_eq!(verdict(prove_with(plain)), Err(PairingError::Malformed { what }));
+    }
+}
+
+#[test]
+fn rendezvous_differ_for_every_rejoin_and_session() {
+    let (technician, _) = paired();
+    let mut seen = (0..100).map(|n| technician.next_rendezvous(n)).collect::<Vec<_>>();
+    // Another session of the same two ends with the same code.
+    let other = up_to_proof(&mut End::new("technician again"), &mut End::new("agent")).2.unwrap().0;
+    seen.extend((0..100).map(|n| other.next_rendezvous(n)));
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!(seen.len(), 200);
+}
+
+#[test]
+fn nothing_secret_is_shown() {
+    let (paired, _) = paired();
+    assert_eq!(format!("{paired:?}"), "Paired { session: 5e5e5e5e5e5e5e5e, .. }");
+    let binding = format!("{:?}", binding(0xab));
+    assert!(!binding.contains("171") && !binding.contains("abab"), "{binding}");
+    let agent = End::new("agent").waiting();
+    assert_eq!(format!("{agent:?}"), "AgentPairing(..)");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn no_first_message_makes_an_agent_panic(pake in any::<Vec<u8>>(), point in any::<[u8; 32]>()) {
+        for pake in [pake, [b"A", point.as_slice()].concat()] {
+            let mut agent = End::new("agent");
+            let open = FromUnpairedTechnician::Open { suite: SUITE, pake };
+            let _ = agent.waiting().answer(open, &mut agent.rng);
+        }
+    }
+
+    #[test]
+    fn no_answer_makes_a_technician_panic(pake in any::<Vec<u8>>(), point in any::<[u8; 32]>(), commitment in any::<[u8; 32]>()) {
+        for pake in [pake, [b"B", point.as_slice()].concat()] {
+            let mut technician = End::new("technician");
+            let (opened, _) = technician.open();
+            let answer = FromUnpairedAgent::Answer { pake, commitment };
+            let _ = opened.prove(answer, &introduction(), &mut technician.rng);
+        }
+    }
+
+    #[test]
+    fn no_proof_but_the_right_one_is_accepted(proof in any::<[u8; 32]>(), nonce in any::<[u8; 16]>(), sealed in any::<Vec<u8>>()) {
+        let (mut technician, mut agent) = (End::new("technician"), End::new("agent"));
+        let (_, open) = technician.open();
+        let (answered, _) = agent.waiting().answer(open, &mut agent.rng).unwrap();
+        let prove = FromUnpairedTechnician::Prove { proof, nonce, introduction: sealed };
+        prop_assert_eq!(answered.accept(prove, SESSION).map(|_| ()).unwrap_err(), PairingError::WrongCode);
+    }
+
+    #[test]
+    fn no_plain_text_makes_an_agent_panic(plain in prop::collection::vec(any::<u8>(), 0..600)) {
+        let _ = verdict(prove_with(&plain));
+    }
+
+    #[test]
+    fn only_the_same_secret_pairs(one in 0u32..4, other in 0u32..4) {
+        let mut technician = End { code: code(&one.to_string()), ..End::new("technician") };
+        let mut agent = End { code: code(&other.to_string()), ..End::new("agent") };
+        let pairs = up_to_proof(&mut technician, &mut agent).2.is_ok();
+        prop_assert_eq!(pairs, one == other);
+    }
+}

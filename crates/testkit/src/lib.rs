@@ -9,6 +9,7 @@
 //! | [`browser`] | Chromium, for the consent page |
 //! | [`tree`] | process trees: who is in one, how much it uses, when it is dead |
 //! | [`delay_link`] | a network between two programs that is slow, lossy or hostile |
+//! | [`hostile`] | peers that break the rules on purpose, so that the receiver's check is what is tested |
 //!
 //! Nothing here sleeps: everything waits for a state, with a deadline ([`PATIENCE`]) that only a failure reaches. No program has
 //! a switch that approves without a person, so the prompts are answered for real: by typing the shown word, or on the page.
@@ -17,13 +18,24 @@ pub mod attach;
 pub mod browser;
 pub mod clock;
 pub mod delay_link;
+pub mod hostile;
 pub mod programs;
 pub mod relay;
 pub mod running;
 pub mod share;
 pub mod tree;
 
-use std::time::Duration;
+use std::{future::Future, time::Duration};
+
+use anyhow::bail;
 
 /// How long a test waits for something that should take milliseconds: long enough for two cores that compile at the same time.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits for something that has to come; `what` completes "waited for …".
+async fn within_patience<T>(what: &str, work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    match tokio::time::timeout(PATIENCE, work).await {
+        Ok(done) => done,
+        Err(_) => bail!("waited {PATIENCE:?} for {what}"),
+    }
+}

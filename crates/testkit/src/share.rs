@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::Context as _;
 use pty::{Key, Size, Terminal};
+use trust::code::SessionCode;
 use wire::link::RelayLink;
 
 use crate::{
@@ -216,15 +217,10 @@ impl Drop for ShareProcess {
 /// The key that stops everything in the terminal front end.
 pub const STOP: Key = Key::Control('c');
 
-/// The session code in `text`: groups of four, three and four digits, the first one longer when locators are.
+/// The session code in `text`: three groups of digits of which the last is right.
 pub fn code_on(text: &str) -> Option<String> {
     let words = text.split_whitespace().collect::<Vec<_>>();
-    let digits =
-        |word: &str, lengths: &[usize]| lengths.contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_digit());
-    let code = words
-        .windows(3)
-        .find(|group| digits(group[0], &[4, 5, 6]) && digits(group[1], &[3]) && digits(group[2], &[4]))?;
-    Some(code.join(" "))
+    words.windows(3).map(|group| group.join(" ")).find(|group| group.parse::<SessionCode>().is_ok())
 }
 
 /// The word that says yes to the question on the screen.
@@ -257,12 +253,17 @@ pub(crate) fn files_in(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
 
 #[cfg(test)]
 mod tests {
+    use rand_core::OsRng;
+    use wire::ids::Locator;
+
     use super::*;
 
     #[test]
     fn a_code_is_read_as_it_is_shown() {
-        assert_eq!(code_on("Read this out:\n\n   4821 936 0427  \n").as_deref(), Some("4821 936 0427"));
-        assert_eq!(code_on("482199 936 0427").as_deref(), Some("482199 936 0427"));
+        for locator in [Locator::new(48, 4), Locator::new(48_215, 5), Locator::new(482_159, 6)] {
+            let code = SessionCode::draw(locator.unwrap(), &mut OsRng).to_string();
+            assert_eq!(code_on(&format!("Read this out:\n\n   {code}  \n\nvalid for 10 minutes")), Some(code));
+        }
         assert_eq!(code_on("valid for 10 minutes, 1234 56 7890"), None);
     }
 }

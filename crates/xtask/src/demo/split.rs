@@ -321,13 +321,14 @@ fn fit(text: &str, columns: u16) -> String {
     format!("{text:<width$.width$}", width = usize::from(columns))
 }
 
-/// The session code in `text`: groups of four to six, three and four digits.
+/// The session code in `text`, in the groups in which it is read out.
 fn code_on(text: &str) -> Option<String> {
     let words = text.split_whitespace().collect::<Vec<_>>();
-    let digits = |word: &str, least: usize, most: usize| {
-        (least..=most).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_digit())
+    let is_code = |group: &&[&str]| {
+        let lengths = group.iter().map(|word| word.len()).collect::<Vec<_>>();
+        let digits = group.iter().all(|word| word.bytes().all(|byte| byte.is_ascii_digit()));
+        digits && matches!(lengths[..], [4, 3, 4] | [5, 4, 3] | [6, 4, 3])
     };
-    let is_code = |group: &&[&str]| digits(group[0], 4, 6) && digits(group[1], 3, 3) && digits(group[2], 4, 4);
     words.windows(3).find(is_code).map(|group| group.join(" "))
 }
 
@@ -366,6 +367,7 @@ mod tests {
     #[test]
     fn a_code_is_read_as_it_is_shown() {
         assert_eq!(code_on("Read this out:\n\n   4821 936 0427  \n").as_deref(), Some("4821 936 0427"));
+        assert_eq!(code_on("48215 9360 429").as_deref(), Some("48215 9360 429"));
         assert_eq!(code_on("valid for 10 minutes, 1234 56 7890"), None);
     }
 }

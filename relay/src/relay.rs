@@ -1,0 +1,178 @@
+//! A running relay.
+
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+};
+
+use rand_core::OsRng;
+use tokio::{sync::Mutex, task::JoinSet};
+use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::{info, warn};
+use transport::listener::{BindError, Listener, ListenerConfig};
+use trust::keys::SigningKey;
+use wire::link::RelayLink;
+
+use crate::{
+    actor::{RelayActor, Stop},
+    config::{Http, Listen, RelayConfig},
+    error::RelayError,
+    http,
+    key::{self, KeyOrigin},
+    link,
+    report::{Line, Report},
+    slots::SlotTable,
+};
+
+/// A relay with its tasks. Dropping it ends it at once.
+#[derive(Debug)]
+pub struct Relay {
+    link: RelayLink,
+    udp: SocketAddr,
+    http: Option<SocketAddr>,
+    stop: Stop,
+    /// The actor, which says how it went.
+    actor: Mutex<JoinSet<Result<(), RelayError>>>,
+    /// The HTTP server.
+    _http_tasks: JoinSet<io::Result<()>>,
+    _stop_http: DropGuard,
+}
+
+impl Relay {
+    /// Starts a relay: reads or makes its key, binds its addresses, and takes connections.
+    ///
+    /// # Errors
+    ///
+    /// Why it could not; nothing is left running.
+    pub async fn start(config: &RelayConfig) -> Result<Self, RelayError> {
+        Self::start_reporting(config, Report::off()).await
+    }
+
+    pub(crate) async fn start_reporting(config: &RelayConfig, mut report: Report) -> Result<Self, RelayError> {
+        let (key, origin) = key::load_or_create(&config.state_dir, &mut OsRng)?;
+        match origin {
+            KeyOrigin::Created => info!(state_dir = %config.state_dir.display(), "made a new key"),
+            KeyOrigin::Kept => info!(state_dir = %config.state_dir.display(), "found the key"),
+        }
+        let table = Arc::new(SlotTable::new(config.broker.max_slots, config.leg_bytes_per_sec));
+        let http_listener = bind_http(config.http).await?;
+        let listener = bind(config, &key, &table)?;
+        let udp = listener.local_addr().map_err(RelayError::System)?;
+        let link = link::of(config, &key, udp)?;
+        let http_address = http_listener.as_ref().map(|(_, address)| *address);
+        info!(%udp, http = ?http_address, "listening");
+        if link::is_local_only(config, udp) {
+            warn!(
+                "the relay link leads to this machine only; for others, start with --public-host NAME, or set public_host"
+            );
+        }
+        report.line(&Line::Listening {
+            link: link.to_string(),
+            udp: udp.to_string(),
+            http: http_address.map(|address| address.to_string()),
+            version: env!("CARGO_PKG_VERSION"),
+        });
+
+        let stop = Stop::default();
+        let (actor, handle) = RelayActor::new(config, listener, table, report, stop.clone());
+        let mut actors = JoinSet::new();
+        actors.spawn(actor.run());
+        let stop_http = CancellationToken::new();
+        let mut http_tasks = JoinSet::new();
+        if let Some((listener, _)) = http_listener {
+            http_tasks.spawn(http::serve(listener, handle, stop_http.clone()));
+        }
+        Ok(Self {
+            link,
+            udp,
+            http: http_address,
+            stop,
+            actor: Mutex::new(actors),
+            _http_tasks: http_tasks,
+            _stop_http: stop_http.drop_guard(),
+        })
+    }
+
+    /// What agents and technicians need to know.
+    pub fn link(&self) -> &RelayLink {
+        &self.link
+    }
+
+    /// The UDP address that it listens on.
+    pub fn udp_address(&self) -> SocketAddr {
+        self.udp
+    }
+
+    /// The TCP address of metrics and health, if they are served.
+    pub fn http_address(&self) -> Option<SocketAddr> {
+        self.http
+    }
+
+    /// Takes nothing new from here on, and stops once all channels are closed or [`RelayConfig::drain`] is over.
+    pub fn drain(&self) {
+        self.stop.drain.cancel();
+    }
+
+    /// Stops without waiting for anything.
+    pub fn stop_now(&self) {
+        self.stop.now.cancel();
+    }
+
+    /// Waits until it has stopped.
+    ///
+    /// # Errors
+    ///
+    /// Why it stopped, if nobody asked for it. Once; later calls return at once.
+    ///
+    /// # Cancel safety
+    ///
+    /// The relay runs on; the call can be repeated.
+    pub async fn ended(&self) -> Result<(), RelayError> {
+        match self.actor.lock().await.join_next().await {
+            Some(Ok(result)) => result,
+            None => Ok(()),
+            Some(Err(error)) => Err(RelayError::System(io::Error::other(error))),
+        }
+    }
+}
+
+async fn bind_http(http: Http) -> Result<Option<(tokio::net::TcpListener, SocketAddr)>, RelayError> {
+    match http {
+        Http::Off => Ok(None),
+        Http::At(address) => Ok(Some(http::bind(address).await.map_err(|error| RelayError::http(address, error))?)),
+        Http::IfFree(address) => match http::bind(address).await {
+            Ok(bound) => Ok(Some(bound)),
+            Err(error) => {
+                warn!(%address, %error, "running without /metrics and /healthz; set another address with --http");
+                Ok(None)
+            }
+        },
+    }
+}
+
+fn bind(config: &RelayConfig, key: &SigningKey, table: &Arc<SlotTable>) -> Result<Listener, RelayError> {
+    // Room for those who are told by the broker that the relay is full.
+    let defaults = ListenerConfig::default();
+    let max_connections = config.broker.max_connections + defaults.max_handshakes;
+    let limits = ListenerConfig { max_connections, ..defaults };
+    let bind = |address| Listener::bind(address, key, Arc::<SlotTable>::clone(table), limits.clone());
+    let result = match config.listen {
+        Listen::At(address) => bind(address),
+        Listen::Everywhere(port) => match bind(config.listen.address()) {
+            // A machine without IPv6.
+            Err(BindError::Socket { source, .. }) if no_ipv6(&source) => bind((Ipv4Addr::UNSPECIFIED, port).into()),
+            other => other,
+        },
+    };
+    result.map_err(|error| match error {
+        BindError::Socket { address, source } => RelayError::listen(address, source),
+        other @ (BindError::Key(_) | _) => RelayError::System(io::Error::other(other)),
+    })
+}
+
+fn no_ipv6(error: &io::Error) -> bool {
+    let code = error.raw_os_error();
+    code == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
+        || code == Some(rustix::io::Errno::ADDRNOTAVAIL.raw_os_error())
+}

@@ -1,0 +1,52 @@
+//! `assent-relay serve`: a relay from start to signal.
+
+use tracing::{info, warn};
+
+use crate::{cli, config::RelayConfig, error::RelayError, os::StopSignals, relay::Relay, report::Report};
+
+/// How long a slow reader of `--json` may take for the last lines.
+const LAST_LINES: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Runs a relay until it is told to stop by signals.
+pub(crate) async fn serve(config: RelayConfig, json: bool) -> Result<(), RelayError> {
+    let mut signals = StopSignals::listen().map_err(RelayError::System)?;
+    let (report, writer) = if json {
+        let (report, writer) = Report::to(tokio::io::stdout());
+        (report, Some(writer))
+    } else {
+        (Report::off(), None)
+    };
+    let writer = async {
+        if let Some(writer) = writer {
+            writer.await;
+        }
+    };
+    let relay = async {
+        let relay = Relay::start_reporting(&config, report).await?;
+        if !json {
+            cli::print(format!("{}\n", relay.link()).as_bytes())?;
+        }
+        let stopping = async {
+            signals.next().await;
+            info!("told to stop; sessions have {} s to end", config.drain.as_secs());
+            relay.drain();
+            signals.next().await;
+            warn!("told to stop at once");
+            relay.stop_now();
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = stopping => Ok(()),
+            result = relay.ended() => result,
+        }
+    };
+    let (mut writer, mut relay) = (std::pin::pin!(writer), std::pin::pin!(relay));
+    let result = tokio::select! {
+        result = &mut relay => result,
+        // Nobody reads any more, or nothing is to be read: the relay goes on without.
+        () = &mut writer => return relay.await,
+    };
+    // The lines that are still queued; whoever does not read them must not keep the relay from ending.
+    let _ = tokio::time::timeout(LAST_LINES, writer).await;
+    result
+}

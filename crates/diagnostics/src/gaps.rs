@@ -35,6 +35,7 @@ impl Gaps {
     }
 
     /// Notes everything that `others` notes.
+    #[cfg(target_os = "linux")]
     pub(crate) fn add(&mut self, others: &Self) {
         for gap in &others.0 {
             self.note(gap.source.raw(), gap.reason.raw());

@@ -68,6 +68,6 @@ use linux::Machine;
 #[cfg(not(target_os = "linux"))]
 use portable::Machine;
 
-pub use collector::Collector;
+pub use collector::{Collector, MIN_INTERVAL};
 pub use roots::Roots;
 pub use sampler::{Due, MAX_PERIOD, MIN_PERIOD, Sampler};

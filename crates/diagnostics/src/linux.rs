@@ -103,7 +103,7 @@ impl Machine {
         let mut snapshot = Snapshot {
             tick: 0,
             skipped: 0,
-            interval_ms: milliseconds(interval),
+            interval_ms: u32::try_from(interval.as_millis()).unwrap_or(u32::MAX),
             uptime_secs: uptime_centis.unwrap_or(0) / 100,
             load_centi: load.map(|load| u32::try_from(load.unwrap_or(0)).unwrap_or(u32::MAX)),
             cores,
@@ -124,13 +124,5 @@ impl Machine {
         snapshot.order_processes();
         snapshot.unreadable = gaps.into_rows();
         snapshot
-    }
-}
-
-/// Never 0 for an interval that is not, which would say that there is none.
-fn milliseconds(interval: Duration) -> u32 {
-    match interval.is_zero() {
-        true => 0,
-        false => u32::try_from(interval.as_millis()).unwrap_or(u32::MAX).max(1),
     }
 }

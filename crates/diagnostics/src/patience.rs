@@ -17,8 +17,8 @@ use wire::time::Moment;
 /// Threads that may wait at once; further questions are refused.
 const MAX_WAITING: usize = 2 * wire::diagnostics::MAX_ROWS;
 
-/// A question's thread needs little room.
-const STACK_BYTES: usize = 64 * 1024;
+/// A question's thread needs little room. What it does not touch costs nothing.
+const STACK_BYTES: usize = 256 * 1024;
 
 #[derive(Debug)]
 pub(crate) struct Patience<K, T> {

@@ -102,10 +102,7 @@ impl Machine {
             gaps.note(source, "not measured on this system yet");
         }
         let mut snapshot = Snapshot {
-            interval_ms: match interval.is_zero() {
-                true => 0,
-                false => u32::try_from(interval.as_millis()).unwrap_or(u32::MAX).max(1),
-            },
+            interval_ms: u32::try_from(interval.as_millis()).unwrap_or(u32::MAX),
             uptime_secs: System::uptime().unwrap_or(0),
             filesystems: self.read_filesystems(now, &mut gaps),
             networks: self.read_networks(interval, &mut gaps),

@@ -14,6 +14,7 @@ pub(crate) fn per_second_u32(part: u64, interval: Duration) -> u32 {
 }
 
 /// `part` in thousandths of `whole`, at most all of it; 0 of nothing.
+#[cfg(any(target_os = "linux", test))]
 pub(crate) fn permille(part: u64, whole: u64) -> u16 {
     let share = (u128::from(part) * 1000).checked_div(u128::from(whole)).unwrap_or(0).min(1000);
     u16::try_from(share).unwrap_or(1000)

@@ -77,8 +77,8 @@ impl Sampler {
         if now < self.due_at {
             return Due::NotYet;
         }
-        let next = self.due_at + self.period;
-        self.due_at = if next > now { next } else { now + self.period };
+        // On the beat, but never so soon after a late start that there is nothing to measure.
+        self.due_at = (self.due_at + self.period).max(now + self.period / 2);
         match self.stage {
             Stage::Waiting => {
                 self.stage = Stage::Collecting;
@@ -178,7 +178,14 @@ mod tests {
         sampler.collected(Snapshot::default());
         sampler.sent();
         assert_eq!(sampler.start(at(3_600_001)), Due::NotYet);
-        assert_eq!(sampler.due_at(), at(3_601_000));
+        assert_eq!(sampler.due_at(), at(3_600_500));
+    }
+
+    #[test]
+    fn after_a_late_start_the_next_sample_still_has_a_time_to_cover() {
+        let mut sampler = Sampler::new(MIN_PERIOD, at(0));
+        sampler.start(at(249));
+        assert!(sampler.due_at() - at(249) >= crate::MIN_INTERVAL);
     }
 
     #[test]

@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// Most processes that are looked at: 32,768 take about a fifth of a second.
-const MAX_SCANNED: usize = 32_768;
+const MAX_SCANNED: u32 = 32_768;
 
 /// A listed process's owner is looked up when it comes into the list, and again after this many samples.
 const OWNER_EVERY: u32 = 60;
@@ -150,7 +150,7 @@ impl Processes {
             let Some(pid) = number(entry.file_name().to_bytes()).and_then(|pid| u32::try_from(pid).ok()) else {
                 continue;
             };
-            if self.now.len() >= MAX_SCANNED {
+            if scan.total >= MAX_SCANNED {
                 gaps.note("processes", &format!("there are more than the {MAX_SCANNED} that are looked at"));
                 break;
             }

@@ -312,6 +312,40 @@ fn the_largest_sample_fits_its_frame_whole_and_as_a_delta() {
     }
 }
 
+/// A desktop in use: half its processes work, the network and a disk carry something, memory moves.
+#[test]
+fn a_steady_stream_stays_below_four_hundred_bytes_a_second() {
+    let mut state = 7_u64;
+    let mut noise = |below: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    let mut encoder = DeltaEncoder::new();
+    let seconds = 10 * u64::from(KEYFRAME_EVERY);
+    let bytes = (1..=seconds).map(|tick| {
+        let mut sample = desktop(tick);
+        sample.interval_ms += u32::try_from(noise(9)).unwrap();
+        sample.memory.available_kib -= noise(40_000);
+        sample.pressure = Some(Pressure { cpu_some_centi: u16::try_from(noise(300)).unwrap(), ..Pressure::default() });
+        sample.cores.iter_mut().for_each(|core| core.busy_permille = u16::try_from(noise(200)).unwrap());
+        for process in sample.processes.iter_mut().step_by(2) {
+            process.cpu_permille = u32::try_from(noise(80)).unwrap();
+            process.resident_kib += noise(3000);
+            process.state = if noise(2) == 0 { 'R' } else { 'S' };
+        }
+        let disk = u32::try_from(noise(5000)).unwrap();
+        let name = label("nvme0n1");
+        sample.disks =
+            vec![Disk { name, read_kib_s: 0, write_kib_s: disk, requests_s: disk, await_us: disk, busy_permille: 30 }];
+        let name = label("wlan0");
+        let (rx_bytes_s, tx_bytes_s) = (noise(90_000), noise(9000));
+        sample.networks = vec![Network { name, up: true, rx_bytes_s, tx_bytes_s, errors: 0, drops: tick }];
+        codec::encode(&encoder.encode(&sample)).unwrap().len() as u64
+    });
+    let mean = bytes.sum::<u64>() / seconds;
+    assert!((50..400).contains(&mean), "{mean} bytes a second");
+}
+
 #[test]
 fn quantising_rounds_to_what_a_person_needs() {
     let mut sample = desktop(1);

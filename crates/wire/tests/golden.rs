@@ -1,0 +1,351 @@
+//! The bytes of every message, pinned. A change here is a change of the protocol: it needs a new ALPN, not a new test.
+//!
+//! One value of each variant in order of its index, so that a variant that is added in the middle, removed or moved is noticed; the
+//! index behind the last one must still be refused, so that a new variant needs a line here.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::fmt::{Debug, Write as _};
+
+use wire::{
+    channel::ChannelId,
+    codec::{self, Message},
+    control::{ChannelEnd, ChannelOrigin, FromRelay, Refusal, Rendezvous, Side, ToRelay},
+    ids::{Digest, GrantId, Locator, RequestId, RunId, SessionId},
+    pairing::{FromUnpairedAgent, FromUnpairedTechnician, Introduction, PairingRefusal, PakeSuite},
+    run::{
+        ExactRun, FileIdentity, OutputCount, ProposalError, RunLimits, RunOutcome, RunProposal, StartFailure, Variable,
+    },
+    session::{
+        Ability, Absence, AccessRequest, DenyReason, EndReason, GrantEnd, GrantNotice, Output, StreamHeader, Subject,
+        ToAgent, ToTechnician,
+    },
+    text::{Label, Sentence},
+};
+
+fn hex(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for byte in bytes {
+        write!(text, "{byte:02x}").unwrap();
+    }
+    text
+}
+
+/// Checks the bytes of one value of each variant, and that there is no further variant.
+fn pin<M: Message + Debug + PartialEq>(values: &[(M, &str)]) {
+    for (index, (value, golden)) in values.iter().enumerate() {
+        let bytes = codec::encode(value).unwrap();
+        assert_eq!(hex(&bytes), *golden, "{value:?}");
+        assert_eq!(usize::from(bytes[0]), index, "{value:?} is out of order");
+        assert_eq!(codec::decode::<M>(&bytes).as_ref(), Ok(value));
+    }
+    let mut next = vec![0; 16.min(M::MAX_BYTES)];
+    next[0] = values.len().try_into().unwrap();
+    let error = codec::decode::<M>(&next).unwrap_err().to_string();
+    assert!(error.contains("variant"), "a variant is not pinned: {error}");
+}
+
+/// Checks that the reasons have the indices 0, 1, 2 … as the last bytes of the message that carries them.
+fn pin_indices<R: Copy + Debug, M: Message + Debug>(reasons: &[R], message: impl Fn(R) -> M) {
+    for (index, reason) in reasons.iter().enumerate() {
+        let bytes = codec::encode(&message(*reason)).unwrap();
+        assert_eq!(usize::from(*bytes.last().unwrap()), index, "{reason:?} is out of order");
+    }
+    let mut next = codec::encode(&message(reasons[0])).unwrap();
+    *next.last_mut().unwrap() = reasons.len().try_into().unwrap();
+    assert!(codec::decode::<M>(&next).is_err(), "a reason behind {:?} is not pinned", reasons.last());
+}
+
+fn locator() -> Locator {
+    Locator::new(482, 4).unwrap()
+}
+
+fn channel() -> ChannelId {
+    ChannelId::new(7, 0x12_3456).unwrap()
+}
+
+fn access_request() -> AccessRequest {
+    AccessRequest {
+        request: RequestId(1),
+        abilities: vec![Ability::DiagBasic, Ability::AdhocArgv],
+        reason: Sentence::cut("why"),
+        stay_secs: 1800,
+    }
+}
+
+fn exact_run() -> ExactRun {
+    ExactRun {
+        run: RunId(2),
+        program: b"/bin/ls".to_vec(),
+        file: FileIdentity { device: 1, inode: 300, size_bytes: 70_000, modified_ns: -1, changed_ns: 1 << 60 },
+        arguments: vec![b"-l".to_vec(), vec![0xff]],
+        directory: b"/".to_vec(),
+        user_id: 1000,
+        user_name: b"ana".to_vec(),
+        environment: vec![Variable { name: b"A".to_vec(), value: vec![] }],
+        limits: RunLimits { time_secs: 60, output_bytes: 1 << 20, memory_mib: 512 },
+    }
+}
+
+#[test]
+fn what_is_said_to_a_relay() {
+    pin(&[
+        (ToRelay::AllocateLocator, "00"),
+        (ToRelay::ReleaseLocator { locator: locator() }, "01fbe20104"),
+        (ToRelay::Attach { locator: Locator::new(999_999, 6).unwrap() }, "02fc3f420f0006"),
+        (
+            ToRelay::Rejoin { rendezvous: Rendezvous([0xab; 16]), side: Side::Technician },
+            "03abababababababababababababababab01",
+        ),
+        (ToRelay::CloseChannel { channel: channel() }, "0407fc56341200"),
+    ]);
+}
+
+#[test]
+fn what_a_relay_says() {
+    pin(&[
+        (FromRelay::LocatorAllocated { locator: locator(), lifetime_secs: 600 }, "00fbe20104fb5802"),
+        (FromRelay::Refused { reason: Refusal::Busy }, "0101"),
+        (FromRelay::ChannelOpen { channel: channel(), origin: ChannelOrigin::Rejoin }, "0207fc5634120001"),
+        (FromRelay::ChannelClosed { channel: channel(), reason: ChannelEnd::PeerGone }, "0307fc5634120001"),
+        (FromRelay::LocatorLapsed { locator: locator() }, "04fbe20104"),
+        (FromRelay::Draining { reconnect_in_ms: 70_000 }, "05fc70110100"),
+    ]);
+}
+
+#[test]
+fn what_an_unpaired_technician_says() {
+    pin(&[
+        (FromUnpairedTechnician::Open { suite: PakeSuite::Spake2Ed25519, pake: vec![0x41, 2, 3] }, "000003410203"),
+        (
+            FromUnpairedTechnician::Prove { proof: [1; 32], nonce: [2; 16], introduction: vec![3, 4] },
+            "01010101010101010101010101010101010101010101010101010101010101010102020202020202020202020202020202020304",
+        ),
+    ]);
+}
+
+#[test]
+fn what_an_unpaired_agent_says() {
+    pin(&[
+        (
+            FromUnpairedAgent::Answer { pake: vec![0x42, 2, 3], commitment: [4; 32] },
+            "00034202030404040404040404040404040404040404040404040404040404040404040404",
+        ),
+        (
+            FromUnpairedAgent::Accept { proof: [5; 32], nonce: [6; 16], session: SessionId([7; 8]) },
+            "010505050505050505050505050505050505050505050505050505050505050505060606060606060606060606060606060707070707070707",
+        ),
+        (FromUnpairedAgent::Refuse { reason: PairingRefusal::CodeVoid }, "0201"),
+    ]);
+}
+
+#[test]
+fn what_a_paired_technician_says() {
+    let proposal = RunProposal {
+        run: RunId(2),
+        reason: Sentence::cut("look"),
+        program: b"ls".to_vec(),
+        arguments: vec![b"-l".to_vec(), vec![]],
+        directory: Some(b"/tmp".to_vec()),
+        environment: vec![Variable { name: b"A".to_vec(), value: b"b".to_vec() }],
+        limits: RunLimits::DEFAULT,
+    };
+    pin(&[
+        (ToAgent::Request(access_request()), "000102000f03776879fb0807"),
+        (ToAgent::ProposeRun(proposal), "0102046c6f6f6b026c7302022d6c0001042f746d7001014101623cfc00001000fb0002"),
+        (ToAgent::CancelRun { run: RunId(300) }, "02fb2c01"),
+        (ToAgent::Subscribe { period_ms: 1000 }, "03fbe803"),
+        (ToAgent::Unsubscribe, "04"),
+        (ToAgent::End, "05"),
+    ]);
+}
+
+#[test]
+fn what_an_agent_says_to_a_paired_technician() {
+    let (request, run) = (Subject::Request(RequestId(1)), Subject::Run(RunId(2)));
+    let notice =
+        GrantNotice { grant: GrantId(1), subject: request, abilities: vec![Ability::DiagBasic], stay_secs: 1800 };
+    let stdout = OutputCount { sent_bytes: 10, written_bytes: 300 };
+    pin(&[
+        (ToTechnician::Asking { subject: request, answer_within_secs: 60 }, "0000013c"),
+        (ToTechnician::Granted(notice), "010100010100fb0807"),
+        (ToTechnician::Denied { subject: run, reason: DenyReason::ByUser }, "02010200"),
+        (ToTechnician::Narrowed { grant: GrantId(1), abilities: vec![] }, "030100"),
+        (ToTechnician::GrantEnded { grant: GrantId(1), reason: GrantEnd::Revoked }, "040101"),
+        (ToTechnician::Paused { reason: Absence::PageClosed, ends_in_secs: 60 }, "05003c"),
+        (ToTechnician::Resumed, "06"),
+        (
+            ToTechnician::RunStarted { run: RunId(2), digest: Digest([9; 32]) },
+            "07020909090909090909090909090909090909090909090909090909090909090909",
+        ),
+        (
+            ToTechnician::RunFinished {
+                run: RunId(2),
+                outcome: RunOutcome::Exited { code: 3 },
+                stdout,
+                stderr: OutputCount::default(),
+            },
+            "080200030afb2c010000",
+        ),
+        (ToTechnician::Audit { line: b"{}".to_vec() }, "09027b7d"),
+        (ToTechnician::Ended { reason: EndReason::ByTechnician }, "0a03"),
+    ]);
+}
+
+#[test]
+fn what_stands_before_a_stream() {
+    pin(&[
+        (StreamHeader::Diagnostics, "00"),
+        (StreamHeader::Output { run: RunId(2), output: Output::Stderr }, "010201"),
+    ]);
+}
+
+#[test]
+fn messages_without_variants() {
+    let introduction =
+        Introduction { claimed_name: Label::cut("Zoë"), certificate: Some(vec![0x30, 0]), request: access_request() };
+    assert_eq!(hex(&codec::encode(&introduction).unwrap()), "045a6fc3ab010230000102000f03776879fb0807");
+    assert_eq!(
+        hex(&codec::encode(&exact_run()).unwrap()),
+        "02072f62696e2f6c7301fb2c01fc7011010001fd000000000000002002022d6c01ff012ffbe80303616e61010141003cfc00001000fb0002"
+    );
+}
+
+#[test]
+fn how_a_run_can_end() {
+    let message = |outcome| ToTechnician::RunFinished {
+        run: RunId(2),
+        outcome,
+        stdout: OutputCount::default(),
+        stderr: OutputCount::default(),
+    };
+    let not_started = |reason| RunOutcome::NotStarted { reason };
+    let outcomes = [
+        (RunOutcome::Exited { code: 255 }, "00ff"),
+        (RunOutcome::Signalled { signal: 9 }, "0109"),
+        (RunOutcome::TimedOut, "02"),
+        (RunOutcome::Cancelled, "03"),
+        (RunOutcome::Revoked, "04"),
+        (RunOutcome::OverMemory, "05"),
+        (not_started(StartFailure::NotFound), "0600"),
+        (not_started(StartFailure::NotExecutable), "0601"),
+        (not_started(StartFailure::Directory), "0602"),
+        (not_started(StartFailure::FileChanged), "0603"),
+        (not_started(StartFailure::NotAsApproved), "0604"),
+        (not_started(StartFailure::System { detail: Sentence::cut("no") }), "0605026e6f"),
+        (RunOutcome::Lost, "07"),
+    ];
+    for (outcome, golden) in outcomes {
+        let bytes = codec::encode(&message(outcome.clone())).unwrap();
+        assert_eq!(hex(&bytes), format!("0802{golden}00000000"), "{outcome:?}");
+    }
+    for beyond in [[0x08, 0x02, 0x08], [0x08, 0x02, 0x06]] {
+        let bytes = [beyond.as_slice(), &[6, 0, 0, 0, 0]].concat();
+        assert!(codec::decode::<ToTechnician>(&bytes).is_err(), "an outcome is not pinned");
+    }
+}
+
+#[test]
+fn reasons_and_abilities_keep_their_numbers() {
+    pin_indices(
+        &[
+            Refusal::NobodyWaiting,
+            Refusal::Busy,
+            Refusal::TooManyAttempts,
+            Refusal::Full,
+            Refusal::Draining,
+            Refusal::Unexpected,
+        ],
+        |reason| FromRelay::Refused { reason },
+    );
+    pin_indices(&[ChannelEnd::Closed, ChannelEnd::PeerGone, ChannelEnd::Idle, ChannelEnd::Draining], |reason| {
+        FromRelay::ChannelClosed { channel: channel(), reason }
+    });
+    pin_indices(&[ChannelOrigin::Attach, ChannelOrigin::Rejoin], |origin| FromRelay::ChannelOpen {
+        channel: channel(),
+        origin,
+    });
+    pin_indices(&[Side::Agent, Side::Technician], |side| ToRelay::Rejoin { rendezvous: Rendezvous([0; 16]), side });
+    pin_indices(
+        &[PairingRefusal::WrongCode, PairingRefusal::CodeVoid, PairingRefusal::UnknownSuite, PairingRefusal::Malformed],
+        |reason| FromUnpairedAgent::Refuse { reason },
+    );
+    pin_indices(&[GrantEnd::Lapsed, GrantEnd::Revoked, GrantEnd::Used, GrantEnd::SessionEnded], |reason| {
+        ToTechnician::GrantEnded { grant: GrantId(1), reason }
+    });
+    pin_indices(
+        &[
+            EndReason::ByUser,
+            EndReason::DeniedByUser,
+            EndReason::NoAnswer,
+            EndReason::ByTechnician,
+            EndReason::UserAway,
+            EndReason::TerminalClosed,
+            EndReason::TimeOver,
+            EndReason::AuditFailed,
+            EndReason::Protocol,
+            EndReason::Shutdown,
+            EndReason::ConnectionLost,
+            EndReason::NotAllowed,
+        ],
+        |reason| ToTechnician::Ended { reason },
+    );
+    pin_indices(&[Output::Stdout, Output::Stderr], |output| StreamHeader::Output { run: RunId(1), output });
+    pin_indices(Ability::ALL, |ability| ToTechnician::Narrowed { grant: GrantId(1), abilities: vec![ability] });
+    let pause = |reason| ToTechnician::Paused { reason, ends_in_secs: 0 };
+    assert_eq!(hex(&codec::encode(&pause(Absence::PageClosed)).unwrap()), "050000");
+    assert_eq!(hex(&codec::encode(&pause(Absence::ScreenLocked)).unwrap()), "050100");
+    assert!(codec::decode::<ToTechnician>(&[5, 2, 0]).is_err(), "an absence is not pinned");
+    assert!(codec::decode::<ToTechnician>(&[0, 2, 1, 60]).is_err(), "a subject is not pinned");
+    assert!(codec::decode::<FromUnpairedTechnician>(&[0, 1, 0]).is_err(), "a suite is not pinned");
+}
+
+#[test]
+fn denials_keep_their_numbers() {
+    let message = |reason| ToTechnician::Denied { subject: Subject::Run(RunId(2)), reason };
+    let denials = [
+        (DenyReason::ByUser, "00"),
+        (DenyReason::NoAnswer, "01"),
+        (DenyReason::NoPrompt, "02"),
+        (DenyReason::Ceiling, "03"),
+        (DenyReason::Policy, "04"),
+        (DenyReason::NotVerified, "05"),
+        (DenyReason::TooMany, "06"),
+        (DenyReason::Away, "07"),
+        (DenyReason::Malformed, "08"),
+        (DenyReason::Proposal(ProposalError::NoProgram), "0900"),
+        (DenyReason::Proposal(ProposalError::Nul), "0901"),
+        (DenyReason::Proposal(ProposalError::TooManyArguments), "0902"),
+        (DenyReason::Proposal(ProposalError::Environment), "0903"),
+        (DenyReason::Proposal(ProposalError::TooLong), "0904"),
+        (DenyReason::Proposal(ProposalError::RelativeDirectory), "0905"),
+        (DenyReason::ProgramNotFound, "0a"),
+        (DenyReason::ProgramNotExecutable, "0b"),
+        (DenyReason::NoDirectory, "0c"),
+        (DenyReason::Withdrawn, "0d"),
+        (DenyReason::TooSoon, "0e"),
+        (DenyReason::NotYet, "0f"),
+    ];
+    for (reason, golden) in denials {
+        assert_eq!(hex(&codec::encode(&message(reason)).unwrap()), format!("020102{golden}"), "{reason:?}");
+    }
+    assert!(codec::decode::<ToTechnician>(&[2, 1, 2, 16]).is_err(), "a denial is not pinned");
+    assert!(codec::decode::<ToTechnician>(&[2, 1, 2, 9, 6]).is_err(), "a wrong proposal is not pinned");
+}
+
+#[test]
+fn abilities_keep_their_names() {
+    let names = Ability::ALL.iter().map(|ability| ability.name()).collect::<Vec<_>>();
+    let golden = "diag.basic diag.logs diag.network diag.process screen.view screen.control term.view term.control file.read \
+                  file.write tunnel run.r0 run.r1 run.r2 run.r3 adhoc.argv elevate reboot_reconnect";
+    assert_eq!(names.join(" "), golden);
+    assert!(Ability::ALL.iter().all(|ability| ability.name().parse() == Ok(*ability)));
+}
+
+#[test]
+fn a_frame_is_a_length_and_a_message() {
+    let frame = codec::frame(&ToRelay::Attach { locator: locator() }).unwrap();
+    assert_eq!(hex(&frame), "0500000002fbe20104");
+    assert_eq!(codec::frame_length::<ToRelay>([5, 0, 0, 0]), Ok(5));
+    assert!(codec::frame_length::<ToRelay>([0xff; 4]).is_err());
+}

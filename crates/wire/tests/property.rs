@@ -1,0 +1,333 @@
+//! What holds for every message, whatever is in it and whoever sent the bytes.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::fmt::Debug;
+
+use proptest::{prelude::*, sample::select};
+use wire::{
+    channel::ChannelId,
+    codec::{self, CodecError, Message},
+    control::{ChannelEnd, ChannelOrigin, FromRelay, Refusal, Rendezvous, Side, ToRelay},
+    diagnostics::StreamFrame,
+    ids::{Digest, GrantId, Locator, RequestId, RunId, SessionId},
+    pairing::{FromUnpairedAgent, FromUnpairedTechnician, Introduction, PairingRefusal, PakeSuite},
+    run::{ExactRun, FileIdentity, OutputCount, RunLimits, RunOutcome, RunProposal, StartFailure, Variable},
+    session::{
+        Ability, Absence, AccessRequest, DenyReason, EndReason, GrantEnd, GrantNotice, Output, StreamHeader, Subject,
+        ToAgent, ToTechnician,
+    },
+    text::{Label, Sentence},
+};
+
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec(any::<u8>(), 0..40)
+}
+
+fn sentence() -> impl Strategy<Value = Sentence> {
+    any::<String>().prop_map(|text| Sentence::cut(&text))
+}
+
+fn locator() -> impl Strategy<Value = Locator> {
+    (4u8..=6, any::<u32>()).prop_map(|(digits, value)| Locator::new(value % 10u32.pow(digits.into()), digits).unwrap())
+}
+
+fn channel() -> impl Strategy<Value = ChannelId> {
+    (0..ChannelId::LIMIT, 0..ChannelId::LIMIT).prop_map(|(slot, generation)| ChannelId::new(slot, generation).unwrap())
+}
+
+fn abilities() -> impl Strategy<Value = Vec<Ability>> {
+    prop::collection::vec(select(Ability::ALL), 0..6)
+}
+
+fn subject() -> impl Strategy<Value = Subject> {
+    any::<(bool, u32)>().prop_map(|(run, n)| if run { Subject::Run(RunId(n)) } else { Subject::Request(RequestId(n)) })
+}
+
+fn limits() -> impl Strategy<Value = RunLimits> {
+    any::<(u32, u64, u32)>().prop_map(|(time_secs, output_bytes, memory_mib)| RunLimits {
+        time_secs,
+        output_bytes,
+        memory_mib,
+    })
+}
+
+fn environment() -> impl Strategy<Value = Vec<Variable>> {
+    let variable = (bytes(), bytes()).prop_map(|(name, value)| Variable { name, value });
+    prop::collection::vec(variable, 0..4)
+}
+
+fn access_request() -> impl Strategy<Value = AccessRequest> {
+    (any::<u32>(), abilities(), sentence(), any::<u32>()).prop_map(|(request, abilities, reason, stay_secs)| {
+        AccessRequest { request: RequestId(request), abilities, reason, stay_secs }
+    })
+}
+
+fn proposal() -> impl Strategy<Value = RunProposal> {
+    let arguments = prop::collection::vec(bytes(), 0..6);
+    (any::<u32>(), sentence(), bytes(), arguments, prop::option::of(bytes()), environment(), limits()).prop_map(
+        |(run, reason, program, arguments, directory, environment, limits)| RunProposal {
+            run: RunId(run),
+            reason,
+            program,
+            arguments,
+            directory,
+            environment,
+            limits,
+        },
+    )
+}
+
+fn exact_run() -> impl Strategy<Value = ExactRun> {
+    let file = any::<(u64, u64, u64, i128, i128)>().prop_map(|(device, inode, size_bytes, modified_ns, changed_ns)| {
+        FileIdentity { device, inode, size_bytes, modified_ns, changed_ns }
+    });
+    (proposal(), file, bytes(), any::<u32>(), bytes()).prop_map(|(proposal, file, directory, user_id, user_name)| {
+        ExactRun {
+            run: proposal.run,
+            program: proposal.program,
+            file,
+            arguments: proposal.arguments,
+            directory,
+            user_id,
+            user_name,
+            environment: proposal.environment,
+            limits: proposal.limits,
+        }
+    })
+}
+
+fn outcome() -> impl Strategy<Value = RunOutcome> {
+    prop_oneof![
+        any::<u8>().prop_map(|code| RunOutcome::Exited { code }),
+        any::<u8>().prop_map(|signal| RunOutcome::Signalled { signal }),
+        Just(RunOutcome::TimedOut),
+        Just(RunOutcome::Lost),
+        sentence().prop_map(|detail| RunOutcome::NotStarted { reason: StartFailure::System { detail } }),
+    ]
+}
+
+fn count() -> impl Strategy<Value = OutputCount> {
+    any::<(u64, u64)>().prop_map(|(sent_bytes, written_bytes)| OutputCount { sent_bytes, written_bytes })
+}
+
+fn to_relay() -> impl Strategy<Value = ToRelay> {
+    prop_oneof![
+        Just(ToRelay::AllocateLocator),
+        locator().prop_map(|locator| ToRelay::ReleaseLocator { locator }),
+        locator().prop_map(|locator| ToRelay::Attach { locator }),
+        (any::<[u8; 16]>(), select(&[Side::Agent, Side::Technician][..]))
+            .prop_map(|(rendezvous, side)| ToRelay::Rejoin { rendezvous: Rendezvous(rendezvous), side }),
+        channel().prop_map(|channel| ToRelay::CloseChannel { channel }),
+    ]
+}
+
+fn from_relay() -> impl Strategy<Value = FromRelay> {
+    prop_oneof![
+        (locator(), any::<u32>())
+            .prop_map(|(locator, lifetime_secs)| FromRelay::LocatorAllocated { locator, lifetime_secs }),
+        select(&[Refusal::NobodyWaiting, Refusal::Unexpected][..]).prop_map(|reason| FromRelay::Refused { reason }),
+        (channel(), select(&[ChannelOrigin::Attach, ChannelOrigin::Rejoin][..]))
+            .prop_map(|(channel, origin)| FromRelay::ChannelOpen { channel, origin }),
+        (channel(), select(&[ChannelEnd::Closed, ChannelEnd::Draining][..]))
+            .prop_map(|(channel, reason)| FromRelay::ChannelClosed { channel, reason }),
+        locator().prop_map(|locator| FromRelay::LocatorLapsed { locator }),
+        any::<u32>().prop_map(|reconnect_in_ms| FromRelay::Draining { reconnect_in_ms }),
+    ]
+}
+
+fn from_unpaired_technician() -> impl Strategy<Value = FromUnpairedTechnician> {
+    prop_oneof![
+        bytes().prop_map(|pake| FromUnpairedTechnician::Open { suite: PakeSuite::Spake2Ed25519, pake }),
+        (any::<[u8; 32]>(), any::<[u8; 16]>(), bytes())
+            .prop_map(|(proof, nonce, introduction)| { FromUnpairedTechnician::Prove { proof, nonce, introduction } }),
+    ]
+}
+
+fn from_unpaired_agent() -> impl Strategy<Value = FromUnpairedAgent> {
+    prop_oneof![
+        (bytes(), any::<[u8; 32]>()).prop_map(|(pake, commitment)| FromUnpairedAgent::Answer { pake, commitment }),
+        (any::<[u8; 32]>(), any::<[u8; 16]>(), any::<[u8; 8]>()).prop_map(|(proof, nonce, session)| {
+            FromUnpairedAgent::Accept { proof, nonce, session: SessionId(session) }
+        }),
+        select(&[PairingRefusal::WrongCode, PairingRefusal::Malformed][..])
+            .prop_map(|reason| FromUnpairedAgent::Refuse { reason }),
+    ]
+}
+
+fn introduction() -> impl Strategy<Value = Introduction> {
+    (any::<String>(), prop::option::of(bytes()), access_request())
+        .prop_map(|(name, certificate, request)| Introduction { claimed_name: Label::cut(&name), certificate, request })
+}
+
+fn to_agent() -> impl Strategy<Value = ToAgent> {
+    prop_oneof![
+        access_request().prop_map(ToAgent::Request),
+        proposal().prop_map(ToAgent::ProposeRun),
+        any::<u32>().prop_map(|run| ToAgent::CancelRun { run: RunId(run) }),
+        any::<u32>().prop_map(|period_ms| ToAgent::Subscribe { period_ms }),
+        Just(ToAgent::Unsubscribe),
+        Just(ToAgent::End),
+    ]
+}
+
+fn to_technician() -> impl Strategy<Value = ToTechnician> {
+    prop_oneof![
+        (subject(), any::<u32>())
+            .prop_map(|(subject, answer_within_secs)| ToTechnician::Asking { subject, answer_within_secs }),
+        (any::<u32>(), subject(), abilities(), any::<u32>()).prop_map(|(grant, subject, abilities, stay_secs)| {
+            ToTechnician::Granted(GrantNotice { grant: GrantId(grant), subject, abilities, stay_secs })
+        }),
+        (subject(), select(&[DenyReason::ByUser, DenyReason::NotYet][..]))
+            .prop_map(|(subject, reason)| ToTechnician::Denied { subject, reason }),
+        (any::<u32>(), abilities())
+            .prop_map(|(grant, abilities)| ToTechnician::Narrowed { grant: GrantId(grant), abilities }),
+        any::<u32>().prop_map(|grant| ToTechnician::GrantEnded { grant: GrantId(grant), reason: GrantEnd::Lapsed }),
+        any::<u32>().prop_map(|ends_in_secs| ToTechnician::Paused { reason: Absence::ScreenLocked, ends_in_secs }),
+        Just(ToTechnician::Resumed),
+        (any::<u32>(), any::<[u8; 32]>())
+            .prop_map(|(run, digest)| ToTechnician::RunStarted { run: RunId(run), digest: Digest(digest) }),
+        (any::<u32>(), outcome(), count(), count()).prop_map(|(run, outcome, stdout, stderr)| {
+            ToTechnician::RunFinished { run: RunId(run), outcome, stdout, stderr }
+        }),
+        bytes().prop_map(|line| ToTechnician::Audit { line }),
+        Just(ToTechnician::Ended { reason: EndReason::TimeOver }),
+    ]
+}
+
+fn stream_header() -> impl Strategy<Value = StreamHeader> {
+    prop_oneof![
+        Just(StreamHeader::Diagnostics),
+        any::<u32>().prop_map(|run| StreamHeader::Output { run: RunId(run), output: Output::Stdout }),
+    ]
+}
+
+/// A message is read back as it was written; less or more than its bytes is no message.
+fn check<M: Message + Debug + PartialEq>(message: &M, extra: &[u8]) -> Result<(), TestCaseError> {
+    let Ok(bytes) = codec::encode(message) else {
+        return Err(TestCaseError::fail(format!("{message:?} is over its limit")));
+    };
+    let read = codec::decode::<M>(&bytes);
+    prop_assert_eq!(read.as_ref(), Ok(message));
+    for length in 0..bytes.len() {
+        prop_assert!(codec::decode::<M>(&bytes[..length]).is_err(), "{} bytes of {:?}", length, message);
+    }
+    let longer = codec::decode::<M>(&[bytes.as_slice(), extra].concat());
+    let refused = matches!(longer, Err(CodecError::TrailingBytes { .. } | CodecError::TooLarge { .. }));
+    prop_assert!(refused, "{:?} and {:?}", message, extra);
+    let frame = codec::frame(message).map_err(|error| TestCaseError::fail(error.to_string()))?;
+    prop_assert_eq!(frame.split_at(codec::FRAME_PREFIX_BYTES).1, bytes.as_slice());
+    Ok(())
+}
+
+/// Whatever the bytes: an error, or a message that stays the same from then on.
+fn survive<M: Message + Debug + PartialEq>(bytes: &[u8]) -> Result<(), TestCaseError> {
+    if let Ok(message) = codec::decode::<M>(bytes) {
+        let again = codec::encode(&message).and_then(|bytes| codec::decode::<M>(&bytes));
+        prop_assert_eq!(again, Ok(message));
+    }
+    Ok(())
+}
+
+fn survive_all(bytes: &[u8]) -> Result<(), TestCaseError> {
+    survive::<ToRelay>(bytes)?;
+    survive::<FromRelay>(bytes)?;
+    survive::<FromUnpairedTechnician>(bytes)?;
+    survive::<FromUnpairedAgent>(bytes)?;
+    survive::<Introduction>(bytes)?;
+    survive::<ToAgent>(bytes)?;
+    survive::<ToTechnician>(bytes)?;
+    survive::<StreamHeader>(bytes)?;
+    survive::<StreamFrame>(bytes)?;
+    survive::<ExactRun>(bytes)
+}
+
+macro_rules! read_back {
+    ($($name:ident: $strategy:expr,)*) => {
+        proptest! {
+            $(
+                #[test]
+                fn $name(message in $strategy, extra in prop::collection::vec(any::<u8>(), 1..9)) {
+                    check(&message, &extra)?;
+                }
+            )*
+        }
+    };
+}
+
+read_back! {
+    what_is_said_to_a_relay_is_read_back: to_relay(),
+    what_a_relay_says_is_read_back: from_relay(),
+    what_an_unpaired_technician_says_is_read_back: from_unpaired_technician(),
+    what_an_unpaired_agent_says_is_read_back: from_unpaired_agent(),
+    an_introduction_is_read_back: introduction(),
+    what_a_technician_says_is_read_back: to_agent(),
+    what_an_agent_says_is_read_back: to_technician(),
+    what_stands_before_a_stream_is_read_back: stream_header(),
+    an_exact_run_is_read_back: exact_run(),
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1024))]
+
+    #[test]
+    fn no_bytes_make_a_decoder_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        survive_all(&bytes)?;
+    }
+
+    #[test]
+    fn no_small_numbers_make_a_decoder_panic(bytes in prop::collection::vec(0u8..12, 0..60)) {
+        survive_all(&bytes)?;
+    }
+
+    #[test]
+    fn no_changed_message_makes_a_decoder_panic(
+        message in to_technician(),
+        proposal in to_agent(),
+        position in any::<prop::sample::Index>(),
+        byte in any::<u8>(),
+    ) {
+        for mut bytes in [codec::encode(&message), codec::encode(&proposal)].into_iter().flatten() {
+            let position = position.index(bytes.len());
+            bytes[position] = byte;
+            survive_all(&bytes)?;
+        }
+    }
+
+    #[test]
+    fn a_locator_out_of_range_is_refused(value in any::<u32>(), digits in any::<u8>()) {
+        // The bytes of `Attach` with these two numbers, whether or not they make a locator.
+        let bytes = [&[2][..], &number(value), &[digits]].concat();
+        let made = Locator::new(value, digits);
+        match codec::decode::<ToRelay>(&bytes) {
+            Ok(message) => prop_assert_eq!(Some(message), made.map(|locator| ToRelay::Attach { locator })),
+            Err(_) => prop_assert_eq!(made, None),
+        }
+    }
+}
+
+/// bincode's variable-length form of a number.
+fn number(value: u32) -> Vec<u8> {
+    match (u8::try_from(value), u16::try_from(value)) {
+        (Ok(byte @ ..251), _) => vec![byte],
+        (_, Ok(short)) => [&[251][..], &short.to_le_bytes()].concat(),
+        (_, Err(_)) => [&[252][..], &value.to_le_bytes()].concat(),
+    }
+}
+
+#[test]
+fn an_announced_length_allocates_nothing() {
+    // A vector of 2^60 bytes, announced in a message of ten.
+    let announced = [&[0, 0, 253][..], &(1u64 << 60).to_le_bytes()].concat();
+    assert!(codec::decode::<FromUnpairedTechnician>(&announced).is_err());
+    assert!(codec::decode::<FromUnpairedTechnician>(&vec![0; 1 << 20]).is_err());
+}
+
+#[test]
+fn a_peers_text_over_its_limit_is_refused() {
+    let long = "x".repeat(129);
+    // Introduction begins with the claimed name.
+    let bytes = [&[129][..], long.as_bytes(), &[0, 1, 0, 0, 0]].concat();
+    let error = codec::decode::<Introduction>(&bytes).unwrap_err();
+    assert!(error.to_string().contains("over its limit of 128"), "{error}");
+}

@@ -5,7 +5,8 @@
 //! [`AgentSession::poll_effect`] hands out effects in the order in which the shell has to carry them out. **Nothing starts without its
 //! record**: an [`Effect::Record`] is durable before the shell takes the next effect, so a run, a stream or a message that follows from
 //! something was recorded first. **Stopping never waits for a record**: [`Effect::KillRun`] and [`Effect::StopDiagnostics`] come out before
-//! everything else that is queued, and what was queued to start and is now forbidden never comes out. Their records follow.
+//! everything else that is queued, and what was queued to start and is now forbidden never comes out. Their records follow. While a record is
+//! being written the shell goes on taking inputs, and takes stops with [`AgentSession::poll_stop`].
 //!
 //! When a record cannot be written the shell calls [`AgentSession::end`] with [`EndReason::AuditFailed`]; then only kills, the last message
 //! and [`Effect::Ended`] come out.
@@ -147,6 +148,8 @@ pub struct AgentSession {
     budget: Budget,
     effects: Effects,
     end: Option<End>,
+    /// Whether [`Effect::Ended`] was handed out.
+    told_end: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -179,6 +182,7 @@ impl AgentSession {
             budget: Budget::new(now),
             effects,
             end: None,
+            told_end: false,
         };
         agent.ask(&first, now, rng);
         agent.settle(now);
@@ -237,8 +241,8 @@ impl AgentSession {
         }
     }
 
-    /// Stops everything and ends the session. The first reason counts, but [`EndReason::AuditFailed`] overtakes every other: nothing more is
-    /// recorded, and no message whose record may be missing is sent.
+    /// Stops everything and ends the session. The first reason counts, but [`EndReason::AuditFailed`] overtakes every other until
+    /// [`Effect::Ended`] was handed out: nothing more is recorded, and no message whose record may be missing is sent.
     pub fn end(&mut self, reason: EndReason, now: Moment) {
         if reason == EndReason::AuditFailed {
             self.end_without_records(now);
@@ -336,13 +340,13 @@ impl AgentSession {
         match &effect {
             Effect::StartRun { approved, .. } => self.handed_over(approved.exact.run),
             Effect::StartDiagnostics { .. } => self.stream.handed_over(),
+            Effect::Ended(_) => self.told_end = true,
             Effect::Record(_)
             | Effect::Send(_)
             | Effect::Resolve(_)
             | Effect::KillRun { .. }
             | Effect::StopDiagnostics
-            | Effect::PromptsChanged
-            | Effect::Ended(_) => {}
+            | Effect::PromptsChanged => {}
         }
         Some(effect)
     }

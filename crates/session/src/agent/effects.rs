@@ -19,7 +19,7 @@ pub(super) struct Effects {
 
 impl Effects {
     pub(super) fn pop(&mut self) -> Option<Effect> {
-        self.stops.pop_front().or_else(|| self.queue.pop_front())
+        self.pop_stop().or_else(|| self.queue.pop_front())
     }
 
     pub(super) fn pop_stop(&mut self) -> Option<Effect> {

@@ -63,7 +63,7 @@ impl AgentSession {
 
     /// The log cannot be written: kills come out, and nothing else but the end.
     pub(super) fn end_without_records(&mut self, now: Moment) {
-        if self.end_reason().is_some() {
+        if self.told_end {
             return;
         }
         let reason = EndReason::AuditFailed;

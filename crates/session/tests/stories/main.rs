@@ -1,0 +1,12 @@
+//! Both ends of a session, told as stories.
+
+mod desk;
+mod diagnostics;
+mod ending;
+mod first_question;
+mod hostile_technician;
+mod runs;
+#[path = "../../../consent/tests/stories/scene.rs"]
+#[expect(dead_code, reason = "the consent core's stories need more of it than these")]
+mod scene;
+mod technician;

@@ -180,7 +180,7 @@ pub struct RunView {
 /// One thing that happened.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ActivityLine {
-    /// Local wall time, `HH:MM:SS`.
+    /// Local time of day, `HH:MM:SS`.
     pub time: String,
     /// What, in words.
     pub text: String,

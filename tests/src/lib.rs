@@ -1,1 +1,11 @@
-//! Placeholder.
+//! Stories from one end to the other: the real relay, the real agent with a person at a real terminal, the real technician's program.
+//!
+//! One file a kind of story. Nobody is mocked: questions are answered by typing the word that stands on the screen.
+
+#![cfg(test)]
+
+mod codes;
+mod faults;
+mod runs;
+mod session;
+mod world;

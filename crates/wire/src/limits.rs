@@ -34,3 +34,6 @@ pub const RUNS_AT_ONCE: usize = 16;
 
 /// Consent requests of one session that may wait for an answer; more would only tire the person.
 pub const REQUESTS_AT_ONCE: usize = 4;
+
+/// Processes that one run may have at a time. More than any tool needs; a program that only multiplies is stopped here.
+pub const RUN_PROCESSES: usize = 256;

@@ -201,6 +201,8 @@ pub enum RunOutcome {
     },
     /// The agent lost track of it: the runner died. What was left of the tree was killed.
     Lost,
+    /// The tree had more processes than allowed and was killed.
+    OverProcesses,
 }
 
 /// Why an approved run did not start.

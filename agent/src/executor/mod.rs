@@ -1,0 +1,182 @@
+//! The one place that starts processes.
+//!
+//! ```text
+//! agent ──socket pair──> runner (this program again, one a run) ──fork, exec──> the approved program ──> its children
+//!       <──── pipes ──── standard output and standard error of the program, through untouched
+//! ```
+//!
+//! A run never starts from the agent itself. The runner is a fresh process in a session of its own (no terminal to type into),
+//! with no way to gain rights (`no_new_privs`), and is the reaper of everything the program leaves behind, so that a program
+//! which forks and detaches is still found and killed. It executes exactly the [`ExactRun`](wire::run::ExactRun) whose digest the
+//! person approved; there is no shell between approval and exec.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`resolve`] | proposal → the exact run that a person is asked about |
+//! | [`Executor::start`] here | approved run → runner process |
+//! | [`runner`] | what the runner does: check, limit, exec, watch, kill |
+//! | [`tree`] | finding and killing a process tree |
+//! | [`open`] | opening the consent page in the person's browser |
+
+pub mod open;
+mod protocol;
+pub mod resolve;
+pub mod runner;
+pub mod tree;
+
+use std::{
+    io::{self, Read as _, Write as _},
+    os::{
+        fd::OwnedFd,
+        unix::{net::UnixStream, process::ExitStatusExt as _},
+    },
+    path::PathBuf,
+    process::Stdio,
+    sync::Arc,
+};
+
+use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+use wire::run::{ApprovedRun, RunOutcome, StartFailure};
+use wire::text::Sentence;
+
+use protocol::{Order, Report, STOP_GENTLY, STOP_NOW};
+
+/// First argument by which this program knows that it is a runner. Not a command for people.
+pub const RUNNER_ARGUMENT: &str = "__runner";
+
+/// Knows how to start runners.
+#[derive(Debug, Clone)]
+pub struct Executor {
+    runner: PathBuf,
+}
+
+/// A run whose runner has been started.
+///
+/// Dropping it closes the runner's socket, at which the runner kills the whole tree.
+#[derive(Debug)]
+pub struct Running {
+    /// The program's standard output.
+    pub stdout: ChildStdout,
+    /// The program's standard error.
+    pub stderr: ChildStderr,
+    /// The other end of the runner.
+    pub handle: RunHandle,
+}
+
+/// Waits for the end of a run.
+#[derive(Debug)]
+pub struct RunHandle {
+    runner: Child,
+    socket: Arc<UnixStream>,
+}
+
+/// Stops a run, from anywhere and without waiting.
+#[derive(Debug, Clone)]
+pub struct RunStopper {
+    socket: Arc<UnixStream>,
+}
+
+/// How a run is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// The whole tree is killed at once: the grant is gone.
+    Now,
+    /// The tree is asked to end and killed [`runner::GRACE`] later: the technician cancelled.
+    Gently,
+}
+
+impl Executor {
+    /// An executor whose runners are this very program, even if its file has been replaced since it was started.
+    pub fn this_program() -> Self {
+        Self::with_runner(PathBuf::from("/proc/self/exe"))
+    }
+
+    /// An executor whose runners are `program`, which must call [`runner::main`] when its first argument is
+    /// [`RUNNER_ARGUMENT`].
+    pub fn with_runner(program: PathBuf) -> Self {
+        Self { runner: program }
+    }
+
+    /// Starts the runner for an approved run and hands it the order.
+    ///
+    /// # Errors
+    ///
+    /// The outcome to report if not even the runner could be started.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime.
+    pub fn start(&self, approved: &ApprovedRun) -> Result<Running, RunOutcome> {
+        self.spawn(approved).map_err(|error| not_started(&error))
+    }
+
+    fn spawn(&self, approved: &ApprovedRun) -> io::Result<Running> {
+        let (socket, theirs) = UnixStream::pair()?;
+        let mut runner = self
+            .command()
+            .stdin(OwnedFd::from(theirs))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .env_clear()
+            .current_dir("/")
+            .spawn()?;
+        let stdout = runner.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
+        let stderr = runner.stderr.take().ok_or(io::ErrorKind::BrokenPipe)?;
+        let order = Order { exact: approved.exact.clone(), digest: approved.digest };
+        // The order is smaller than the socket's buffer, so this never blocks the runtime.
+        (&socket).write_all(&order.to_bytes()?)?;
+        socket.set_nonblocking(true)?;
+        Ok(Running { stdout, stderr, handle: RunHandle { runner, socket: Arc::new(socket) } })
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "this is the executor: the one place that starts processes")]
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.runner);
+        command.arg0("assent-runner").arg(RUNNER_ARGUMENT);
+        command
+    }
+}
+
+impl RunStopper {
+    /// Asks the runner to stop the run. The outcome arrives through [`RunHandle::finished`].
+    ///
+    /// Never waits: the order is one byte on a socket whose buffer is empty.
+    pub fn stop(&self, stop: Stop) {
+        let byte = match stop {
+            Stop::Now => STOP_NOW,
+            Stop::Gently => STOP_GENTLY,
+        };
+        // A runner that cannot be written to has ended, and its tree with it.
+        let _ = (&*self.socket).write(&[byte]);
+    }
+}
+
+impl RunHandle {
+    /// What stops this run.
+    pub fn stopper(&self) -> RunStopper {
+        RunStopper { socket: Arc::clone(&self.socket) }
+    }
+
+    /// Waits until the program and everything that it started is gone.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: nothing is lost if the future is dropped, a later call goes on.
+    pub async fn finished(&mut self) -> RunOutcome {
+        let status = self.runner.wait().await;
+        let mut bytes = [0; Report::MAX_BYTES];
+        let report = match (&*self.socket).read(&mut bytes) {
+            Ok(count) => bytes.get(..count).and_then(Report::from_bytes),
+            Err(_) => None,
+        };
+        match (report, status) {
+            (Some(report), Ok(status)) if status.signal().is_none() => report.outcome,
+            (Some(_) | None, Ok(_) | Err(_)) => RunOutcome::Lost,
+        }
+    }
+}
+
+fn not_started(error: &io::Error) -> RunOutcome {
+    let detail = Sentence::cut(&format!("the runner could not be started: {error}"));
+    RunOutcome::NotStarted { reason: StartFailure::System { detail } }
+}

@@ -1,0 +1,36 @@
+//! `assent-share`: attended help on this computer. See `agent::share`.
+
+use std::process::ExitCode;
+
+use agent::{executor, options::Arguments, share};
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|first| first == executor::RUNNER_ARGUMENT) {
+        return executor::runner::main();
+    }
+    let arguments = Arguments::parse();
+    start_logging();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&miette::miette!("the program could not start: {error}"), 1),
+    };
+    match runtime.block_on(share::run(&arguments)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let code = error.exit_code();
+            fail(&miette::Report::new(error), code)
+        }
+    }
+}
+
+fn start_logging() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("ASSENT_LOG").unwrap_or_else(|_| "error".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+}
+
+#[expect(clippy::print_stderr, reason = "this is where a person reads why nothing happened")]
+fn fail(report: &miette::Report, code: u8) -> ExitCode {
+    eprintln!("{report:?}");
+    ExitCode::from(code)
+}

@@ -1,0 +1,240 @@
+//! Command line and configuration file of `assent-share`.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use clap::{Parser, ValueEnum};
+use serde::Deserialize;
+use wire::link::RelayLink;
+
+/// Get help on this computer, and stay in charge of it.
+///
+/// Shows a code. Read it out to the person who helps you. Nothing happens before you have said yes, and everything stops
+/// when you press Stop.
+#[derive(Debug, Parser)]
+#[command(name = "assent-share", version, after_help = EXAMPLES)]
+pub struct Arguments {
+    /// Relay to meet the technician at: assent://HOST:PORT#PIN
+    #[arg(long, env = "ASSENT_RELAY", value_name = "LINK")]
+    pub relay: Option<String>,
+
+    /// Where you are asked. Default: browser on a desktop, terminal elsewhere
+    #[arg(long, value_name = "WHERE")]
+    pub consent: Option<ConsentAt>,
+
+    /// Do not open the browser; print the page's address instead
+    #[arg(long)]
+    pub no_open: bool,
+
+    /// Configuration file. Default: assent/share.toml in the configuration folder, if it is there
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Folder for the audit logs. Default: assent in the state folder
+    #[arg(long, value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
+
+    /// Print what happens as JSON, one object a line, on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  assent-share --relay assent://relay.example.org:4433#9f2c…   show a code and wait
+  assent-share --consent terminal                              ask in this terminal, as over SSH
+
+Files:
+  ~/.config/assent/share.toml     settings (relay, unlock_delay_secs, longest_session_secs, organisations)
+  ~/.local/state/assent/sessions  what happened in each session; check with: assent verify FILE
+
+Exit codes: 0 the session ended as somebody wished, 1 it could not go on, 2 wrong usage, 5 the relay cannot be reached";
+
+/// A place where the person is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ConsentAt {
+    /// A page in the browser of this computer.
+    Browser,
+    /// This terminal.
+    Terminal,
+}
+
+/// Settings, resolved once at start.
+#[derive(Debug, Clone)]
+pub struct ShareConfig {
+    /// Relay to meet at.
+    pub relay: RelayLink,
+    /// Folder for the audit logs.
+    pub state_dir: PathBuf,
+    /// Before a yes to a command is taken. `unlock_delay_secs`, 1..=60, default 10.
+    pub unlock_delay: Duration,
+    /// Longest session. `longest_session_secs`, 60..=43,200, default 14,400.
+    pub longest_session: Duration,
+    /// Certificates (PEM) of the organisations whose technicians are shown as verified. `organisations`, default none.
+    pub organisations: Vec<PathBuf>,
+}
+
+/// The file as it is written. Every key may be left out.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ShareFile {
+    relay: Option<String>,
+    unlock_delay_secs: Option<u64>,
+    longest_session_secs: Option<u64>,
+    #[serde(default)]
+    organisations: Vec<PathBuf>,
+}
+
+/// Why the settings cannot be used. Nothing has been started.
+#[derive(Debug, thiserror::Error, miette::Diagnostic)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// No relay is named anywhere.
+    #[error("no relay is named, so nobody can be met")]
+    #[diagnostic(help("give the link that your support sent you: assent-share --relay assent://HOST:PORT#PIN"))]
+    NoRelay,
+    /// The relay link is damaged.
+    #[error("the relay link cannot be used: {0}")]
+    #[diagnostic(help("copy the whole link again, from assent:// to the end of the digits"))]
+    Relay(#[from] wire::link::LinkError),
+    /// The file cannot be read.
+    #[error("the configuration file {path} cannot be read")]
+    #[diagnostic(help("check the name and the permissions, or leave --config out"))]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The file is no TOML, or has an unknown key or a wrong type.
+    #[error("the configuration file {path} is not valid: {reason}")]
+    #[diagnostic(help("known keys: relay, unlock_delay_secs, longest_session_secs, organisations"))]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// What the parser says.
+        reason: String,
+    },
+    /// A number is out of its range.
+    #[error("{key} = {value} is out of range")]
+    #[diagnostic(help("allowed: {lowest} to {highest}"))]
+    OutOfRange {
+        /// Key in the file.
+        key: &'static str,
+        /// What it says.
+        value: u64,
+        /// Least.
+        lowest: u64,
+        /// Most.
+        highest: u64,
+    },
+}
+
+impl Arguments {
+    /// Reads the configuration file and puts the command line over it.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong; nothing is guessed.
+    pub fn resolve(&self) -> Result<ShareConfig, ConfigError> {
+        let file = match &self.config {
+            Some(path) => read(path)?,
+            None => match default_file().filter(|path| path.exists()) {
+                Some(path) => read(&path)?,
+                None => ShareFile::default(),
+            },
+        };
+        let relay = self.relay.as_ref().or(file.relay.as_ref()).ok_or(ConfigError::NoRelay)?.parse()?;
+        Ok(ShareConfig {
+            relay,
+            state_dir: self.state_dir.clone().unwrap_or_else(default_state_dir),
+            unlock_delay: seconds("unlock_delay_secs", file.unlock_delay_secs, 10, 1, 60)?,
+            longest_session: seconds("longest_session_secs", file.longest_session_secs, 14_400, 60, 43_200)?,
+            organisations: file.organisations,
+        })
+    }
+}
+
+fn read(path: &Path) -> Result<ShareFile, ConfigError> {
+    let text = fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+    let invalid =
+        |error: toml::de::Error| ConfigError::Invalid { path: path.to_owned(), reason: error.message().to_owned() };
+    toml::from_str(&text).map_err(invalid)
+}
+
+fn seconds(
+    key: &'static str,
+    given: Option<u64>,
+    default: u64,
+    lowest: u64,
+    highest: u64,
+) -> Result<Duration, ConfigError> {
+    let value = given.unwrap_or(default);
+    if (lowest..=highest).contains(&value) {
+        Ok(Duration::from_secs(value))
+    } else {
+        Err(ConfigError::OutOfRange { key, value, lowest, highest })
+    }
+}
+
+/// The XDG base directory specification: an absolute path in the variable, else the default below the home directory.
+fn base_folder(variable: &str, below_home: &str) -> Option<PathBuf> {
+    let set = std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+    set.or_else(|| std::env::home_dir().map(|home| home.join(below_home)))
+}
+
+fn default_file() -> Option<PathBuf> {
+    Some(base_folder("XDG_CONFIG_HOME", ".config")?.join("assent/share.toml"))
+}
+
+fn default_state_dir() -> PathBuf {
+    base_folder("XDG_STATE_HOME", ".local/state").unwrap_or_else(std::env::temp_dir).join("assent")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINK: &str =
+        "assent://relay.example.org:4433#abababababababababababababababababababababababababababababababab";
+
+    #[expect(clippy::unwrap_in_result, reason = "only the error under test is returned")]
+    fn resolve(file: &str, line: &[&str]) -> Result<ShareConfig, ConfigError> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("share.toml");
+        io::Write::write_all(&mut fs::File::create(&path).unwrap(), file.as_bytes()).unwrap();
+        let all = ["assent-share", "--config", path.to_str().unwrap()].into_iter().chain(line.iter().copied());
+        Arguments::try_parse_from(all).unwrap().resolve()
+    }
+
+    #[test]
+    fn the_command_line_wins_over_the_file_and_defaults_fill_the_rest() {
+        let config =
+            resolve(&format!("relay = \"{LINK}\"\nunlock_delay_secs = 3\n"), &["--state-dir", "/tmp/x"]).unwrap();
+        assert_eq!(config.relay.to_string(), LINK);
+        assert_eq!(config.unlock_delay, Duration::from_secs(3));
+        assert_eq!(config.longest_session, Duration::from_secs(14_400));
+        assert_eq!(config.state_dir, Path::new("/tmp/x"));
+        let other = LINK.replace("relay.example.org", "192.0.2.1");
+        let config = resolve(&format!("relay = \"{LINK}\"\n"), &["--relay", &other]).unwrap();
+        assert_eq!(config.relay.host(), "192.0.2.1");
+    }
+
+    #[test]
+    fn what_is_wrong_in_the_settings_is_named() {
+        let says = |file: &str, part: &str| {
+            let error = resolve(file, &[]).unwrap_err().to_string();
+            assert!(error.contains(part), "{error}");
+        };
+        says("", "no relay is named");
+        says("relay = \"https://x\"", "assent://");
+        says("relai = \"x\"", "relai");
+        says("relay = 7", "invalid type");
+        says(&format!("relay = \"{LINK}\"\nunlock_delay_secs = 0"), "unlock_delay_secs = 0");
+        says(&format!("relay = \"{LINK}\"\nlongest_session_secs = 90000"), "longest_session_secs = 90000");
+    }
+}

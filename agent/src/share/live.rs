@@ -1,0 +1,453 @@
+//! A session at the end user's machine: one actor around [`AgentSession`].
+//!
+//! ```text
+//! person ──acts──────────┐ first                       ┌─> record (audit thread)
+//! signals ───────────────┤                             ├─> outbox ─> control stream
+//! runs ──events──────────┼─> core ──effects, in order──┼─> runs ─> runners
+//! technician ──messages──┤                             ├─> samples ─> diagnostics stream
+//! relay, time, samples ──┘ last                        └─> stage ─> front end
+//! ```
+//!
+//! The core says what to do and in which order; this carries it out. While it waits for the disk it goes on listening to the person:
+//! Stop never waits.
+
+use std::{sync::Arc, time::Duration};
+
+use consent::{AnswerRefused, Ceiling, Policy};
+use rand_core::OsRng;
+use session::agent::{AgentSession, AgentSetup, Effect};
+use tokio::{sync::mpsc, task::JoinSet};
+use transport::clock;
+use transport::node::ControlEvent;
+use transport::sealed::{CloseCode, Sealed};
+use transport::streams::{FrameReceiver, FrameSender, StreamError};
+use trust::pairing::Paired;
+use wire::channel::ChannelId;
+use wire::control::{ChannelOrigin, FromRelay, Side, ToRelay};
+use wire::evidence::Event;
+use wire::run::RunOutcome;
+use wire::session::{EndReason, ToAgent, ToTechnician};
+
+use super::pair::Attached;
+use super::present;
+use super::record::{RecordError, Recorder};
+use super::runs::{RUN_EVENTS, RunEvent, Runs};
+use super::samples::{Progress, Samples};
+use super::{Share, ShareError, wording};
+use crate::executor::{Stop, resolve};
+use crate::view::{Phase, UserAct};
+
+/// Messages waiting for the technician. A technician that does not read this many, some with a whole command in them, is gone or hostile.
+const OUTBOX: usize = 128;
+
+/// How long the last message may take to arrive before the connection is closed.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// How often the person is shown how the connection is doing.
+const PATH_LOOK: Duration = Duration::from_secs(2);
+
+/// Serves the session of a technician that proved the code, to its end.
+pub(super) async fn serve(share: &mut Share, attached: Attached) -> Result<(), ShareError> {
+    let now = clock::now();
+    let ceiling = Ceiling::attended()
+        .with_run_unlock_delay(share.config.unlock_delay)
+        .and_then(|ceiling| ceiling.with_longest_session(share.config.longest_session));
+    let setup = AgentSetup {
+        session: attached.paired.session,
+        identity: attached.identity,
+        words: attached.paired.words,
+        agent_key: share.key.public().digest(),
+        technician_key: attached.sealed.peer_key().digest(),
+        agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        // The settings were checked against the same ranges when they were read.
+        ceiling: ceiling.unwrap_or_else(|_| Ceiling::attended()),
+        policy: Policy::default(),
+        first: attached.introduction.request,
+    };
+    let mut core = AgentSession::new(setup, now, &mut OsRng);
+    if !share.present {
+        core.absent(wire::session::Absence::PageClosed, now);
+    }
+    let sealed = Arc::new(attached.sealed);
+    let (outbox, letters) = mpsc::channel(OUTBOX);
+    let mut sender = JoinSet::new();
+    sender.spawn(post(attached.sender, letters));
+    let (run_events, run_inbox) = mpsc::channel(RUN_EVENTS);
+    let samples =
+        Samples::new(Arc::clone(&sealed)).map_err(|source| ShareError::System { what: "start a thread", source })?;
+    let mut live = Live {
+        runs: Runs::new(share.executor.clone(), Arc::clone(&sealed), run_events),
+        share,
+        core,
+        sealed,
+        outbox: Some(outbox),
+        sender,
+        receiver: attached.receiver,
+        run_inbox,
+        samples,
+        log: Log::None,
+        log_path: None,
+        paired: attached.paired,
+        channel: Some(attached.channel),
+        rejoins: 0,
+        over: None,
+    };
+    live.run().await
+}
+
+async fn post(mut sender: FrameSender, mut letters: mpsc::Receiver<ToTechnician>) {
+    while let Some(letter) = letters.recv().await {
+        if sender.send(&letter).await.is_err() {
+            return; // the session's end is noticed where messages are received
+        }
+    }
+    // The end arrives, or the connection is gone.
+    let _ = sender.finish().await;
+}
+
+/// Where records go.
+#[derive(Debug)]
+enum Log {
+    /// Before the first.
+    None,
+    Open(Recorder),
+    /// After an error or the last.
+    Closed,
+}
+
+#[derive(Debug)]
+struct Live<'a> {
+    share: &'a mut Share,
+    core: AgentSession,
+    sealed: Arc<Sealed>,
+    /// `None` once the last message is in.
+    outbox: Option<mpsc::Sender<ToTechnician>>,
+    sender: JoinSet<()>,
+    receiver: FrameReceiver,
+    runs: Runs,
+    run_inbox: mpsc::Receiver<RunEvent>,
+    samples: Samples,
+    log: Log,
+    /// Where the log lies, for the person.
+    log_path: Option<String>,
+    paired: Paired,
+    /// The channel at the relay; `None` while it has to be found again.
+    channel: Option<ChannelId>,
+    rejoins: u32,
+    over: Option<EndReason>,
+}
+
+impl Live<'_> {
+    async fn run(&mut self) -> Result<(), ShareError> {
+        let mut path_look = tokio::time::interval(PATH_LOOK);
+        path_look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut record_failed = None;
+        loop {
+            if let Err(error) = self.carry_out().await {
+                self.log = Log::Closed;
+                record_failed = Some(error);
+                self.core.end(EndReason::AuditFailed, clock::now());
+                continue;
+            }
+            self.share.stage.session(&self.core, clock::now());
+            if let Some(reason) = self.over {
+                self.say_farewell(reason).await;
+                return record_failed.map_or(Ok(()), |error| Err(error.into()));
+            }
+            self.next(&mut path_look).await;
+        }
+    }
+
+    /// Waits for one thing to happen and hands it to the core. What a person does comes first, bulk last.
+    async fn next(&mut self, path_look: &mut tokio::time::Interval) {
+        let deadline = [self.core.poll_timeout(), self.samples.due()].into_iter().flatten().min();
+        let timeout = async {
+            match deadline {
+                Some(moment) => clock::sleep_until(moment).await,
+                None => std::future::pending().await,
+            }
+        };
+        // Each branch is cancel safe: channel receives, a buffered frame receive, waits without state.
+        tokio::select! {
+            biased;
+            act = self.share.acts.recv() => self.handle_act(act.unwrap_or(UserAct::FrontEndGone)),
+            () = self.share.signals.received() => self.core.end(EndReason::Shutdown, clock::now()),
+            Some(event) = self.run_inbox.recv() => self.handle_run(event),
+            () = timeout => self.handle_timeout(),
+            message = self.receiver.recv::<ToAgent>() => self.handle_message(message),
+            Some(event) = self.share.control.recv() => self.handle_relay(event),
+            Some(progress) = self.samples.progress() => self.handle_samples(progress),
+            _ = path_look.tick() => self.show_path(),
+        }
+    }
+
+    fn handle_act(&mut self, act: UserAct) {
+        let now = clock::now();
+        let notice = match act {
+            UserAct::Answer(answer) => match self.core.handle_answer(&answer, now) {
+                Ok(()) => None,
+                Err(refused) => Some(explain(&refused)),
+            },
+            UserAct::Stop => {
+                self.core.stop_by_user(now);
+                None
+            }
+            UserAct::Revoke(grant) => {
+                self.core.revoke(grant, now);
+                None
+            }
+            UserAct::Narrow(grant, keep) => {
+                self.core.narrow(grant, &keep, now);
+                None
+            }
+            UserAct::StopRun(run) => {
+                self.core.stop_run(run, now);
+                None
+            }
+            UserAct::Present => {
+                self.core.present(now);
+                None
+            }
+            UserAct::Away(absence) => {
+                self.core.absent(absence, now);
+                None
+            }
+            UserAct::FrontEndGone => {
+                self.core.end(EndReason::TerminalClosed, now);
+                None
+            }
+            UserAct::NewCode => None,
+        };
+        self.share.stage.notice(notice);
+    }
+
+    fn handle_run(&mut self, event: RunEvent) {
+        let now = clock::now();
+        match event {
+            RunEvent::Started(run) => self.core.handle_run_started(run, now),
+            RunEvent::Finished { run, outcome, stdout, stderr } => {
+                self.runs.finished(run);
+                self.core.handle_run_finished(run, outcome, stdout, stderr, now);
+            }
+        }
+    }
+
+    fn handle_timeout(&mut self) {
+        let now = clock::now();
+        self.core.handle_timeout(now);
+        if self.samples.due().is_some_and(|due| due <= now) {
+            if self.core.may_send_sample(now) {
+                self.samples.take(now);
+            } else {
+                self.samples.stop(); // the core says so too; rights are checked at use
+            }
+        }
+    }
+
+    fn handle_message(&mut self, message: Result<Option<ToAgent>, StreamError>) {
+        let now = clock::now();
+        match message {
+            Ok(Some(message)) => self.core.handle_message(message, now, &mut OsRng),
+            Ok(None) => self.core.end(EndReason::ByTechnician, now),
+            Err(error) if error.peer_broke_the_rules() => self.core.violation(&error.to_string(), now),
+            Err(_) => self.core.end(EndReason::ConnectionLost, now),
+        }
+    }
+
+    fn handle_samples(&mut self, progress: Progress) {
+        let may_send = self.core.may_send_sample(clock::now());
+        self.samples.handle(progress, may_send);
+    }
+
+    fn handle_relay(&mut self, event: ControlEvent) {
+        match event {
+            ControlEvent::Up => self.rejoin(),
+            ControlEvent::Down { why, .. } => {
+                self.channel = None;
+                self.share.stage.connection(format!("Reconnecting: {why}"));
+            }
+            ControlEvent::Message(FromRelay::ChannelOpen { channel, origin: ChannelOrigin::Rejoin }) => {
+                self.rejoins += 1;
+                if self.share.node.move_session(self.sealed.session_ref(), channel).is_ok() {
+                    self.channel = Some(channel);
+                    self.show_path();
+                }
+            }
+            ControlEvent::Message(FromRelay::ChannelOpen { channel, origin: ChannelOrigin::Attach }) => {
+                // The code is used; whoever this is has to wait for a new one.
+                self.share.tell(ToRelay::CloseChannel { channel });
+            }
+            ControlEvent::Message(FromRelay::ChannelClosed { channel, .. }) if self.channel == Some(channel) => {
+                self.rejoin();
+            }
+            ControlEvent::Message(_) | _ => {}
+        }
+    }
+
+    /// Asks the relay to find the technician again. The inner connection decides how long that may take.
+    fn rejoin(&mut self) {
+        self.channel = None;
+        let rendezvous = self.paired.next_rendezvous(self.rejoins);
+        // If the relay is away, this is said again when it is back.
+        self.share.tell(ToRelay::Rejoin { rendezvous, side: Side::Agent });
+        self.share.stage.connection("Reconnecting: looking for the technician again".to_owned());
+    }
+
+    fn show_path(&mut self) {
+        if self.channel.is_some() {
+            let stats = self.sealed.stats();
+            self.share.stage.connection(format!("Connected {}, {} ms", stats.carrier, stats.rtt.as_millis()));
+        }
+    }
+
+    /// Carries out what the core wants done, in its order.
+    ///
+    /// # Errors
+    ///
+    /// If a record could not be made durable; nothing after it was done.
+    async fn carry_out(&mut self) -> Result<(), RecordError> {
+        while let Some(effect) = self.core.poll_effect() {
+            match effect {
+                Effect::Record(event) => self.record(event).await?,
+                Effect::Send(message) => self.send(message),
+                Effect::Resolve(proposal) => {
+                    let account = resolve::Account::current();
+                    let resolved = resolve::resolve(&proposal, &account);
+                    self.core.handle_resolved(proposal.run, resolved, clock::now(), &mut OsRng);
+                }
+                Effect::StartRun { approved, .. } => {
+                    let run = approved.exact.run;
+                    if self.core.may_start_run(run, clock::now()) {
+                        self.runs.start(approved);
+                    } else {
+                        let (none, now) = (wire::run::OutputCount::default(), clock::now());
+                        self.core.handle_run_finished(run, RunOutcome::Revoked, none, none, now);
+                    }
+                }
+                Effect::StartDiagnostics { period } => self.samples.start(period, clock::now()),
+                effect @ (Effect::KillRun { .. } | Effect::StopDiagnostics) => self.stop(&effect),
+                Effect::PromptsChanged => self.share.stage.session(&self.core, clock::now()),
+                Effect::Ended(reason) => self.over = Some(reason),
+                #[expect(
+                    clippy::wildcard_enum_match_arm,
+                    reason = "the core is newer than this shell; better nothing than a guess"
+                )]
+                other => tracing::error!(?other, "an effect that this version does not know was not carried out"),
+            }
+        }
+        Ok(())
+    }
+
+    fn stop(&mut self, effect: &Effect) {
+        match effect {
+            Effect::KillRun { run, why: RunOutcome::Cancelled } => self.runs.stop(*run, Stop::Gently),
+            Effect::KillRun { run, .. } => self.runs.stop(*run, Stop::Now),
+            Effect::StopDiagnostics => self.samples.stop(),
+            Effect::Record(_)
+            | Effect::Send(_)
+            | Effect::Resolve(_)
+            | Effect::StartRun { .. }
+            | Effect::StartDiagnostics { .. }
+            | Effect::PromptsChanged
+            | Effect::Ended(_)
+            | _ => tracing::error!(?effect, "not something that stops"),
+        }
+    }
+
+    /// Makes one record durable. The person is listened to meanwhile, and what they stop is stopped at once.
+    async fn record(&mut self, event: Event) -> Result<(), RecordError> {
+        if let Some(line) = present::line_for(&event) {
+            self.share.stage.happened(line);
+        }
+        let last = matches!(event, Event::Ended { .. });
+        let lines = match std::mem::replace(&mut self.log, Log::Closed) {
+            Log::None => {
+                let folder = self.share.config.state_dir.join("sessions");
+                let (recorder, lines) = Recorder::create(folder, self.paired.session, event).await?;
+                self.share.events.session(self.paired.session, recorder.path());
+                self.log_path = Some(recorder.path().display().to_string());
+                self.log = Log::Open(recorder);
+                lines
+            }
+            Log::Open(recorder) if last => recorder.close(event, Arc::clone(&self.share.key)).await?,
+            Log::Open(recorder) => {
+                let written = recorder.append(event);
+                self.log = Log::Open(recorder);
+                self.wait_for(written).await?
+            }
+            Log::Closed => return Ok(()),
+        };
+        for line in lines {
+            self.send(ToTechnician::Audit { line: line.into_bytes() });
+        }
+        Ok(())
+    }
+
+    async fn wait_for<T>(&mut self, written: impl Future<Output = T>) -> T {
+        tokio::pin!(written);
+        loop {
+            tokio::select! {
+                biased;
+                Some(act) = self.share.acts.recv() => {
+                    self.handle_act(act);
+                    while let Some(stop) = self.core.poll_stop() {
+                        self.stop(&stop);
+                    }
+                }
+                done = &mut written => return done,
+            }
+        }
+    }
+
+    fn send(&mut self, message: ToTechnician) {
+        let Some(outbox) = &self.outbox else { return };
+        if outbox.try_send(message).is_err() {
+            // It does not read, or the connection is gone: either way nothing reaches it any more.
+            self.outbox = None;
+            self.core.end(EndReason::ConnectionLost, clock::now());
+        }
+    }
+
+    /// Lets the last message arrive, shows the end, and closes.
+    async fn say_farewell(&mut self, reason: EndReason) {
+        let text = wording::ended(reason);
+        self.share.events.ended(&text);
+        let receipt = self.log_path.clone();
+        self.share.stage.phase(Phase::Ended { reason: text, receipt });
+        self.samples.stop();
+        self.outbox = None;
+        let sent = async { while self.sender.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(FAREWELL, sent).await;
+        let code = if reason == EndReason::Protocol { CloseCode::Protocol } else { CloseCode::Done };
+        self.sealed.close(code, "");
+        self.runs.all_gone().await;
+        if let Some(channel) = self.channel {
+            self.share.tell(ToRelay::CloseChannel { channel });
+        }
+    }
+}
+
+/// What a person is told whose yes was not taken.
+fn explain(refused: &AnswerRefused) -> String {
+    match refused {
+        AnswerRefused::TooEarly { .. } => "Take a moment to read it. Your yes is taken in a few seconds.".to_owned(),
+        AnswerRefused::WrongWord { tries_left: 0 } => "That was not the word, so the answer is no.".to_owned(),
+        AnswerRefused::WrongWord { .. } => "That is not the word that is shown. Nothing was allowed.".to_owned(),
+        AnswerRefused::SpokenWordsNeeded => {
+            "Type the two words that the caller reads out to you. Nothing was allowed.".to_owned()
+        }
+        AnswerRefused::WrongSpokenWords { tries_left: 0 } => {
+            "Those were not the right words, so the answer is no. The person you talk to may not be the one who is connected.".to_owned()
+        }
+        AnswerRefused::WrongSpokenWords { .. } => {
+            "Those are not the right words. Ask the caller to read them out again. If they cannot, press Deny.".to_owned()
+        }
+        AnswerRefused::NotOpen
+        | AnswerRefused::NotShown
+        | AnswerRefused::OtherText
+        | AnswerRefused::Paused { .. }
+        | AnswerRefused::NotAsked
+        | AnswerRefused::NothingChosen
+        | _ => format!("Your answer was not taken: {refused}. Nothing was allowed."),
+    }
+}

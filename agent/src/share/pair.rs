@@ -1,0 +1,168 @@
+//! A technician came by the code: the proof, and who it is.
+
+use rand_core::{OsRng, RngCore as _};
+use transport::clock;
+use transport::sealed::{CloseCode, Sealed, Unpaired};
+use transport::streams::{FrameReceiver, FrameSender};
+use trust::certificate::TrustedOrganisation;
+use trust::keys::{PublicKey, SigningKey};
+use trust::pairing::{AgentPairing, ChannelBinding, EXPORTER_LABEL, Paired, PairingError, SUITE, exporter_context};
+use trust::tries::CodeVoid;
+use wire::channel::ChannelId;
+use wire::control::ToRelay;
+use wire::ids::SessionId;
+use wire::limits::PAIRING_DEADLINE;
+use wire::pairing::{FromUnpairedAgent, FromUnpairedTechnician, Introduction, PairingRefusal};
+use wire::session::TechnicianIdentity;
+
+use super::{Share, Shown};
+use crate::view::UserAct;
+
+/// A technician that proved the code.
+#[derive(Debug)]
+pub(super) struct Attached {
+    pub(super) channel: ChannelId,
+    pub(super) sealed: Sealed,
+    pub(super) sender: FrameSender,
+    pub(super) receiver: FrameReceiver,
+    pub(super) paired: Paired,
+    pub(super) introduction: Introduction,
+    pub(super) identity: TechnicianIdentity,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    Attached(Box<Attached>),
+    /// Nobody was let in; the person was told if it matters to them.
+    Failed,
+    StoppedByUser,
+}
+
+/// Why a pairing failed.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("nobody came through the channel")]
+    Channel,
+    #[error("the technician took too long")]
+    TooSlow,
+    #[error(transparent)]
+    Pairing(#[from] PairingError),
+    #[error(transparent)]
+    Void(#[from] CodeVoid),
+}
+
+impl Failure {
+    /// What the technician is told.
+    fn refusal(&self) -> Option<PairingRefusal> {
+        match self {
+            Self::Pairing(error) => error.refusal(),
+            Self::Void(_) => Some(PairingRefusal::CodeVoid),
+            Self::Channel | Self::TooSlow => None,
+        }
+    }
+}
+
+impl Share {
+    /// Pairs with whoever is on the other end of `channel`, at most for [`PAIRING_DEADLINE`]. Stop works meanwhile.
+    pub(super) async fn pair(&mut self, channel: ChannelId, shown: &mut Shown) -> Outcome {
+        let failed = {
+            let Self { node, key, acts, organisations, present, .. } = self;
+            let proof = tokio::time::timeout(PAIRING_DEADLINE, async {
+                let unpaired = node.serve_session(channel, key).await.map_err(|_| Failure::Channel)?;
+                prove(channel, unpaired, shown, key, organisations).await
+            });
+            tokio::pin!(proof);
+            loop {
+                tokio::select! {
+                    biased;
+                    act = acts.recv() => match act.unwrap_or(UserAct::FrontEndGone) {
+                        UserAct::Stop | UserAct::FrontEndGone => break None,
+                        UserAct::Present => *present = true,
+                        UserAct::Away(_) => *present = false,
+                        UserAct::Answer(_) | UserAct::NewCode | UserAct::Revoke(_) | UserAct::Narrow(..)
+                        | UserAct::StopRun(_) => {}
+                    },
+                    proof = &mut proof => match proof {
+                        Ok(Ok(attached)) => return Outcome::Attached(Box::new(attached)),
+                        Ok(Err(failure)) => break Some(failure),
+                        Err(_) => break Some(Failure::TooSlow),
+                    },
+                }
+            }
+        };
+        self.tell(ToRelay::CloseChannel { channel });
+        self.node.forget(channel);
+        let Some(failure) = failed else { return Outcome::StoppedByUser };
+        tracing::debug!(%failure, "pairing failed");
+        if matches!(&failure, Failure::Pairing(error) if error.counts_as_try()) {
+            let text = "Somebody tried to attach with a wrong code. Nobody was let in.".to_owned();
+            self.stage.happened(text.clone());
+            self.stage.notice(Some(text));
+        }
+        Outcome::Failed
+    }
+}
+
+async fn prove(
+    channel: ChannelId,
+    mut unpaired: Unpaired,
+    shown: &mut Shown,
+    key: &SigningKey,
+    organisations: &[TrustedOrganisation],
+) -> Result<Attached, Failure> {
+    let step = exchange(&mut unpaired, shown, key).await;
+    let (paired, introduction) = match step {
+        Ok(done) => done,
+        Err(failure) => {
+            if let Some(reason) = failure.refusal()
+                && unpaired.send(&FromUnpairedAgent::Refuse { reason }).await.is_ok()
+            {
+                // Whoever is at the other end has failed already; being told is a courtesy.
+                let _ = unpaired.finish(CloseCode::NotPaired, "").await;
+            }
+            return Err(failure);
+        }
+    };
+    let identity = identify(&introduction, unpaired.peer_key(), organisations);
+    let (sealed, sender, receiver) = unpaired.into_paired(&paired).map_err(|_| Failure::Channel)?;
+    Ok(Attached { channel, sealed, sender, receiver, paired, introduction, identity })
+}
+
+/// The four messages of pairing, up to `Accept`.
+async fn exchange(
+    unpaired: &mut Unpaired,
+    shown: &mut Shown,
+    key: &SigningKey,
+) -> Result<(Paired, Introduction), Failure> {
+    let binding = ChannelBinding {
+        exporter: unpaired.exporter(EXPORTER_LABEL, &exporter_context(SUITE, shown.code.locator())),
+        agent_key: *key.public(),
+        technician_key: *unpaired.peer_key(),
+    };
+    let open = receive(unpaired).await?;
+    let (answered, answer) = AgentPairing::new(&shown.code, binding).answer(open, &mut OsRng)?;
+    unpaired.send(&answer).await.map_err(|_| Failure::Channel)?;
+    let proof = receive(unpaired).await?;
+    shown.tries.charge(clock::now())?;
+    let mut session = SessionId([0; 8]);
+    OsRng.fill_bytes(&mut session.0);
+    let (paired, introduction, accept) = answered.accept(proof, session)?;
+    shown.tries.succeeded();
+    unpaired.send(&accept).await.map_err(|_| Failure::Channel)?;
+    Ok((paired, introduction))
+}
+
+async fn receive(unpaired: &mut Unpaired) -> Result<FromUnpairedTechnician, Failure> {
+    unpaired.recv().await.ok().flatten().ok_or(Failure::Channel)
+}
+
+/// A certificate that does not verify is as good as none: the name is then only a claim.
+fn identify(introduction: &Introduction, key: &PublicKey, organisations: &[TrustedOrganisation]) -> TechnicianIdentity {
+    let claim = || TechnicianIdentity::Unverified { claimed_name: introduction.claimed_name.clone() };
+    let Some(certificate) = &introduction.certificate else { return claim() };
+    trust::certificate::verify(certificate, key, organisations, clock::wall_time()).unwrap_or_else(|error| {
+        tracing::debug!(%error, "certificate not accepted");
+        claim()
+    })
+}

@@ -1,0 +1,244 @@
+//! From the state of things to what the person sees.
+
+use std::{collections::VecDeque, time::Duration};
+
+use consent::{Grant, Prompt, PromptKind};
+use session::agent::{AgentSession, Phase as SessionPhase};
+use tokio::sync::watch;
+use transport::clock;
+use wire::evidence::Event;
+use wire::run::ExactRun;
+use wire::session::{Ability, GrantEnd, Subject, TechnicianIdentity};
+use wire::text::{shown, shown_bytes};
+use wire::time::Moment;
+
+use super::wording;
+use crate::view::{
+    ACTIVITY_LINES, AbilityView, ActivityLine, GrantView, Phase, PromptKind as PromptKindView, PromptView,
+    RunPromptView, RunView, TechnicianView, View,
+};
+
+/// Keeps the view that the front ends show. Every change is published at once.
+#[derive(Debug)]
+pub(super) struct Stage {
+    view: watch::Sender<View>,
+    activity: VecDeque<ActivityLine>,
+}
+
+impl Stage {
+    pub(super) fn new(relay: String) -> (Self, watch::Receiver<View>) {
+        let view = View {
+            phase: Phase::Connecting { detail: "Reaching the relay".to_owned() },
+            relay,
+            technician: None,
+            grants: vec![],
+            prompt: None,
+            prompts_waiting: 0,
+            runs: vec![],
+            activity: vec![],
+            connection: String::new(),
+            notice: None,
+        };
+        let (view, receiver) = watch::channel(view);
+        (Self { view, activity: VecDeque::new() }, receiver)
+    }
+
+    /// Shows a phase in which no session is on.
+    pub(super) fn phase(&mut self, phase: Phase) {
+        self.view.send_modify(|view| {
+            view.phase = phase;
+            view.technician = None;
+            view.grants.clear();
+            view.prompt = None;
+            view.prompts_waiting = 0;
+            view.runs.clear();
+            view.connection.clear();
+        });
+    }
+
+    /// Shows something that the person should know now; `None` takes it away.
+    pub(super) fn notice(&mut self, notice: Option<String>) {
+        self.view.send_if_modified(|view| std::mem::replace(&mut view.notice, notice.clone()) != notice);
+    }
+
+    /// Shows how the two machines are connected.
+    pub(super) fn connection(&mut self, connection: String) {
+        self.view.send_if_modified(|view| {
+            let changed = view.connection != connection;
+            view.connection = connection;
+            changed
+        });
+    }
+
+    /// Adds one line to what happened.
+    pub(super) fn happened(&mut self, text: String) {
+        if self.activity.len() == ACTIVITY_LINES {
+            self.activity.pop_front();
+        }
+        self.activity.push_back(ActivityLine { time: time_of_day(), text });
+        let activity = self.activity.iter().cloned().collect();
+        self.view.send_modify(|view| view.activity = activity);
+    }
+
+    /// Shows a session as it stands.
+    pub(super) fn session(&mut self, core: &AgentSession, now: Moment) {
+        let phase = match core.phase() {
+            SessionPhase::Asking => Phase::Asking,
+            SessionPhase::Live => Phase::Live,
+            SessionPhase::Paused { until } => Phase::Paused { ends_in_ms: milliseconds(until - now) },
+            // The end is shown once its record is written.
+            SessionPhase::Ending(_) | SessionPhase::Ended(_) => return,
+        };
+        self.view.send_modify(|view| {
+            view.phase = phase;
+            view.technician = Some(technician(core.identity(), core.words_confirmed()));
+            view.grants = core.grants(now).map(|held| grant(held, now)).collect();
+            view.prompt = core.prompt().map(|open| prompt(open, now));
+            view.prompts_waiting = core.prompts_waiting();
+            view.runs = core
+                .runs()
+                .filter_map(|run| {
+                    let running_ms = milliseconds(now - run.started_at?);
+                    Some(RunView {
+                        run: run.approved.exact.run,
+                        command: command_line(&run.approved.exact),
+                        running_ms,
+                    })
+                })
+                .collect();
+        });
+    }
+}
+
+fn technician(identity: &TechnicianIdentity, words_confirmed: bool) -> TechnicianView {
+    match identity {
+        TechnicianIdentity::Verified { name, organisation } => TechnicianView {
+            name: name.shown(),
+            organisation: Some(organisation.shown()),
+            verified: true,
+            words_confirmed,
+        },
+        TechnicianIdentity::Unverified { claimed_name } => {
+            TechnicianView { name: claimed_name.shown(), organisation: None, verified: false, words_confirmed }
+        }
+    }
+}
+
+fn grant(held: &Grant, now: Moment) -> GrantView {
+    GrantView {
+        grant: held.id,
+        abilities: held.abilities.iter().map(|ability| in_words(*ability, true)).collect(),
+        remaining_ms: milliseconds(held.stay_until - now),
+    }
+}
+
+fn in_words(ability: Ability, ticked: bool) -> AbilityView {
+    AbilityView { ability: ability.name().to_owned(), words: wording::ability(ability).to_owned(), ticked }
+}
+
+/// Only what shows nothing but figures is ticked when a question opens; everything else the person ticks.
+fn ticked_at_first(ability: Ability) -> bool {
+    matches!(ability, Ability::DiagBasic | Ability::RunR0)
+}
+
+fn prompt(open: &Prompt, now: Moment) -> PromptView {
+    let is_run = open.kind == PromptKind::Run;
+    PromptView {
+        prompt: open.id.0,
+        digest: open.digest,
+        kind: match open.kind {
+            PromptKind::Session => PromptKindView::Session,
+            PromptKind::Abilities => PromptKindView::Abilities,
+            PromptKind::Run => PromptKindView::Run,
+        },
+        reason: open.reason.shown(),
+        abilities: if is_run {
+            vec![]
+        } else {
+            open.abilities.iter().map(|ability| in_words(*ability, ticked_at_first(*ability))).collect()
+        },
+        run: open.run.as_ref().map(|approved| run(&approved.exact, open)),
+        lasts: if is_run {
+            "for this one command, once".to_owned()
+        } else {
+            format!("for at most {}, or until you stop", wording::duration(open.stay))
+        },
+        answer_within_ms: milliseconds(open.remaining(now)),
+        unlocks_in_ms: milliseconds(open.locked_for(now)),
+        word: open.word.to_owned(),
+        needs_spoken_words: open.needs_spoken_words,
+    }
+}
+
+fn run(exact: &ExactRun, prompt: &Prompt) -> RunPromptView {
+    let variable =
+        |variable: &wire::run::Variable| format!("{}={}", shown_bytes(&variable.name), shown_bytes(&variable.value));
+    RunPromptView {
+        program: shown_bytes(&exact.program),
+        arguments: exact.arguments.iter().map(|argument| shown_bytes(argument)).collect(),
+        directory: shown_bytes(&exact.directory),
+        user: shown_bytes(&exact.user_name),
+        environment: prompt.environment_additions.iter().map(variable).collect(),
+        limits: wording::limits(exact.limits),
+    }
+}
+
+/// Program and arguments on one line, for lists; a question shows them one by one instead.
+fn command_line(exact: &ExactRun) -> String {
+    let mut line = shown_bytes(&exact.program);
+    for argument in &exact.arguments {
+        line.push(' ');
+        let text = shown_bytes(argument);
+        if text.is_empty() || text.contains(' ') {
+            line.push_str(&format!("\"{text}\""));
+        } else {
+            line.push_str(&text);
+        }
+    }
+    line
+}
+
+/// One line of the person's list for an entry of the log; `None` for what needs no line.
+pub(super) fn line_for(event: &Event) -> Option<String> {
+    match event {
+        Event::Paired { technician, organisation: Some(organisation), .. } => {
+            Some(format!("{} of {} attached", shown(technician), shown(organisation)))
+        }
+        Event::Paired { technician, .. } => Some(format!("Somebody who says to be \"{}\" attached", shown(technician))),
+        Event::AskedForAbilities { .. } => Some("The technician asked for access".to_owned()),
+        Event::AskedForRun { program, .. } => Some(format!("The technician asked to run {}", shown(program))),
+        Event::WordsConfirmed => Some("You confirmed the two words".to_owned()),
+        Event::Granted { subject: Subject::Run(_), .. } => Some("You allowed the command".to_owned()),
+        Event::Granted { abilities, .. } => {
+            let names = abilities.iter().map(|ability| ability.name()).collect::<Vec<_>>().join(", ");
+            Some(format!("You allowed: {names}"))
+        }
+        Event::Denied { reason, .. } => Some(format!("Not allowed: {}", wording::denied(*reason))),
+        Event::Narrowed { .. } => Some("You took part of an access back".to_owned()),
+        Event::GrantEnded { reason, .. } => match reason {
+            GrantEnd::Lapsed => Some("The time of an access is over".to_owned()),
+            GrantEnd::Revoked => Some("You took an access back".to_owned()),
+            GrantEnd::Used | GrantEnd::SessionEnded | _ => None,
+        },
+        Event::DiagnosticsStarted { .. } => Some("The technician sees how this computer is doing".to_owned()),
+        Event::DiagnosticsStopped => Some("The technician no longer sees how this computer is doing".to_owned()),
+        Event::RunStarting { .. } => Some("The command is starting".to_owned()),
+        Event::RunStopping { .. } => Some("The command is being stopped".to_owned()),
+        Event::RunFinished { outcome, .. } => Some(format!("The command {}", wording::outcome(outcome))),
+        Event::Paused { .. } => Some("Paused, because you were away".to_owned()),
+        Event::Resumed => Some("Going on, because you are back".to_owned()),
+        Event::Violation { .. } => Some("The technician's program broke the rules".to_owned()),
+        Event::Ended { .. } | _ => None,
+    }
+}
+
+fn milliseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Time of day on this machine's wall, in its time zone.
+fn time_of_day() -> String {
+    let unix_ms = i64::try_from(clock::wall_time().0).unwrap_or(0);
+    let timestamp = jiff::Timestamp::from_millisecond(unix_ms).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    timestamp.to_zoned(jiff::tz::TimeZone::system()).strftime("%H:%M:%S").to_string()
+}

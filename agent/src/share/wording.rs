@@ -1,0 +1,151 @@
+//! What the person reads. Plain words, whole sentences, no jargon; kept in one place.
+
+use std::time::Duration;
+
+use wire::control::Refusal;
+use wire::run::{RunLimits, RunOutcome, StartFailure};
+use wire::session::{Ability, DenyReason, EndReason};
+
+/// What an ability means to somebody who is asked for it.
+pub(super) fn ability(ability: Ability) -> &'static str {
+    match ability {
+        Ability::DiagBasic => {
+            "See how this computer is doing: its name and model, processor, memory, disks, network traffic, \
+             temperatures and the names of the busiest programs"
+        }
+        Ability::DiagLogs => "Read log lines of this computer",
+        Ability::DiagNetwork => "See network addresses and test connections",
+        Ability::DiagProcess => "See everything about running programs, with what they were started with",
+        Ability::ScreenView => "See your screen",
+        Ability::ScreenControl => "Move the pointer and type",
+        Ability::TermView => "See a terminal",
+        Ability::TermControl => "Type in a terminal",
+        Ability::FileRead => "Copy files from this computer",
+        Ability::FileWrite => "Copy files to this computer",
+        Ability::Tunnel => "Reach network services through this computer",
+        Ability::RunR0 => "Run checks that only read",
+        Ability::RunR1 => "Run changes that can be undone",
+        Ability::RunR2 => "Run changes to the system",
+        Ability::RunR3 => "Run changes that cannot be undone",
+        Ability::AdhocArgv => "Run one command, exactly as shown",
+        Ability::Elevate => "Use administrator rights",
+        Ability::RebootReconnect => "Come back after a restart",
+        _ => "Something that this version does not know",
+    }
+}
+
+/// A length of time, roundly.
+pub(super) fn duration(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let plural = |count: u64, unit: &str| if count == 1 { format!("1 {unit}") } else { format!("{count} {unit}s") };
+    match seconds {
+        0..=90 => plural(seconds, "second"),
+        91..=5400 => plural(seconds.div_ceil(60), "minute"),
+        _ => plural(seconds.div_ceil(3600), "hour"),
+    }
+}
+
+/// The bounds of a run.
+pub(super) fn limits(limits: RunLimits) -> String {
+    format!(
+        "at most {}, {} MiB of memory, {} KiB of each output",
+        duration(Duration::from_secs(limits.time_secs.into())),
+        limits.memory_mib,
+        limits.output_bytes / 1024
+    )
+}
+
+/// How a run ended.
+pub(super) fn outcome(outcome: &RunOutcome) -> String {
+    match outcome {
+        RunOutcome::Exited { code: 0 } => "finished".to_owned(),
+        RunOutcome::Exited { code } => format!("finished with code {code}"),
+        RunOutcome::Signalled { signal } => format!("was ended by signal {signal}"),
+        RunOutcome::TimedOut => "took too long and was stopped".to_owned(),
+        RunOutcome::Cancelled => "was cancelled by the technician".to_owned(),
+        RunOutcome::Revoked => "was stopped because it is no longer allowed".to_owned(),
+        RunOutcome::OverMemory => "took too much memory and was stopped".to_owned(),
+        RunOutcome::OverProcesses => "started too many programs and was stopped".to_owned(),
+        RunOutcome::NotStarted { reason } => format!("did not start: {}", start_failure(reason)),
+        RunOutcome::Lost | _ => "was lost sight of; what was left of it was stopped".to_owned(),
+    }
+}
+
+fn start_failure(reason: &StartFailure) -> String {
+    match reason {
+        StartFailure::FileChanged => "the program file changed after you said yes".to_owned(),
+        StartFailure::NotFound
+        | StartFailure::NotExecutable
+        | StartFailure::Directory
+        | StartFailure::NotAsApproved
+        | StartFailure::System { .. }
+        | _ => reason.to_string(),
+    }
+}
+
+/// Why something was not allowed.
+pub(super) fn denied(reason: DenyReason) -> String {
+    match reason {
+        DenyReason::ByUser => "you said no".to_owned(),
+        DenyReason::NoAnswer => "you did not answer in time".to_owned(),
+        DenyReason::Away => "you were away".to_owned(),
+        DenyReason::NotVerified => "the two words have not been confirmed".to_owned(),
+        DenyReason::NoPrompt
+        | DenyReason::Ceiling
+        | DenyReason::Policy
+        | DenyReason::TooMany
+        | DenyReason::TooSoon
+        | DenyReason::NotYet
+        | DenyReason::Malformed
+        | DenyReason::Proposal(_)
+        | DenyReason::ProgramNotFound
+        | DenyReason::ProgramNotExecutable
+        | DenyReason::NoDirectory
+        | DenyReason::Withdrawn
+        | _ => reason.to_string(),
+    }
+}
+
+/// Why a session is over, and what that means for the person.
+pub(super) fn ended(reason: EndReason) -> String {
+    match reason {
+        EndReason::ByUser => "You stopped the session. Nothing of it is running any more.",
+        EndReason::DeniedByUser => "You did not allow the session. Nothing was shown and nothing was done.",
+        EndReason::NoAnswer => "The question was not answered in time, so the answer was no. Nothing was shown and nothing was done.",
+        EndReason::ByTechnician => "The technician ended the session. Nothing of it is running any more.",
+        EndReason::UserAway => "You were away too long, so the session was ended. Nothing of it is running any more.",
+        EndReason::TerminalClosed => "The terminal was closed, so the session was ended.",
+        EndReason::TimeOver => "The longest time for one session is over. Start again if you still need help.",
+        EndReason::AuditFailed => {
+            "The record of this session could not be written, so it was stopped. Nothing is done without a record. \
+             Make room on the disk, then start again."
+        }
+        EndReason::Protocol => "The technician's program broke the rules, so the session was ended. Tell your support about it.",
+        EndReason::Shutdown => "This program was asked to stop. Nothing of the session is running any more.",
+        EndReason::ConnectionLost => {
+            "The connection to the technician was lost and did not come back. Nothing of the session is running any more. \
+             Start again for a new code."
+        }
+        EndReason::NotAllowed => {
+            "The technician asked only for things that this computer never allows, so you were not asked. Nothing was done."
+        }
+        _ => "The session is over. Nothing of it is running any more.",
+    }
+    .to_owned()
+}
+
+/// Why the relay did not give a code.
+pub(super) fn refused(reason: Refusal) -> String {
+    match reason {
+        Refusal::TooManyAttempts => {
+            "The relay has had too many requests from your address. Wait a minute, then ask for a new code."
+        }
+        Refusal::Full => "The relay is full at the moment. Wait a little, then ask for a new code.",
+        Refusal::Draining => "The relay is about to restart. Ask for a new code in a moment.",
+        Refusal::NobodyWaiting | Refusal::Busy | Refusal::Unexpected => {
+            "The relay did not give a code. Ask for a new one."
+        }
+        _ => "The relay did not give a code. Ask for a new one.",
+    }
+    .to_owned()
+}

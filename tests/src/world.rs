@@ -1,0 +1,77 @@
+//! One relay, one person at a machine, one technician.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+use serde_json::Value;
+use testkit::{
+    PATIENCE,
+    attach::Technician,
+    relay::RelayProcess,
+    running::{Finished, Running},
+    share::{ShareOptions, ShareProcess},
+};
+
+/// Everybody who takes part in a story.
+pub(crate) struct World {
+    pub(crate) relay: RelayProcess,
+    pub(crate) share: ShareProcess,
+    pub(crate) technician: Technician,
+}
+
+impl World {
+    /// A relay that runs, a person who looks at a code, a technician who has not attached.
+    pub(crate) async fn start() -> anyhow::Result<Self> {
+        Self::start_with(&ShareOptions::default()).await
+    }
+
+    /// As [`World::start`], with options for the agent.
+    pub(crate) async fn start_with(options: &ShareOptions) -> anyhow::Result<Self> {
+        let relay = RelayProcess::start().await?;
+        let share = ShareProcess::start_with(relay.link(), options)?;
+        let technician = Technician::new(relay.link())?;
+        Ok(Self { relay, share, technician })
+    }
+
+    /// The technician attaches by the code on the screen, and the person says yes to the first question.
+    pub(crate) async fn attach(&self) -> anyhow::Result<Running> {
+        let attached = self.technician.attach(&self.share.code().await?)?;
+        self.share.allow().await?;
+        self.technician.wait_live(&attached).await?;
+        Ok(attached)
+    }
+
+    /// The two words that the technician reads out.
+    pub(crate) async fn words(&self) -> anyhow::Result<String> {
+        let status = self.json(&["status", "--json"]).await?;
+        Ok(status["words"].as_str().context("the status has no words")?.to_owned())
+    }
+
+    /// Starts `assent run` with these arguments, and the person says yes with the technician's words.
+    pub(crate) async fn run_allowed(&self, arguments: &[&str]) -> anyhow::Result<Running> {
+        let words = self.words().await?;
+        let running = self.technician.start([&["run"], arguments].concat())?;
+        self.share.allow_with_words(&words).await?;
+        Ok(running)
+    }
+
+    /// As [`World::run_allowed`], to the end of the command.
+    pub(crate) async fn run_to_end(&self, arguments: &[&str]) -> anyhow::Result<Finished> {
+        self.run_allowed(arguments).await?.wait_exit(LONG).await
+    }
+
+    /// Runs an `assent` command that prints one JSON object.
+    pub(crate) async fn json(&self, arguments: &[&str]) -> anyhow::Result<Value> {
+        let done = self.technician.run(arguments).await?;
+        ensure!(done.code() == 0, "{arguments:?} ended with {}: {}", done.code(), done.stderr);
+        Ok(serde_json::from_str(&done.stdout)?)
+    }
+
+    /// Waits until the agent's program has ended, and returns its exit code.
+    pub(crate) async fn share_exit(&mut self) -> anyhow::Result<Option<i32>> {
+        Ok(self.share.terminal_mut().wait_exit(PATIENCE).await?.code())
+    }
+}
+
+/// For what takes seconds by itself.
+pub(crate) const LONG: Duration = Duration::from_secs(60);

@@ -4,6 +4,7 @@ use std::{ffi::OsStr, path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
 use pty::{Size, Terminal};
+use serde_json::Value;
 use tokio::process::Command;
 use wire::link::RelayLink;
 
@@ -93,13 +94,39 @@ impl Technician {
         self.start(["attach", "--json", code])
     }
 
-    /// Waits until another command of this technician can use the session.
+    /// Waits until `attached` has shown something of the machine: a grant stands and diagnostics arrive.
     ///
     /// # Errors
     ///
     /// When `attached` ends or nothing comes in time.
     pub async fn wait_live(&self, attached: &Running) -> anyhow::Result<()> {
-        attached.wait_for_line("a grant", PATIENCE, |line| line.contains("granted").then_some(())).await
+        self.wait_status(attached, "the first diagnostics", |status| status["host"].is_string()).await?;
+        Ok(())
+    }
+
+    /// Waits for a line of `assent attach --json` that fits, and returns it.
+    ///
+    /// # Errors
+    ///
+    /// When `attached` ends or nothing comes in time.
+    pub async fn wait_status(
+        &self,
+        attached: &Running,
+        what: &str,
+        fits: impl Fn(&Value) -> bool,
+    ) -> anyhow::Result<Value> {
+        attached.wait_for_line(what, PATIENCE, |line| serde_json::from_str(line).ok().filter(&fits)).await
+    }
+
+    /// The two words that an unverified technician reads out, once they are known.
+    ///
+    /// # Errors
+    ///
+    /// When `attached` ends or nothing comes in time.
+    pub async fn words(&self, attached: &Running) -> anyhow::Result<String> {
+        let words = |status: &Value| status["technician"]["words"].as_str().map(str::to_owned);
+        let found = self.wait_status(attached, "the two words", |status| words(status).is_some()).await?;
+        words(&found).context("the words were there")
     }
 
     /// The technician's copies of audit logs, oldest first.

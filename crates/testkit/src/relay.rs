@@ -25,6 +25,7 @@ pub struct RelayProcess {
     program: PathBuf,
     running: Running,
     link: RelayLink,
+    http: Option<SocketAddr>,
     settings: String,
 }
 
@@ -54,8 +55,8 @@ impl RelayProcess {
     /// When it does not start.
     pub async fn start_program(program: PathBuf, settings: &str) -> anyhow::Result<Self> {
         let home = Home::new()?;
-        let (running, link) = spawn(&program, &home, settings, 0).await?;
-        Ok(Self { home, program, running, link, settings: settings.to_owned() })
+        let (running, Listening { link, http }) = spawn(&program, &home, settings, 0).await?;
+        Ok(Self { home, program, running, link, http, settings: settings.to_owned() })
     }
 
     /// What the other programs need to know of it.
@@ -75,6 +76,11 @@ impl RelayProcess {
     /// When the address makes no link.
     pub fn link_by_way_of(&self, address: SocketAddr) -> anyhow::Result<RelayLink> {
         Ok(RelayLink::new(&address.ip().to_string(), address.port(), self.link.pin())?)
+    }
+
+    /// Where it tells its metrics and its health.
+    pub fn http(&self) -> Option<SocketAddr> {
+        self.http
     }
 
     /// Its state directory.
@@ -107,9 +113,10 @@ impl RelayProcess {
     ///
     /// When it does not start.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
-        let (running, link) = spawn(&self.program, &self.home, &self.settings, self.link.port()).await?;
+        let (running, Listening { link, http }) =
+            spawn(&self.program, &self.home, &self.settings, self.link.port()).await?;
         anyhow::ensure!(link == self.link, "the relay came back as {link} instead of {}", self.link);
-        self.running = running;
+        (self.running, self.http) = (running, http);
         Ok(())
     }
 
@@ -128,24 +135,31 @@ fn state_dir(home: &Home) -> PathBuf {
     home.state().join("relay")
 }
 
-async fn spawn(program: &Path, home: &Home, settings: &str, port: u16) -> anyhow::Result<(Running, RelayLink)> {
+/// What a relay tells when it begins.
+#[derive(Debug, PartialEq, Eq)]
+struct Listening {
+    link: RelayLink,
+    http: Option<SocketAddr>,
+}
+
+async fn spawn(program: &Path, home: &Home, settings: &str, port: u16) -> anyhow::Result<(Running, Listening)> {
     let mut command = crate::programs::command(program);
     home.apply(&mut command);
     let config = home.config().join("relay.toml");
     let mut text = String::new();
     writeln!(text, "{settings}").context("a String takes everything")?;
     fs::File::create(&config).and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()))?;
-    command.args(["serve", "--json", "--listen"]).arg(format!("127.0.0.1:{port}"));
+    command.args(["serve", "--json", "--http", "127.0.0.1:0", "--listen"]).arg(format!("127.0.0.1:{port}"));
     command.arg("--state-dir").arg(state_dir(home)).arg("--config").arg(config);
     let running = Running::start(command)?;
-    let link = running.wait_for_line("the relay's link", PATIENCE, link_in).await?;
-    Ok((running, link))
+    let listening = running.wait_for_line("the relay's link", PATIENCE, listening_in).await?;
+    Ok((running, listening))
 }
 
-/// The link in an event line, whatever the event and the key are called.
-pub fn link_in(line: &str) -> Option<RelayLink> {
-    let event = serde_json::from_str::<Value>(line).ok()?;
-    event.as_object()?.values().find_map(|value| value.as_str()?.parse().ok())
+fn listening_in(line: &str) -> Option<Listening> {
+    let event = serde_json::from_str::<Value>(line).ok().filter(|event| event["event"] == "listening")?;
+    let link = event["link"].as_str()?.parse().ok()?;
+    Some(Listening { link, http: event["http"].as_str().and_then(|address| address.parse().ok()) })
 }
 
 #[cfg(test)]
@@ -153,11 +167,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_link_is_found_in_an_event_and_nowhere_else() {
+    fn a_relay_tells_where_it_listens() {
         let link = format!("assent://127.0.0.1:4433#{}", "ab".repeat(32));
-        let event = serde_json::json!({"event": "listening", "link": link, "number": 7}).to_string();
-        assert_eq!(link_in(&event).unwrap().to_string(), link);
-        assert_eq!(link_in(&link), None);
-        assert_eq!(link_in(r#"{"event":"listening"}"#), None);
+        let event = serde_json::json!({"event": "listening", "link": link, "http": "127.0.0.1:7"}).to_string();
+        let listening = listening_in(&event).unwrap();
+        assert_eq!(listening.link.to_string(), link);
+        assert_eq!(listening.http, Some(([127, 0, 0, 1], 7).into()));
+        assert_eq!(listening_in(&event.replace("listening", "stopped")), None);
+        assert_eq!(listening_in(&link), None);
     }
 }

@@ -14,7 +14,7 @@ use tokio::{
     process::{Child, ChildStdin, Command},
     sync::watch,
     task::JoinSet,
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 /// Most bytes that are kept of each output; what comes later is only counted.
@@ -96,6 +96,26 @@ impl Running {
     /// Bytes written to standard output up to now, kept or not.
     pub fn stdout_bytes(&self) -> u64 {
         self.stdout.changed.borrow().bytes
+    }
+
+    /// Waits until so many bytes were written to standard output, kept or not.
+    ///
+    /// # Errors
+    ///
+    /// When the output ends before or `patience` runs out.
+    pub async fn wait_for_bytes(&self, bytes: u64, patience: Duration) -> anyhow::Result<()> {
+        let mut changed = self.stdout.changed.clone();
+        let enough = changed.wait_for(|progress| progress.bytes >= bytes || progress.ended);
+        match timeout(patience, enough).await {
+            Ok(Ok(progress)) if progress.bytes >= bytes => Ok(()),
+            Ok(_) => bail!("the output ended before byte {bytes}\nstderr:\n{}", self.stderr()),
+            Err(_) => bail!("no {bytes} bytes within {patience:?}\nstderr:\n{}", self.stderr()),
+        }
+    }
+
+    /// When the last byte of standard output arrived up to now.
+    pub fn last_byte_at(&self) -> Option<Instant> {
+        self.stdout.changed.borrow().last_at
     }
 
     /// Writes to standard input.
@@ -219,6 +239,7 @@ struct Captured {
 #[derive(Debug, Clone, Copy, Default)]
 struct Progress {
     bytes: u64,
+    last_at: Option<Instant>,
     ended: bool,
 }
 
@@ -234,7 +255,10 @@ impl Captured {
                 let room = KEPT_BYTES.saturating_sub(kept.len()).min(count);
                 kept.extend_from_slice(&buffer[..room]);
                 drop(kept);
-                progress.send_modify(|progress| progress.bytes += count as u64);
+                progress.send_modify(|progress| {
+                    progress.bytes += count as u64;
+                    progress.last_at = Some(Instant::now());
+                });
             }
             progress.send_modify(|progress| progress.ended = true);
         });

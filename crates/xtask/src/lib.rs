@@ -3,6 +3,7 @@
 //! | command | module |
 //! |---|---|
 //! | `cargo xtask test` | [`check`]: every check that a change has to pass, in order |
+//! | `cargo xtask bench` | [`bench`]: how fast, how small, how soon |
 //! | `cargo xtask demo` | [`demo`]: relay, agent and technician on this machine |
 //! | `cargo xtask tidy` | [`tidy`]: the rules of the house that no compiler knows, each with its why |
 
@@ -12,6 +13,7 @@
     reason = "a command-line program talks to the person who started it"
 )]
 
+pub mod bench;
 pub mod check;
 pub mod demo;
 pub mod process;
@@ -35,6 +37,12 @@ enum Command {
     Test(check::Arguments),
     /// Check the rules of the house
     Tidy,
+    /// Measure in release
+    Bench(bench::Arguments),
+    /// Run the benches that this xtask was built with
+    #[cfg(feature = "bench")]
+    #[command(hide = true)]
+    BenchHere(bench::Arguments),
     /// Show a session on this machine: relay, agent and technician
     Demo(demo::Arguments),
 }
@@ -44,6 +52,9 @@ pub fn run(cli: Cli) -> ExitCode {
     let done = match cli.command {
         Command::Test(arguments) => check::run(&arguments),
         Command::Tidy => tidy::run(),
+        Command::Bench(arguments) => bench::run(&arguments),
+        #[cfg(feature = "bench")]
+        Command::BenchHere(arguments) => bench::here::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
     };
     match done {

@@ -1,0 +1,68 @@
+//! `cargo xtask bench`: how fast, how small, how soon. Benchmarks, not timed tests: nothing fails because a machine is slow.
+//!
+//! The benches drive the real programs, built in release, by way of the test kit. So that `cargo xtask test` and
+//! `cargo xtask demo` do not have to compile all of that, the benches exist only with the feature `bench`: this command builds
+//! the programs and a second xtask with that feature, once, and hands over to it.
+
+#[cfg(feature = "bench")]
+pub(crate) mod here;
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use clap::ValueEnum;
+use serde_json::Value;
+
+use crate::process::{cargo, command, output_of, run as run_shown, typed};
+
+/// What `cargo xtask bench` takes.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Arguments {
+    /// Which benches; all without a name
+    #[arg(value_name = "NAME")]
+    names: Vec<Bench>,
+    /// After the table, print one JSON object a bench on the last lines
+    #[arg(long)]
+    json: bool,
+}
+
+/// One bench.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Bench {
+    /// From the typed code to the first diagnostics, and the round trips that it takes
+    Attach,
+    /// What the agent uses while a session is on
+    Agent,
+    /// Bytes of the diagnostics stream
+    Stream,
+    /// From Stop to the last byte and the death of the process tree
+    Revoke,
+    /// Memory of the relay for each connected agent
+    RelayIdle,
+}
+
+/// Builds everything in release and runs the chosen benches.
+///
+/// # Errors
+///
+/// When something does not build, or a bench cannot be carried out.
+pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let build = cargo(
+        "build --release --locked --bins --package relay --package agent --package technician \
+         --package xtask --features xtask/bench",
+    );
+    println!("$ {}", typed(&build));
+    run_shown(build)?;
+    let metadata = output_of(cargo("metadata --format-version 1 --no-deps --locked"))?;
+    let metadata = serde_json::from_str::<Value>(&metadata)?;
+    let target = metadata["target_directory"].as_str().context("cargo does not tell its target directory")?;
+    let mut benches = command(Path::new(target).join("release/xtask"));
+    benches.arg("bench-here").args(arguments.names.iter().filter_map(|bench| {
+        let value = bench.to_possible_value()?;
+        Some(value.get_name().to_owned())
+    }));
+    if arguments.json {
+        benches.arg("--json");
+    }
+    run_shown(benches)
+}

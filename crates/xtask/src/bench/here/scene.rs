@@ -1,0 +1,82 @@
+//! A session with both people in it, as the benches need it.
+
+use std::time::Duration;
+
+use testkit::{
+    attach::Technician,
+    delay_link::{Conditions, DelayLink},
+    relay::RelayProcess,
+    running::Running,
+    share::{ShareOptions, ShareProcess},
+};
+use tokio::time::Instant;
+use wire::link::RelayLink;
+
+/// The limits that an address has on an ordinary relay would slow a bench down: all its people come from one.
+const OPEN_RELAY: &str = "\
+    allocate_every_millis = 0\nattach_every_millis = 0\nfailed_attach_every_millis = 0\nmessage_every_millis = 0\n\
+    max_connections = 100000\nmax_connections_per_address = 100000\nmax_channel_ends_per_address = 10000\n\
+    max_locators = 100000\nlocator_rest_secs = 0";
+
+/// A relay without limits for its only address.
+pub(super) async fn relay() -> anyhow::Result<RelayProcess> {
+    RelayProcess::start_with(OPEN_RELAY).await
+}
+
+/// Both ends of a live session.
+pub(super) struct Scene {
+    pub(super) share: ShareProcess,
+    pub(super) technician: Technician,
+    pub(super) attached: Running,
+    pub(super) times: Times,
+}
+
+/// When what happened.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times {
+    /// The technician had typed the code.
+    pub(super) typed: Instant,
+    /// The person saw the question.
+    pub(super) asked: Instant,
+    /// The person had answered.
+    pub(super) answered: Instant,
+    /// The technician saw something of the machine.
+    pub(super) shown: Instant,
+}
+
+impl Times {
+    /// From the typed code to the first diagnostics, without the person's answer.
+    pub(super) fn beyond_the_answer(&self) -> Duration {
+        (self.asked - self.typed) + (self.shown - self.answered)
+    }
+}
+
+impl Scene {
+    /// Starts both and waits until diagnostics arrive. The person answers at once.
+    pub(super) async fn start(agents_relay: &RelayLink, technicians_relay: &RelayLink) -> anyhow::Result<Self> {
+        let share = ShareProcess::start_with(agents_relay, &ShareOptions::default())?;
+        let code = share.code().await?;
+        let technician = Technician::new(technicians_relay)?;
+        let typed = Instant::now();
+        let attached = technician.attach(&code)?;
+        let word = share.word().await?;
+        let asked = Instant::now();
+        share.answer(&word).await?;
+        let answered = Instant::now();
+        technician.wait_live(&attached).await?;
+        let shown = Instant::now();
+        Ok(Self { share, technician, attached, times: Times { typed, asked, answered, shown } })
+    }
+}
+
+/// A link in front of `relay`, and the relay's link by way of it.
+pub(super) async fn behind(relay: &RelayProcess, one_way: Duration) -> anyhow::Result<(DelayLink, RelayLink)> {
+    let wire = DelayLink::start(relay.address(), Conditions::delay(one_way)).await?;
+    let link = relay.link_by_way_of(wire.address())?;
+    Ok((wire, link))
+}
+
+/// In milliseconds.
+pub(super) fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}

@@ -51,6 +51,11 @@ impl Aged {
         self.tie(now);
     }
 
+    /// The view as it was made.
+    pub(crate) fn view(&self) -> &View {
+        &self.view
+    }
+
     /// The view with every time as it is at `now`.
     pub(crate) fn at(&self, now: Moment) -> View {
         let mut view = self.view.clone();

@@ -24,6 +24,9 @@ pub enum FrontError {
     /// Neither standard input and output nor the process's session have a terminal.
     #[error("there is no terminal to ask at")]
     NoTerminal,
+    /// The terminal cannot move its cursor, so nothing can be kept up to date in it.
+    #[error("the terminal is too simple for a conversation (TERM is not set, or \"dumb\")")]
+    DumbTerminal,
     /// The program was put in the background of its terminal, where it can neither ask nor read an answer.
     #[error("the program does not run in the foreground of its terminal")]
     Background,

@@ -49,6 +49,12 @@ impl Line {
         self
     }
 
+    /// This line with another one behind it.
+    pub(super) fn append(mut self, other: Self) -> Self {
+        self.0.extend(other.0);
+        self
+    }
+
     /// The text without its looks.
     #[cfg(test)]
     pub(super) fn text(&self) -> String {
@@ -104,7 +110,7 @@ pub(super) fn wrap(look: Look, text: &str, first: &str, next: &str, width: usize
     let mut line = String::new();
     let mut used = 0;
     let room = |lines: &Vec<Line>| width.saturating_sub(width_of(if lines.is_empty() { first } else { next })).max(8);
-    let mut end_line = |line: &mut String, used: &mut usize, lines: &mut Vec<Line>| {
+    let end_line = |line: &mut String, used: &mut usize, lines: &mut Vec<Line>| {
         let lead = if lines.is_empty() { first } else { next };
         lines.push(Line::new(Look::Plain, lead).and(look, std::mem::take(line)));
         *used = 0;

@@ -21,7 +21,7 @@
 //! | `n` | the entry's number, from 1 without gaps |
 //! | `ms` | milliseconds since the Unix epoch by the agent's clock, which its owner can set: it may go back, and [`Summary`] says where |
 //! | `at` | `ms` as RFC 3339 in UTC, cut to seconds |
-//! | `event` | a [`wire::evidence::Event`]; `paired` is always the first and `ended` always the last |
+//! | `event` | a [`wire::evidence::Event`]; `paired` is always the first and `ended` always the last. In its texts every character that acts on a screen is a `\uNNNN`, so that `cat` is safe |
 //! | `hash` | lower-case hexadecimal of `h(n)` as below |
 //! | `closed.head` | `hash` of the entry before |
 //! | `closed.key` | the agent's session key, `SubjectPublicKeyInfo` in DER; its SHA-256 is `agent_key` in the first entry |

@@ -5,7 +5,7 @@ use trust::{
     Hasher,
     keys::{PublicKey, SIGNATURE_BYTES, SigningKey},
 };
-use wire::{evidence::Event, ids::Digest, time::WallTime};
+use wire::{evidence::Event, ids::Digest, text::shown, time::WallTime};
 
 use crate::chain::Fault;
 
@@ -102,12 +102,32 @@ fn number_and_time(n: u64, at: WallTime) -> String {
 
 /// Writes entry `n` behind `head`, and returns the new head with it.
 pub(crate) fn entry(n: u64, at: WallTime, event: &Event, head: Digest) -> Result<(Line, Digest), serde_json::Error> {
-    let mut line = format!("{},\"event\":{}", number_and_time(n, at), serde_json::to_string(event)?).into_bytes();
+    let event = quiet(&serde_json::to_string(event)?);
+    let mut line = format!("{},\"event\":{event}", number_and_time(n, at)).into_bytes();
     let head = chained(head, &line);
     line.extend_from_slice(HASH_FIELD);
     line.extend_from_slice(head.to_string().as_bytes());
     line.extend_from_slice(END);
     Ok((Line(line), head))
+}
+
+/// Escapes every character of `json` that would act on the screen of somebody who looks at the file with `cat` or `less`.
+///
+/// JSON itself escapes the oldest control characters only. Characters beyond ASCII stand in its strings and nowhere else, and there
+/// `\uNNNN` means the same.
+fn quiet(json: &str) -> String {
+    let mut quiet = String::with_capacity(json.len());
+    for character in json.chars() {
+        let text = character.encode_utf8(&mut [0; 4]).to_owned();
+        if (character.is_ascii() && !character.is_ascii_control()) || shown(&text) == text {
+            quiet.push(character);
+        } else {
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                quiet.push_str(&format!("\\u{unit:04x}"));
+            }
+        }
+    }
+    quiet
 }
 
 /// Writes the closing line, numbered `n`, over `head`.

@@ -197,7 +197,8 @@ fn outcome_in_words(outcome: &RunOutcome) -> String {
         RunOutcome::Cancelled => "stopped by the technician".to_owned(),
         RunOutcome::Revoked => "stopped because it was no longer allowed".to_owned(),
         RunOutcome::OverMemory => "stopped because it used too much memory".to_owned(),
-        RunOutcome::NotStarted { reason } => format!("not started: {}", reason),
+        RunOutcome::NotStarted { reason } => format!("not started: {reason}"),
+        RunOutcome::OverProcesses => "stopped because it started too many processes".to_owned(),
         RunOutcome::Lost => "lost: its runner died, and what was left was stopped".to_owned(),
         _ => "in a way that this version does not know".to_owned(),
     }

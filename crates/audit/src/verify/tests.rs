@@ -1,7 +1,13 @@
 use std::cell::Cell;
 
 use proptest::prelude::*;
-use wire::{evidence::Event, ids::Digest, session::EndReason, time::WallTime};
+use wire::{
+    evidence::Event,
+    ids::{Digest, RunId},
+    run::ProposalError,
+    session::{DenyReason, EndReason, Subject},
+    time::WallTime,
+};
 
 use super::*;
 use crate::{
@@ -45,9 +51,73 @@ fn a_complete_log_verifies() {
 
 #[test]
 fn the_bytes_of_a_log_never_change() {
-    let lines = short();
+    let lines = complete();
     let text = lines.iter().map(|line| str::from_utf8(line).unwrap()).collect::<Vec<_>>();
     assert_eq!(text, include_str!("golden.jsonl").lines().collect::<Vec<_>>());
+}
+
+#[test]
+fn reasons_keep_their_names() {
+    let name = |event: Event| serde_json::to_value(&event).unwrap();
+    let ends = [
+        (EndReason::ByUser, "by_user"),
+        (EndReason::DeniedByUser, "denied_by_user"),
+        (EndReason::NoAnswer, "no_answer"),
+        (EndReason::ByTechnician, "by_technician"),
+        (EndReason::UserAway, "user_away"),
+        (EndReason::TerminalClosed, "terminal_closed"),
+        (EndReason::TimeOver, "time_over"),
+        (EndReason::AuditFailed, "audit_failed"),
+        (EndReason::Protocol, "protocol"),
+        (EndReason::Shutdown, "shutdown"),
+        (EndReason::ConnectionLost, "connection_lost"),
+        (EndReason::NotAllowed, "not_allowed"),
+    ];
+    for (reason, golden) in ends {
+        assert_eq!(name(Event::Ended { reason })["reason"], golden);
+    }
+    let denials = [
+        (DenyReason::ByUser, "by_user"),
+        (DenyReason::NoAnswer, "no_answer"),
+        (DenyReason::NoPrompt, "no_prompt"),
+        (DenyReason::Ceiling, "ceiling"),
+        (DenyReason::Policy, "policy"),
+        (DenyReason::NotVerified, "not_verified"),
+        (DenyReason::TooMany, "too_many"),
+        (DenyReason::Away, "away"),
+        (DenyReason::Malformed, "malformed"),
+        (DenyReason::ProgramNotFound, "program_not_found"),
+        (DenyReason::ProgramNotExecutable, "program_not_executable"),
+        (DenyReason::NoDirectory, "no_directory"),
+        (DenyReason::Withdrawn, "withdrawn"),
+        (DenyReason::TooSoon, "too_soon"),
+        (DenyReason::NotYet, "not_yet"),
+    ];
+    let subject = Subject::Run(RunId(1));
+    for (reason, golden) in denials {
+        assert_eq!(name(Event::Denied { subject, reason })["reason"], golden);
+    }
+    let proposal = DenyReason::Proposal(ProposalError::RelativeDirectory);
+    assert_eq!(name(Event::Denied { subject, reason: proposal })["reason"]["proposal"], "relative_directory");
+}
+
+proptest! {
+    #[test]
+    fn every_text_of_a_peer_is_recorded_as_it_was(text in "\\PC{0,8}[\u{0}-\u{a0}\u{2000}-\u{2070}\u{e0000}-\u{e0080}]{0,8}", arguments in any::<Vec<String>>()) {
+        let mut asked = middle()[4].clone();
+        if let Event::AskedForRun { reason, arguments: given, .. } = &mut asked {
+            (*reason, *given) = (text.clone(), arguments);
+        }
+        let claimed = Event::Violation { what: text };
+        let log = lines(&[paired(&agent()), asked.clone(), claimed.clone()], None);
+        let bytes = joined(&log);
+        let acts = |character: char| character != '\n' && character != '\\' && wire::text::shown(&character.to_string()) != character.to_string();
+        prop_assert!(!str::from_utf8(&bytes).unwrap().contains(acts), "nothing in the file acts on a screen");
+        let mut read = Vec::new();
+        let result = verify(Lines { reader: bytes.as_slice(), line: Vec::new() }, |entry| read.push(entry.content.clone()));
+        prop_assert!(result.is_ok());
+        prop_assert_eq!(&read[1..], &[Content::Event(asked), Content::Event(claimed)]);
+    }
 }
 
 #[test]

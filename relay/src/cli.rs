@@ -28,6 +28,18 @@ Environment:
 
 Exit codes: 0 stopped as asked, 1 the relay could not run, 2 wrong usage or settings";
 
+const EVENTS: &str = "\
+Events with --json, each with `event` and `time`:
+  listening {link, udp, http, version}      stopped {channels_cut}     draining {channels}
+  connected, disconnected {connection, connections}                    turned_away {reason}
+  locator_allocated {connection, digits}    locator_ended {connection, why}
+  channel_opened {channel, origin, agent, technician}
+  channel_closed {channel, reason, agent_bytes, agent_packets, technician_bytes, technician_packets,
+                  rate_limited_packets}
+  refused {connection, request, reason}     rejoin_waiting {connection}
+  cut_off {connection, why}                 skipped {lines}: the reader was too slow for so many
+No event names a locator, a code, an address of a peer or anything that passes through a session.";
+
 /// Brings people who ask for help and technicians together, and forwards what they seal without being able to read it.
 #[derive(Debug, Parser)]
 #[command(
@@ -50,6 +62,7 @@ enum Command {
     ///
     /// Prints the relay link, which is all that agents and technicians need. The first signal lets sessions end for a few seconds
     /// (`drain_secs`); the second ends everything at once.
+    #[command(after_long_help = EVENTS)]
     Serve {
         #[command(flatten)]
         overrides: Overrides,

@@ -81,7 +81,7 @@ pub struct Overrides {
     /// Settings in TOML, as `assent-relay config` shows them
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub config: Option<PathBuf>,
-    /// UDP address to listen on, such as [::]:4433
+    /// UDP address to listen on, such as `[::]:4433`
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<String>,
     /// Name or address by which agents and technicians reach this relay

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use broker::{Counts, Event};
 use transport::listener::ListenerCounters;
 
-use crate::{names, slots::Drop};
+use crate::{names, slots::DropReason};
 
 /// What has happened since the start. Kept by the actor alone.
 #[derive(Debug, Default)]
@@ -55,8 +55,8 @@ pub(crate) struct Snapshot<'a> {
     pub(crate) tally: &'a Tally,
     pub(crate) counts: Counts,
     pub(crate) listener: ListenerCounters,
-    /// In the order of [`Drop::ALL`].
-    pub(crate) dropped: [u64; Drop::ALL.len()],
+    /// In the order of [`DropReason::ALL`].
+    pub(crate) dropped: [u64; DropReason::ALL.len()],
     pub(crate) draining: bool,
     pub(crate) uptime_secs: u64,
 }
@@ -120,7 +120,8 @@ impl Snapshot<'_> {
         );
         let sending = [("socket_full", listener.full), ("send_failed", listener.send_failed)];
         let foreign = [("unknown_kind", listener.unknown_kind), ("too_large", listener.too_large)];
-        let dropped = Drop::ALL.map(Drop::name).into_iter().zip(self.dropped).chain(sending).chain(foreign).collect();
+        let dropped =
+            DropReason::ALL.map(DropReason::name).into_iter().zip(self.dropped).chain(sending).chain(foreign).collect();
         out.labelled("dropped_packets_total", "Packets dropped, by reason.", "reason", &dropped);
         out.counter("control_packets_total", "Packets of control connections received.", listener.control_packets);
         out.counter("receive_errors_total", "Errors of the system in receiving.", listener.receive_errors);

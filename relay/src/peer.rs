@@ -82,7 +82,6 @@ impl PeerTask {
                             Ok(()) | Err(PeerError::NotReady) => {}
                             Err(error) => return Err(error),
                         }
-                        continue;
                     }
                     Some(ToPeer::Close(why)) => {
                         self.close(why).await;

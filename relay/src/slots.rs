@@ -38,7 +38,7 @@ const PACKET_OVERHEAD_BYTES: u64 = 48;
 
 /// Why packets were dropped instead of being forwarded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Drop {
+pub enum DropReason {
     /// No such slot, or it is closed.
     NoSlot,
     /// The slot serves another channel now.
@@ -49,7 +49,7 @@ pub enum Drop {
     RateLimited,
 }
 
-impl Drop {
+impl DropReason {
     /// All reasons.
     pub const ALL: [Self; 4] = [Self::NoSlot, Self::OldChannel, Self::UnboundSource, Self::RateLimited];
 
@@ -89,7 +89,7 @@ pub struct ChannelCounts {
 pub struct SlotTable {
     slots: Box<[Slot]>,
     rate: Rate,
-    dropped: [AtomicU64; Drop::ALL.len()],
+    dropped: [AtomicU64; DropReason::ALL.len()],
     /// Slot index of the last miss, plus one; zero if there is none.
     missed: AtomicU32,
     miss: Notify,
@@ -188,12 +188,12 @@ impl SlotTable {
         bytes: u64,
         packets: u64,
         now: Moment,
-    ) -> Result<SocketAddr, Drop> {
-        let slot = self.slot(channel).ok_or(Drop::NoSlot)?;
-        let bound = slot.bound.get().ok_or(Drop::NoSlot)?;
-        let generation = bound.generation().ok_or(Drop::NoSlot)?;
+    ) -> Result<SocketAddr, DropReason> {
+        let slot = self.slot(channel).ok_or(DropReason::NoSlot)?;
+        let bound = slot.bound.get().ok_or(DropReason::NoSlot)?;
+        let generation = bound.generation().ok_or(DropReason::NoSlot)?;
         if generation != channel.generation() {
-            return Err(Drop::OldChannel);
+            return Err(DropReason::OldChannel);
         }
         let now = nanos(now);
         let from = PackedAddress::from(from);
@@ -203,11 +203,11 @@ impl SlotTable {
             (&slot.technician, bound.agent)
         } else {
             self.note_miss(slot, channel, now);
-            return Err(Drop::UnboundSource);
+            return Err(DropReason::UnboundSource);
         };
         if !leg.bucket.charge(self.rate, bytes + packets * PACKET_OVERHEAD_BYTES, now) {
             leg.rate_limited.fetch_add(packets, Relaxed);
-            return Err(Drop::RateLimited);
+            return Err(DropReason::RateLimited);
         }
         leg.seen_nanos.store(now.max(1), Relaxed);
         leg.packets.fetch_add(packets, Relaxed);
@@ -241,8 +241,8 @@ impl SlotTable {
         }
     }
 
-    /// Packets dropped so far, in the order of [`Drop::ALL`].
-    pub fn dropped(&self) -> [u64; Drop::ALL.len()] {
+    /// Packets dropped so far, in the order of [`DropReason::ALL`].
+    pub fn dropped(&self) -> [u64; DropReason::ALL.len()] {
         self.dropped.each_ref().map(|count| count.load(Relaxed))
     }
 

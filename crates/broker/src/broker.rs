@@ -459,7 +459,7 @@ impl Broker {
         Ok(channel)
     }
 
-    /// Closes a channel and tells every side that is still connected.
+    /// Closes a channel and tells every side that is still connected, the one that asked for it as well.
     fn close_channel(&mut self, channel: ChannelId, reason: ChannelEnd, now: Moment) {
         let Some(slot) = self.slots.close(channel, &self.config, now) else { return };
         self.timers.clear(slot.check_at, Timer::Channel(channel));

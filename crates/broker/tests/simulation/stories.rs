@@ -60,13 +60,8 @@ fn unknown_lapsed_used_and_foreign_locators_are_refused_alike() {
     world.disconnect(second);
     let lapsed = world.allocate(first);
     world.advance(601 * SECOND);
-    // Too many digits for its value, as only a forged message has it.
-    let forged = wire::codec::encode(&ToRelay::Attach { locator: Locator::new(9_999, 4).unwrap() }).unwrap();
-    let forged = forged.into_iter().map(|byte| if byte == 4 { 99 } else { byte }).collect::<Vec<_>>();
-    let Ok(ToRelay::Attach { locator: forged }) = wire::codec::decode(&forged) else { panic!("still a message") };
-    assert!(!forged.is_valid());
 
-    for locator in [used, replaced, gone, lapsed, Locator::new(1, 6).unwrap(), forged] {
+    for locator in [used, replaced, gone, lapsed, Locator::new(1, 6).unwrap()] {
         assert_eq!(world.attach(technician, locator), Err(Refusal::NobodyWaiting), "{locator}");
     }
 }

@@ -1,0 +1,170 @@
+//! What the tests share: a relay in this process, nodes that speak with it, and a look at its metrics.
+
+use std::{net::SocketAddr, time::Duration};
+
+use rand_core::OsRng;
+use relay::{
+    config::{Overrides, RelayConfig},
+    relay::Relay,
+};
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+use transport::{
+    node::{Control, ControlEvent, Node, NodeOptions},
+    sealed::Unpaired,
+};
+use trust::keys::SigningKey;
+use wire::{
+    channel::ChannelId,
+    control::{FromRelay, ToRelay},
+    ids::Locator,
+    link::RelayLink,
+    pairing::{FromUnpairedAgent, FromUnpairedTechnician, PairingRefusal, PakeSuite},
+};
+
+/// Everything that is waited for happens within this, or the test fails.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A relay with a state directory of its own.
+pub(crate) struct World {
+    pub(crate) relay: Relay,
+    _home: TempDir,
+}
+
+impl World {
+    /// Starts a relay on loopback with further settings in TOML.
+    pub(crate) async fn start(settings: &str) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let overrides = Overrides {
+            listen: Some("127.0.0.1:0".into()),
+            http: Some("127.0.0.1:0".into()),
+            state_dir: Some(home.path().join("state")),
+            ..Overrides::default()
+        };
+        let relay = Relay::start(&RelayConfig::parse(settings, &overrides).unwrap()).await.unwrap();
+        Self { relay, _home: home }
+    }
+
+    /// An agent or a technician that has connected.
+    pub(crate) async fn connect(&self) -> Peer {
+        connect(self.relay.link().clone()).await
+    }
+
+    /// An agent with a technician attached, and what it took.
+    pub(crate) async fn attached(&self) -> (Peer, Peer, ChannelId) {
+        let (mut agent, mut technician) = (self.connect().await, self.connect().await);
+        let locator = agent.allocate().await;
+        let channel = technician.attach(locator).await;
+        assert_eq!(agent.opened().await, channel);
+        (agent, technician, channel)
+    }
+
+    /// The value of a metric, zero if it is not there.
+    pub(crate) async fn metric(&self, series: &str) -> u64 {
+        let (_, body) = get(self.relay.http_address().unwrap(), "/metrics").await;
+        let line =
+            body.lines().find_map(|line| line.strip_prefix("assent_relay_")?.strip_prefix(series)?.strip_prefix(' '));
+        line.map_or(0, |value| value.parse().unwrap())
+    }
+
+    /// Waits until a metric has a value.
+    pub(crate) async fn metric_becomes(&self, series: &str, value: u64) {
+        let reached = async {
+            while self.metric(series).await != value {
+                tokio::task::yield_now().await;
+            }
+        };
+        if timeout(PATIENCE, reached).await.is_err() {
+            panic!("{series} is {} instead of {value}", self.metric(series).await);
+        }
+    }
+}
+
+/// An agent or a technician that has connected by this link.
+pub(crate) async fn connect(link: RelayLink) -> Peer {
+    let options = NodeOptions { bind: Some("127.0.0.1:0".parse().unwrap()), ..NodeOptions::default() };
+    let (node, control) = Node::start(link, options).await.unwrap();
+    let mut peer = Peer { node, control };
+    assert!(matches!(peer.event().await, ControlEvent::Up));
+    peer
+}
+
+/// One program's network half.
+pub(crate) struct Peer {
+    pub(crate) node: Node,
+    pub(crate) control: Control,
+}
+
+impl Peer {
+    pub(crate) async fn event(&mut self) -> ControlEvent {
+        timeout(PATIENCE, self.control.recv()).await.expect("the relay says something").expect("the node runs")
+    }
+
+    pub(crate) async fn message(&mut self) -> FromRelay {
+        match self.event().await {
+            ControlEvent::Message(message) => message,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) async fn ask(&mut self, message: ToRelay) -> FromRelay {
+        self.control.send(message).await.unwrap();
+        self.message().await
+    }
+
+    pub(crate) async fn allocate(&mut self) -> Locator {
+        match self.ask(ToRelay::AllocateLocator).await {
+            FromRelay::LocatorAllocated { locator, .. } => locator,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(crate) async fn attach(&mut self, locator: Locator) -> ChannelId {
+        self.control.send(ToRelay::Attach { locator }).await.unwrap();
+        self.opened().await
+    }
+
+    pub(crate) async fn opened(&mut self) -> ChannelId {
+        match self.message().await {
+            FromRelay::ChannelOpen { channel, .. } => channel,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// Makes the sealed connection of a session on a channel, in both programs.
+pub(crate) async fn seal(agent: &Peer, technician: &Peer, channel: ChannelId) -> (Unpaired, Unpaired) {
+    let (agent_key, technician_key) = (SigningKey::generate(&mut OsRng), SigningKey::generate(&mut OsRng));
+    let (agent, technician) = tokio::join!(
+        agent.node.serve_session(channel, &agent_key),
+        technician.node.dial_session(channel, &technician_key)
+    );
+    (agent.unwrap(), technician.unwrap())
+}
+
+/// One message each way through the sealed connection.
+pub(crate) async fn exchange(agent: &mut Unpaired, technician: &mut Unpaired) {
+    let question = FromUnpairedTechnician::Open { suite: PakeSuite::Spake2Ed25519, pake: vec![7; 33] };
+    let answer = FromUnpairedAgent::Refuse { reason: PairingRefusal::WrongCode };
+    technician.send(&question).await.unwrap();
+    let heard = timeout(PATIENCE, agent.recv::<FromUnpairedTechnician>()).await.expect("the question comes").unwrap();
+    assert_eq!(heard, Some(question));
+    agent.send(&answer).await.unwrap();
+    let heard = timeout(PATIENCE, technician.recv::<FromUnpairedAgent>()).await.expect("the answer comes").unwrap();
+    assert_eq!(heard, Some(answer));
+}
+
+/// GET over HTTP/1.1: status and body.
+pub(crate) async fn get(address: SocketAddr, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    timeout(PATIENCE, stream.read_to_string(&mut answer)).await.expect("the relay answers").unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}

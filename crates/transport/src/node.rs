@@ -48,12 +48,20 @@ const DOOR: usize = 4;
 const CLOSING: Duration = Duration::from_millis(500);
 
 /// How a node is started.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct NodeOptions {
     /// Local address to bind to. Default: any port, IPv6 and IPv4.
     pub bind: Option<SocketAddr>,
     /// Send and receive packet by packet, as is done where the kernel offers nothing better. Default: no.
     pub plain_socket: bool,
+    /// How long [`Node::start`] waits for the relay to answer. Default: 8 s, for slow networks. Later attempts take 3 s each.
+    pub first_attempt: Duration,
+}
+
+impl Default for NodeOptions {
+    fn default() -> Self {
+        Self { bind: None, plain_socket: false, first_attempt: Duration::from_secs(8) }
+    }
 }
 
 /// Why a session did not come to stand on a channel.
@@ -160,7 +168,7 @@ impl Node {
             .map_err(|error| ConnectError::socket(&error))?;
 
         let mut connector = Connector::new(link, endpoint.clone(), Arc::clone(&socket))?;
-        let first = connector.connect().await?;
+        let first = connector.connect(options.first_attempt).await?;
 
         let stop = CancellationToken::new();
         let doors = Doors::default();

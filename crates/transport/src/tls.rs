@@ -291,3 +291,6 @@ impl ClientCertVerifier for AnyKey {
         true
     }
 }
+
+#[cfg(test)]
+mod tests;

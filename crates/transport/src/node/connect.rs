@@ -23,8 +23,8 @@ use crate::{
     tls::{self, Pin, SERVER_NAME},
 };
 
-/// An attempt is over after this long: a handshake takes two round trips and survives the loss of a few packets.
-const ATTEMPT: Duration = Duration::from_secs(3);
+/// A later attempt is over after this long: a handshake takes two round trips and survives the loss of a few packets.
+pub(super) const ATTEMPT: Duration = Duration::from_secs(3);
 
 /// The next address joins in when the one before has not answered for so long (RFC 8305 section 5).
 const STAGGER: Duration = Duration::from_millis(250);
@@ -145,8 +145,8 @@ impl Connector {
     }
 
     /// Resolves the name, tries its addresses, and makes the first that answers the one that data goes by.
-    pub(super) async fn connect(&mut self) -> Result<quinn::Connection, ConnectError> {
-        let deadline = Instant::now() + ATTEMPT;
+    pub(super) async fn connect(&mut self, within: Duration) -> Result<quinn::Connection, ConnectError> {
+        let deadline = Instant::now() + within;
         self.resolve(deadline).await?;
         let mut addresses = self.addresses.iter().copied().collect::<VecDeque<_>>();
         let mut attempts = JoinSet::new();
@@ -259,7 +259,49 @@ fn interleave(found: &[SocketAddr]) -> Vec<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
+    use quinn::{EndpointConfig, TokioRuntime};
+    use rand_core::OsRng;
+    use trust::keys::SigningKey;
+    use wire::channel::DataHeader;
+
     use super::*;
+    use crate::{
+        listener::{Forward, Listener, ListenerConfig},
+        udp::Offloading,
+    };
+
+    struct Nowhere;
+
+    impl Forward for Nowhere {
+        fn route(&self, _: SocketAddr, _: DataHeader, _: usize, _: usize) -> Option<SocketAddr> {
+            None
+        }
+    }
+
+    #[tokio::test]
+    async fn of_several_addresses_the_one_that_answers_is_taken() {
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        let key = SigningKey::generate(&mut OsRng);
+        let relay = Listener::bind(loopback, &key, Arc::new(Nowhere), ListenerConfig::default()).unwrap();
+        let silent = std::net::UdpSocket::bind(loopback).unwrap();
+        let closed = std::net::UdpSocket::bind(loopback).unwrap().local_addr().unwrap();
+
+        let socket = Arc::new(NodeSocket::bind(None, Offloading::WhereAvailable).unwrap());
+        let abstract_socket: Arc<NodeSocket> = Arc::clone(&socket);
+        let endpoint = Endpoint::new_with_abstract_socket(
+            EndpointConfig::default(),
+            None,
+            abstract_socket,
+            Arc::new(TokioRuntime),
+        )
+        .unwrap();
+        let link = RelayLink::new("no-such-relay.invalid", 4433, key.public().digest().0).unwrap();
+        let mut connector = Connector::new(link, endpoint, Arc::clone(&socket)).unwrap();
+        // As if the name had led there earlier and the name service were down now.
+        connector.addresses = vec![silent.local_addr().unwrap(), closed, relay.local_addr().unwrap()];
+        connector.connect(Duration::from_secs(8)).await.unwrap();
+        assert!(socket.table().is_live_relay(relay.local_addr().unwrap()));
+    }
 
     #[test]
     fn families_take_turns_and_none_is_lost() {

@@ -15,7 +15,7 @@ use wire::{
 };
 
 use super::{
-    connect::Connector,
+    connect::{ATTEMPT, Connector},
     control::{Control, ControlEvent, EVENTS, Generation, Loss, REQUESTS},
 };
 use crate::{
@@ -113,7 +113,7 @@ impl Supervisor {
                 let attempt = async {
                     self.report(ControlEvent::Down { why, retry_in }).await;
                     sleep_until(retry_at).await;
-                    self.connector.connect().await
+                    self.connector.connect(ATTEMPT).await
                 };
                 let attempted = tokio::select! {
                     () = stop.cancelled() => return,

@@ -1,0 +1,298 @@
+//! A relay without a brain, nodes on loopback, and pairing.
+
+#![allow(dead_code, reason = "every test file uses its own part")]
+#![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use rand_core::OsRng;
+use tokio::{runtime::Runtime, sync::mpsc, task::JoinSet};
+use transport::{
+    listener::{ControlPeer, Forward, Listener, ListenerConfig, ListenerCounters},
+    node::{Control, ControlEvent, Node, NodeOptions},
+    sealed::{Sealed, Unpaired},
+    streams::{FrameReceiver, FrameSender},
+};
+use trust::{
+    code::SessionCode,
+    keys::SigningKey,
+    pairing::{AgentPairing, ChannelBinding, EXPORTER_LABEL, Paired, SUITE, TechnicianPairing, exporter_context},
+};
+use wire::{
+    channel::{ChannelId, DataHeader},
+    control::FromRelay,
+    ids::{Locator, RequestId, SessionId},
+    link::RelayLink,
+    pairing::Introduction,
+    session::AccessRequest,
+    text::{Label, Sentence},
+};
+
+pub(crate) const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+pub(crate) const V6: IpAddr = IpAddr::V6(std::net::Ipv6Addr::LOCALHOST);
+
+/// The whole of a relay's brain that forwarding needs.
+#[derive(Debug, Default)]
+pub(crate) struct Routes {
+    legs: Mutex<HashMap<ChannelId, [SocketAddr; 2]>>,
+    packets_from: Mutex<HashMap<SocketAddr, u64>>,
+    turned_away: AtomicU64,
+    closed: std::sync::atomic::AtomicBool,
+}
+
+impl Routes {
+    pub(crate) fn join(&self, channel: ChannelId, one: SocketAddr, other: SocketAddr) {
+        self.legs.lock().unwrap().insert(channel, [one, other]);
+    }
+
+    pub(crate) fn cut(&self, channel: ChannelId) {
+        self.legs.lock().unwrap().remove(&channel);
+    }
+
+    pub(crate) fn packets_from(&self, address: SocketAddr) -> u64 {
+        self.packets_from.lock().unwrap().get(&address).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn admit_nobody(&self) {
+        self.closed.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Forward for Routes {
+    fn route(&self, from: SocketAddr, header: DataHeader, bytes: usize, segments: usize) -> Option<SocketAddr> {
+        assert!(segments > 0 && bytes >= segments * 8);
+        *self.packets_from.lock().unwrap().entry(from).or_default() += segments as u64;
+        match self.legs.lock().unwrap().get(&header.channel)? {
+            [one, other] if *one == from => Some(*other),
+            [one, other] if *other == from => Some(*one),
+            _ => None,
+        }
+    }
+
+    fn admit(&self, _from: SocketAddr) -> bool {
+        !self.closed.load(Ordering::Relaxed)
+    }
+}
+
+/// A relay on a runtime of its own, so that it can be killed in the middle of everything.
+pub(crate) struct Relay {
+    pub(crate) routes: Arc<Routes>,
+    pub(crate) listener: Arc<Listener>,
+    pub(crate) address: SocketAddr,
+    pub(crate) key: SigningKey,
+    peers: mpsc::Receiver<ControlPeer>,
+    runtime: Option<Runtime>,
+}
+
+impl Relay {
+    pub(crate) fn start(ip: IpAddr) -> Self {
+        Self::start_with(SocketAddr::new(ip, 0), SigningKey::generate(&mut OsRng), ListenerConfig::default())
+    }
+
+    pub(crate) fn start_with(address: SocketAddr, key: SigningKey, config: ListenerConfig) -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let routes = Arc::new(Routes::default());
+        let entered = runtime.enter();
+        let listener = Arc::new(Listener::bind(address, &key, Arc::clone(&routes) as _, config).unwrap());
+        drop(entered);
+        let (sender, peers) = mpsc::channel(64);
+        let accepting = Arc::clone(&listener);
+        // Owned by the runtime, which ends with the relay.
+        runtime.spawn(async move {
+            while let Some(peer) = accepting.accept().await {
+                let _ = sender.send(peer).await;
+            }
+        });
+        let address = listener.local_addr().unwrap();
+        Self { routes, listener, address, key, peers, runtime: Some(runtime) }
+    }
+
+    pub(crate) fn link(&self) -> RelayLink {
+        RelayLink::new(&self.address.ip().to_string(), self.address.port(), self.key.public().digest().0).unwrap()
+    }
+
+    pub(crate) async fn peer(&mut self) -> ControlPeer {
+        self.peers.recv().await.expect("the relay runs")
+    }
+
+    pub(crate) fn counters(&self) -> ListenerCounters {
+        self.listener.counters()
+    }
+
+    /// Ends it as SIGKILL would: nobody is told. Returns what the next one needs.
+    pub(crate) async fn kill(mut self) -> (SocketAddr, SigningKey) {
+        let runtime = self.runtime.take().unwrap();
+        tokio::task::spawn_blocking(move || drop(runtime)).await.unwrap();
+        (self.address, SigningKey::from_pkcs8(&self.key.to_pkcs8()).unwrap())
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+pub(crate) async fn node(link: &RelayLink) -> (Node, Control) {
+    let (node, mut control) = Node::start(link.clone(), NodeOptions::default()).await.unwrap();
+    assert!(matches!(control.recv().await, Some(ControlEvent::Up)));
+    (node, control)
+}
+
+/// Where the relay sees a node.
+pub(crate) fn seen_at(node: &Node, ip: IpAddr) -> SocketAddr {
+    SocketAddr::new(ip, node.local_addr().unwrap().port())
+}
+
+pub(crate) async fn message(control: &mut Control) -> FromRelay {
+    loop {
+        match control.recv().await.expect("the node runs") {
+            ControlEvent::Message(message) => return message,
+            ControlEvent::Up => {}
+            event @ (ControlEvent::Down { .. } | _) => panic!("{event:?}"),
+        }
+    }
+}
+
+pub(crate) fn channel(slot: u32) -> ChannelId {
+    ChannelId::new(slot, 0x00ab_cd00 + slot).unwrap()
+}
+
+/// Waits until something is so.
+pub(crate) async fn until(mut so: impl FnMut() -> bool) {
+    let mut looks = tokio::time::interval(Duration::from_millis(2));
+    while !so() {
+        looks.tick().await;
+    }
+}
+
+/// Both ends of a session, paired.
+pub(crate) struct Pair {
+    pub(crate) relay: Relay,
+    pub(crate) agent: Node,
+    pub(crate) agent_control: Control,
+    pub(crate) technician: Node,
+    pub(crate) technician_control: Control,
+    pub(crate) at_agent: End,
+    pub(crate) at_technician: End,
+    pub(crate) ip: IpAddr,
+}
+
+pub(crate) struct End {
+    pub(crate) sealed: Sealed,
+    pub(crate) sender: FrameSender,
+    pub(crate) receiver: FrameReceiver,
+    pub(crate) paired: Paired,
+}
+
+impl Pair {
+    pub(crate) async fn start() -> Self {
+        Self::start_on(V4, NodeOptions::default()).await
+    }
+
+    pub(crate) async fn start_on(ip: IpAddr, options: NodeOptions) -> Self {
+        let relay = Relay::start(ip);
+        let (agent, mut agent_control) = Node::start(relay.link(), options.clone()).await.unwrap();
+        let (technician, mut technician_control) = Node::start(relay.link(), options).await.unwrap();
+        for control in [&mut agent_control, &mut technician_control] {
+            assert!(matches!(control.recv().await, Some(ControlEvent::Up)));
+        }
+        relay.routes.join(channel(1), seen_at(&agent, ip), seen_at(&technician, ip));
+
+        let (agent_key, technician_key) = (SigningKey::generate(&mut OsRng), SigningKey::generate(&mut OsRng));
+        let (at_agent, at_technician) = tokio::join!(
+            agent.serve_session(channel(1), &agent_key),
+            technician.dial_session(channel(1), &technician_key)
+        );
+        let (at_agent, at_technician) = (at_agent.unwrap(), at_technician.unwrap());
+        assert_eq!(at_agent.peer_key(), technician_key.public());
+        assert_eq!(at_technician.peer_key(), agent_key.public());
+        let (at_agent, at_technician) = pair(at_agent, at_technician, &agent_key, &technician_key).await;
+        Self { relay, agent, agent_control, technician, technician_control, at_agent, at_technician, ip }
+    }
+
+    /// Puts both ends on another channel, as after a rejoin.
+    pub(crate) fn move_to(&self, to: ChannelId) {
+        self.relay.routes.join(to, seen_at(&self.agent, self.ip), seen_at(&self.technician, self.ip));
+        self.agent.move_session(self.at_agent.sealed.session_ref(), to).unwrap();
+        self.technician.move_session(self.at_technician.sealed.session_ref(), to).unwrap();
+    }
+}
+
+/// Pairs the two ends of a sealed channel with a code that both know.
+pub(crate) async fn pair(
+    mut agent: Unpaired,
+    mut technician: Unpaired,
+    agent_key: &SigningKey,
+    technician_key: &SigningKey,
+) -> (End, End) {
+    let code = SessionCode::draw(Locator::new(4821, 4).unwrap(), &mut OsRng);
+    let context = exporter_context(SUITE, code.locator());
+    let binding = |exporter| ChannelBinding {
+        exporter,
+        agent_key: *agent_key.public(),
+        technician_key: *technician_key.public(),
+    };
+    let at_agent = binding(agent.exporter(EXPORTER_LABEL, &context));
+    let at_technician = binding(technician.exporter(EXPORTER_LABEL, &context));
+    let introduction = Introduction {
+        claimed_name: Label::cut("Ana"),
+        certificate: None,
+        request: AccessRequest {
+            request: RequestId(1),
+            abilities: Vec::new(),
+            reason: Sentence::cut("a test"),
+            stay_secs: 60,
+        },
+    };
+
+    let technician_side = async {
+        let (opened, open) = TechnicianPairing::open(&code, at_technician, &mut OsRng);
+        technician.send(&open).await.unwrap();
+        let answer = technician.recv().await.unwrap().unwrap();
+        let (proving, prove) = opened.prove(answer, &introduction, &mut OsRng).unwrap();
+        technician.send(&prove).await.unwrap();
+        let paired = proving.finish(technician.recv().await.unwrap().unwrap()).unwrap();
+        let (sealed, sender, receiver) = technician.into_paired(&paired).unwrap();
+        End { sealed, sender, receiver, paired }
+    };
+    let agent_side = async {
+        let pairing = AgentPairing::new(&code, at_agent);
+        let (answered, answer) = pairing.answer(agent.recv().await.unwrap().unwrap(), &mut OsRng).unwrap();
+        agent.send(&answer).await.unwrap();
+        let prove = agent.recv().await.unwrap().unwrap();
+        let (paired, _, accept) = answered.accept(prove, SessionId([7; 8])).unwrap();
+        agent.send(&accept).await.unwrap();
+        let (sealed, sender, receiver) = agent.into_paired(&paired).unwrap();
+        End { sealed, sender, receiver, paired }
+    };
+    tokio::join!(agent_side, technician_side)
+}
+
+/// Runs beside a test and ends with it.
+pub(crate) fn beside(tasks: &mut JoinSet<()>, work: impl Future<Output = ()> + Send + 'static) {
+    tasks.spawn(work);
+}
+
+/// Bytes that no accident produces.
+pub(crate) fn pattern(length: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_u32;
+    (0..length)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 17;
+            state ^= state << 5;
+            state.to_le_bytes()[0]
+        })
+        .collect()
+}

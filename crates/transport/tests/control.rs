@@ -1,0 +1,203 @@
+//! The control connection: who answers, who is believed, and coming back.
+
+mod common;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use common::{Relay, V4, V6, message, node, until};
+use rand_core::OsRng;
+use tokio::net::UdpSocket;
+use transport::{
+    listener::{ListenerConfig, PeerClosed, PeerError},
+    node::{ConnectError, ControlEvent, Loss, Node, NodeOptions, NotConnected},
+};
+use trust::keys::SigningKey;
+use wire::{
+    control::{FromRelay, Refusal, ToRelay},
+    ids::Locator,
+    link::RelayLink,
+};
+
+const ALLOCATED: FromRelay = FromRelay::Refused { reason: Refusal::Full };
+
+/// Starts a node that is not patient.
+async fn start_hasty(link: &RelayLink) -> Result<Node, ConnectError> {
+    let options = NodeOptions { first_attempt: Duration::from_millis(700), ..NodeOptions::default() };
+    Node::start(link.clone(), options).await.map(|(node, _)| node)
+}
+
+async fn start(link: &RelayLink) -> Result<Node, ConnectError> {
+    Node::start(link.clone(), NodeOptions::default()).await.map(|(node, _)| node)
+}
+
+#[tokio::test]
+async fn a_request_and_its_answer_pass_over_ipv4_and_ipv6() {
+    for ip in [V4, V6] {
+        let mut relay = Relay::start(ip);
+        let (node, mut control) = node(&relay.link()).await;
+        control.send(ToRelay::AllocateLocator).await.unwrap();
+        let mut peer = relay.peer().await;
+        assert_eq!(peer.remote_address(), common::seen_at(&node, ip));
+        assert_eq!(peer.recv().await.unwrap(), Some(ToRelay::AllocateLocator));
+        peer.send(&ALLOCATED).await.unwrap();
+        assert_eq!(message(&mut control).await, ALLOCATED);
+        until(|| relay.counters().accepted == 1).await;
+    }
+}
+
+#[tokio::test]
+async fn a_relay_on_both_families_knows_ipv4_clients_by_their_ipv4_address() {
+    let any = SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, 0));
+    let mut relay = Relay::start_with(any, SigningKey::generate(&mut OsRng), ListenerConfig::default());
+    let pin = relay.key.public().digest().0;
+    for (host, ip) in [("127.0.0.1", V4), ("::1", V6)] {
+        let link = RelayLink::new(host, relay.address.port(), pin).unwrap();
+        let (node, _control) = node(&link).await;
+        assert_eq!(relay.peer().await.remote_address(), common::seen_at(&node, ip));
+    }
+}
+
+#[tokio::test]
+async fn a_relay_with_another_key_is_not_the_relay_of_the_link() {
+    let relay = Relay::start(V4);
+    let wrong = SigningKey::generate(&mut OsRng).public().digest().0;
+    let link = RelayLink::new("127.0.0.1", relay.address.port(), wrong).unwrap();
+    let error = start(&link).await.unwrap_err();
+    assert_eq!(error, ConnectError::WrongKey);
+    assert!(error.to_string().contains("this is not the relay that the link names"));
+    assert!(!error.worth_trying_again());
+}
+
+#[tokio::test]
+async fn an_address_on_which_nothing_answers_is_said_to_be_silent() {
+    let silent = UdpSocket::bind((V4, 0)).await.unwrap();
+    let link = RelayLink::new("127.0.0.1", silent.local_addr().unwrap().port(), [0; 32]).unwrap();
+    let error = start_hasty(&link).await.unwrap_err();
+    assert!(matches!(error, ConnectError::NoAnswer { .. }), "{error}");
+    assert!(error.worth_trying_again());
+}
+
+#[tokio::test]
+async fn a_name_without_an_address_is_said_to_be_unknown() {
+    let link = RelayLink::new("no-such-relay.invalid", 4433, [0; 32]).unwrap();
+    let error = start(&link).await.unwrap_err();
+    assert!(matches!(&error, ConnectError::NotResolved { host, .. } if host == "no-such-relay.invalid"), "{error}");
+}
+
+#[tokio::test]
+async fn a_node_comes_back_after_the_relay_was_killed_and_started_again() {
+    let relay = Relay::start(V4);
+    let link = relay.link();
+    let (_node, mut control) = node(&link).await;
+    let (address, key) = relay.kill().await;
+    let mut relay = Relay::start_with(address, key, ListenerConfig::default());
+
+    // Whatever is said next, the new relay answers that it knows nothing of the old connection.
+    control.send(ToRelay::AllocateLocator).await.unwrap();
+    let Some(ControlEvent::Down { why, retry_in }) = control.recv().await else { panic!("the relay was killed") };
+    assert!(matches!(why, Loss::Restarted), "{why}");
+    assert!(retry_in <= Duration::from_millis(100));
+    assert_eq!(control.send(ToRelay::AllocateLocator).await, Err(NotConnected));
+    assert!(matches!(control.recv().await, Some(ControlEvent::Up)));
+
+    control.send(ToRelay::AllocateLocator).await.unwrap();
+    let mut peer = relay.peer().await;
+    assert_eq!(peer.recv().await.unwrap(), Some(ToRelay::AllocateLocator), "only what was said after it came back");
+    peer.send(&ALLOCATED).await.unwrap();
+    assert_eq!(message(&mut control).await, ALLOCATED);
+}
+
+#[tokio::test]
+async fn a_relay_that_stops_says_when_to_come_back() {
+    let mut relay = Relay::start(V4);
+    let (_node, mut control) = node(&relay.link()).await;
+    control.send(ToRelay::AllocateLocator).await.unwrap();
+    let mut peer = relay.peer().await;
+    peer.recv().await.unwrap();
+    peer.send(&FromRelay::Draining { reconnect_in_ms: 700 }).await.unwrap();
+    assert!(matches!(message(&mut control).await, FromRelay::Draining { .. }));
+
+    let listener = Arc::clone(&relay.listener);
+    let (peer_end, (), down) = tokio::join!(peer.closed(), listener.shutdown(Duration::ZERO), control.recv());
+    assert_eq!(peer_end, PeerClosed::Here);
+    let Some(ControlEvent::Down { why: Loss::Draining, retry_in }) = down else { panic!("{down:?}") };
+    assert!(retry_in > Duration::from_millis(300), "{retry_in:?}");
+}
+
+#[tokio::test]
+async fn a_relay_that_stops_takes_nobody_new() {
+    let relay = Relay::start(V4);
+    relay.listener.drain();
+    assert_eq!(start(&relay.link()).await.unwrap_err(), ConnectError::Refused);
+    assert_eq!(relay.counters().refused, 1);
+}
+
+#[tokio::test]
+async fn a_full_relay_refuses_and_goes_on() {
+    let config = ListenerConfig { max_connections: 2, ..ListenerConfig::default() };
+    let mut relay = Relay::start_with((V4, 0).into(), SigningKey::generate(&mut OsRng), config);
+    let (first, _) = node(&relay.link()).await;
+    let (_second, mut control) = node(&relay.link()).await;
+    assert_eq!(start(&relay.link()).await.unwrap_err(), ConnectError::Refused);
+
+    first.close().await;
+    assert_eq!(relay.peer().await.closed().await, PeerClosed::ByPeer);
+    until(|| relay.counters().connections < 2).await;
+    start(&relay.link()).await.unwrap();
+
+    let mut peer = relay.peer().await;
+    control.send(ToRelay::AllocateLocator).await.unwrap();
+    assert_eq!(peer.recv().await.unwrap(), Some(ToRelay::AllocateLocator));
+    peer.send(&ALLOCATED).await.unwrap();
+    assert_eq!(message(&mut control).await, ALLOCATED);
+}
+
+#[tokio::test]
+async fn a_busy_relay_has_clients_show_their_address_first() {
+    let config = ListenerConfig { retry_above: 0, ..ListenerConfig::default() };
+    let relay = Relay::start_with((V4, 0).into(), SigningKey::generate(&mut OsRng), config);
+    start(&relay.link()).await.unwrap();
+    until(|| relay.counters().accepted == 1).await;
+    assert_eq!(relay.counters().retried, 1);
+}
+
+#[tokio::test]
+async fn whom_the_relay_does_not_admit_hears_nothing() {
+    let relay = Relay::start(V4);
+    relay.routes.admit_nobody();
+    let error = start_hasty(&relay.link()).await.unwrap_err();
+    assert!(matches!(error, ConnectError::NoAnswer { .. }), "{error}");
+    assert!(relay.counters().ignored > 0);
+    assert_eq!(relay.counters().accepted, 0);
+}
+
+#[tokio::test]
+async fn a_relay_cannot_speak_before_it_is_spoken_to() {
+    let mut relay = Relay::start(V4);
+    let (_node, control) = node(&relay.link()).await;
+    let mut peer = relay.peer().await;
+    assert_eq!(peer.send(&ALLOCATED).await, Err(PeerError::NotReady));
+    let release = ToRelay::ReleaseLocator { locator: Locator::new(4821, 4).unwrap() };
+    control.send(release.clone()).await.unwrap();
+    assert_eq!(peer.recv().await.unwrap(), Some(release));
+    peer.send(&ALLOCATED).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_node_that_is_dropped_leaves_the_relay() {
+    let mut relay = Relay::start(V4);
+    let (node, control) = node(&relay.link()).await;
+    let peer = relay.peer().await;
+    drop(control);
+    drop(node);
+    assert_eq!(peer.closed().await, PeerClosed::ByPeer);
+}
+
+#[tokio::test]
+async fn a_reason_for_closing_reaches_the_other_side() {
+    let mut relay = Relay::start(V4);
+    let (_node, mut control) = node(&relay.link()).await;
+    relay.peer().await.close("too many requests");
+    let Some(ControlEvent::Down { why, .. }) = control.recv().await else { panic!("the relay closed") };
+    assert_eq!(why.to_string(), "the relay closed the connection: too many requests");
+}

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use tokio::{net::UdpSocket, sync::mpsc, task::JoinSet, time::timeout};
+use tokio::{net::UdpSocket, sync::mpsc, task::JoinSet};
 use wire::{
     channel::{ChannelId, DataHeader},
     control::{ChannelEnd, FromRelay, ToRelay},
@@ -10,7 +10,7 @@ use wire::{
     pairing::{FromUnpairedTechnician, PakeSuite},
 };
 
-use crate::world::{PATIENCE, World, connect, exchange, seal};
+use crate::world::{World, connect, exchange, seal};
 
 /// Sends raw packets to the relay.
 struct Stranger {
@@ -90,12 +90,8 @@ async fn after_a_channel_is_closed_its_packets_go_nowhere() {
 
     let question = FromUnpairedTechnician::Open { suite: PakeSuite::Spake2Ed25519, pake: vec![1; 33] };
     at_technician.send(&question).await.unwrap();
-    let dropped = async {
-        while world.metric("dropped_packets_total{reason=\"no_slot\"}").await == 0 {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(PATIENCE, dropped).await.expect("the packet is dropped");
+    let dropped = world.metric_rises("dropped_packets_total{reason=\"no_slot\"}");
+    dropped.await;
     assert_eq!(world.metric("forwarded_packets_total").await, forwarded);
     drop(at_agent);
 }
@@ -108,11 +104,7 @@ async fn a_third_connection_cannot_speak_on_a_channel_it_is_not_part_of() {
     // Eve knows the channel and speaks properly, from an address that the relay knows, but not for this channel.
     let key = trust::keys::SigningKey::generate(&mut rand_core::OsRng);
     let dialing = eve.node.dial_session(channel, &key);
-    let dropped = async {
-        while world.metric("dropped_packets_total{reason=\"unbound_source\"}").await == 0 {
-            tokio::task::yield_now().await;
-        }
-    };
+    let dropped = world.metric_rises("dropped_packets_total{reason=\"unbound_source\"}");
     tokio::select! {
         result = dialing => panic!("{result:?}"),
         () = dropped => {}
@@ -143,15 +135,11 @@ async fn a_sender_over_its_rate_is_cut_to_it_and_the_session_goes_on() {
             assert_eq!(at_agent.recv().await.unwrap(), Some(message.clone()));
         }
     };
-    let cut = async {
-        while world.metric("dropped_packets_total{reason=\"rate_limited\"}").await == 0 {
-            tokio::task::yield_now().await;
-        }
-    };
+    let cut = world.metric_rises("dropped_packets_total{reason=\"rate_limited\"}");
     tokio::select! {
         () = sending => {}
         () = reading => {}
-        cut = timeout(PATIENCE, cut) => cut.expect("the sender is cut"),
+        () = cut => {}
     }
     assert_eq!(world.metric("channels").await, 1);
 }

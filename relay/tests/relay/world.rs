@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
-    time::timeout,
+    time::{interval, timeout},
 };
 use transport::{
     node::{Control, ControlEvent, Node, NodeOptions},
@@ -73,13 +73,22 @@ impl World {
 
     /// Waits until a metric has a value.
     pub(crate) async fn metric_becomes(&self, series: &str, value: u64) {
-        let reached = async {
-            while self.metric(series).await != value {
-                tokio::task::yield_now().await;
-            }
-        };
-        if timeout(PATIENCE, reached).await.is_err() {
+        if timeout(PATIENCE, self.metric_is(series, |is| is == value)).await.is_err() {
             panic!("{series} is {} instead of {value}", self.metric(series).await);
+        }
+    }
+
+    /// Waits until a metric is more than zero.
+    pub(crate) async fn metric_rises(&self, series: &str) {
+        let risen = timeout(PATIENCE, self.metric_is(series, |is| is > 0)).await;
+        assert!(risen.is_ok(), "{series} stays at zero");
+    }
+
+    async fn metric_is(&self, series: &str, wanted: impl Fn(u64) -> bool) {
+        // Each look takes a connection; the pause keeps a slow machine from running out of ports.
+        let mut looks = interval(Duration::from_millis(5));
+        while !wanted(self.metric(series).await) {
+            looks.tick().await;
         }
     }
 }

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use pty::{Key, Size, Terminal};
 use trust::code::SessionCode;
 use wire::link::RelayLink;
@@ -133,34 +133,54 @@ impl ShareProcess {
         Ok(self.terminal.wait_for(text, PATIENCE).await?)
     }
 
-    /// Waits for a question and types the word that it shows, as a person does who wants to say yes.
+    /// Waits for a question, types the word that it shows, as a person does who wants to say yes, and waits until it was taken.
     ///
     /// # Errors
     ///
     /// When no question comes, or it does not go away.
     pub async fn allow(&self) -> anyhow::Result<()> {
-        let word = self.word().await?;
-        self.answer(&word).await
+        match self.answer_by_word().await? {
+            Taken::Yes => Ok(()),
+            Taken::WantsWords => bail!("the question also wants the technician's two words:\n{}", self.terminal.text()),
+        }
     }
 
-    /// As [`ShareProcess::allow`], for a question that also wants the two words of the technician's screen.
+    /// As [`ShareProcess::allow`], for a question that may also want the two words that the technician reads out.
     ///
     /// # Errors
     ///
     /// As there.
     pub async fn allow_with_words(&self, spoken: &str) -> anyhow::Result<()> {
-        let word = self.word().await?;
-        self.answer(&format!("{word} {spoken}")).await
+        if self.answer_by_word().await? == Taken::WantsWords {
+            self.answer(spoken).await?;
+            let taken = |text: &str| (!wants_words(text)).then_some(());
+            self.terminal.wait_until("the words to be taken", PATIENCE, taken).await?;
+        }
+        Ok(())
     }
 
-    /// Waits for a question and says no.
+    async fn answer_by_word(&self) -> anyhow::Result<Taken> {
+        let word = self.word().await?;
+        self.answer(&word).await?;
+        let taken = |text: &str| {
+            if wants_words(text) {
+                Some(Taken::WantsWords)
+            } else {
+                (word_on(text).as_ref() != Some(&word)).then_some(Taken::Yes)
+            }
+        };
+        Ok(self.terminal.wait_until("the answer to be taken", PATIENCE, taken).await?)
+    }
+
+    /// Waits for a question and says no, without waiting until a yes could be said.
     ///
     /// # Errors
     ///
     /// When no question comes.
     pub async fn deny(&self) -> anyhow::Result<()> {
-        self.word().await?;
-        self.answer("no").await
+        let asks = |text: &str| on_one_line(text).contains("To deny, type n").then_some(());
+        self.terminal.wait_until("a question", PATIENCE, asks).await?;
+        self.answer("n").await
     }
 
     /// Presses the key that stops everything.
@@ -172,7 +192,7 @@ impl ShareProcess {
         Ok(self.terminal.press(STOP).await?)
     }
 
-    /// Waits for a question and returns the word that says yes to it.
+    /// Waits until a question can be answered and returns the word that says yes to it.
     ///
     /// # Errors
     ///
@@ -223,12 +243,29 @@ pub fn code_on(text: &str) -> Option<String> {
     words.windows(3).map(|group| group.join(" ")).find(|group| group.parse::<SessionCode>().is_ok())
 }
 
-/// The word that says yes to the question on the screen.
+/// What became of a typed word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Taken {
+    Yes,
+    /// The technician's two words are wanted too.
+    WantsWords,
+}
+
+/// The word that says yes to the question on the screen. It is shown only once a yes is taken.
 fn word_on(text: &str) -> Option<String> {
-    // The last one: a question that was answered may still stand above.
-    let (_, after) = text.rsplit_once("type the word ")?;
-    let word = after.split_whitespace().next()?;
-    Some(word.trim_matches(|c: char| !c.is_alphanumeric()).to_owned())
+    let text = on_one_line(text);
+    // The last one: an older question may still stand above.
+    let (_, after) = text.rsplit_once("type the word «")?;
+    Some(after.split_once('»')?.0.to_owned())
+}
+
+fn wants_words(text: &str) -> bool {
+    on_one_line(text).contains("Type the two words that")
+}
+
+/// Sentences as they are, wherever the terminal's width broke them.
+fn on_one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn write_settings(home: &Home, options: &ShareOptions) -> anyhow::Result<()> {
@@ -265,5 +302,13 @@ mod tests {
             assert_eq!(code_on(&format!("Read this out:\n\n   {code}  \n\nvalid for 10 minutes")), Some(code));
         }
         assert_eq!(code_on("valid for 10 minutes, 1234 56 7890"), None);
+    }
+
+    #[test]
+    fn the_word_of_the_newest_question_is_found_across_line_ends() {
+        let text = "To allow it, type the word «apple» and press Enter.\n…\nTo allow what is ticked, type the\nword «river» and";
+        assert_eq!(word_on(text).as_deref(), Some("river"));
+        assert_eq!(word_on("Take your time to read. You can allow it in 3 s."), None);
+        assert!(wants_words("Type the two\nwords that the person on the phone reads to you"));
     }
 }

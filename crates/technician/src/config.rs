@@ -1,0 +1,103 @@
+//! `config.toml`: settings that a technician keeps.
+
+use std::{io, path::Path};
+
+use serde::Deserialize;
+use wire::link::{LinkError, RelayLink};
+
+/// Settings, resolved from the file. Every key is optional; an unknown one is an error, so that a misspelt one is noticed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct TechnicianConfig {
+    /// `relay`: link of the relay to use, `assent://HOST:PORT#PIN`, as the relay prints it. No default; `--relay` and
+    /// `ASSENT_RELAY` come first.
+    pub(crate) relay: Option<RelayLink>,
+    /// `name`: how end users are told who you are, at most 128 bytes. Default: the name of the user account. Without a
+    /// certificate it is shown as a claim. `--name` comes first.
+    pub(crate) name: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TechnicianFile {
+    relay: Option<String>,
+    name: Option<String>,
+}
+
+/// Why the settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum ConfigError {
+    /// The file is there and cannot be read.
+    #[error("the file cannot be read")]
+    Read(#[source] io::Error),
+    /// It is no TOML, or has keys or types that do not belong there.
+    #[error("the file is malformed")]
+    Malformed(#[source] Box<toml::de::Error>),
+    /// `relay` is no relay link.
+    #[error("the setting `relay` is no relay link")]
+    Relay(#[source] LinkError),
+    /// `name` is empty or too long.
+    #[error("the setting `name` is empty or longer than 128 bytes")]
+    Name,
+}
+
+/// Largest file that is read.
+const FILE_BYTES: u64 = 64 * 1024;
+
+impl TechnicianConfig {
+    /// Reads the file; one that does not exist sets nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] for every file that exists and cannot be used as a whole.
+    pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
+        use io::Read as _;
+        let mut text = String::new();
+        match std::fs::File::open(path) {
+            Ok(file) => file.take(FILE_BYTES).read_to_string(&mut text).map_err(ConfigError::Read)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) => return Err(ConfigError::Read(error)),
+        };
+        Self::parse(&text)
+    }
+
+    fn parse(text: &str) -> Result<Self, ConfigError> {
+        let file = toml::from_str::<TechnicianFile>(text).map_err(|error| ConfigError::Malformed(Box::new(error)))?;
+        let relay = file.relay.map(|link| link.parse::<RelayLink>()).transpose().map_err(ConfigError::Relay)?;
+        let name = file.name.map(|name| name.trim().to_owned());
+        if name.as_ref().is_some_and(|name| name.is_empty() || name.len() > 128) {
+            return Err(ConfigError::Name);
+        }
+        Ok(Self { relay, name })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_or_empty_file_sets_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = TechnicianConfig::load(&dir.path().join("config.toml")).unwrap();
+        assert_eq!(config, TechnicianConfig::default());
+        assert_eq!(TechnicianConfig::parse("").unwrap(), config);
+    }
+
+    #[test]
+    fn both_settings_are_read() {
+        let link = format!("assent://relay.example.org:4433#{}", "ab".repeat(32));
+        let config = TechnicianConfig::parse(&format!("relay = \"{link}\"\nname = \" Ana Ruiz \"")).unwrap();
+        assert_eq!(config.relay, link.parse().ok());
+        assert_eq!(config.name.as_deref(), Some("Ana Ruiz"));
+    }
+
+    #[test]
+    fn unknown_and_wrong_settings_are_refused() {
+        let wrong = |text: &str| TechnicianConfig::parse(text).unwrap_err();
+        assert!(matches!(wrong("relais = \"x\""), ConfigError::Malformed(_)));
+        assert!(matches!(wrong("relay = 7"), ConfigError::Malformed(_)));
+        assert!(matches!(wrong("relay = \"https://x\""), ConfigError::Relay(LinkError::Scheme)));
+        assert!(matches!(wrong("name = \" \""), ConfigError::Name));
+    }
+}

@@ -1,0 +1,329 @@
+//! The side of the session's process: answers the other `assent` commands of the same user.
+
+use std::{io, pin::pin, sync::Arc, time::Duration};
+
+use tokio::{
+    io::AsyncWriteExt as _,
+    net::unix::{OwnedReadHalf, OwnedWriteHalf},
+    sync::{Semaphore, mpsc, oneshot},
+    task::JoinSet,
+    time::timeout,
+};
+use transport::clock;
+use wire::{
+    ids::RunId,
+    session::{Ability, EndReason},
+};
+
+use super::{
+    lines::LineReader,
+    protocol::{
+        Ask, Flow, Hello, More, REPLY_LINE_BYTES, REQUEST_LINE_BYTES, RefusedReason, Reply, RequestAsk, RunAsk, VERSION,
+    },
+    socket::SessionSocket,
+};
+use crate::{
+    owner::{Command, Handle},
+    status::{Phase, Status},
+};
+
+/// Commands that may use a session at once. A person has a few terminals; a script that opens more waits for the others.
+pub(crate) const CLIENTS: usize = 32;
+
+/// How long a new connection may take to say what it wants.
+const HELLO_DEADLINE: Duration = Duration::from_secs(5);
+
+/// How long commands that do not read are waited for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Patience {
+    /// A command that reads nothing for so long is cut off.
+    pub(crate) slow_after: Duration,
+    /// How long it may then take to read why.
+    pub(crate) why: Duration,
+}
+
+impl Patience {
+    /// Long enough for a person with a pager.
+    pub(crate) const USUAL: Self = Self { slow_after: Duration::from_secs(300), why: Duration::from_secs(600) };
+}
+
+/// Replies that wait for one command: half a mebibyte of output at most, which keeps a fast run going while a command writes.
+const REPLIES: usize = 16;
+
+/// How long to wait when the operating system has no room for a connection.
+const NO_ROOM: Duration = Duration::from_millis(200);
+
+/// Answers until the session is over, and then until the last answers were read.
+pub(crate) async fn serve(socket: SessionSocket, handle: Handle, patience: Patience) {
+    let mut clients = JoinSet::new();
+    let places = Arc::new(Semaphore::new(CLIENTS));
+    let mut over = pin!(ended(handle.clone()));
+    loop {
+        tokio::select! {
+            _ = &mut over => break,
+            accepted = socket.accept() => match accepted {
+                Ok(stream) => {
+                    let (handle, places) = (handle.clone(), Arc::clone(&places));
+                    clients.spawn(async move {
+                        let (read, write) = stream.into_split();
+                        let requests = LineReader::new(read, REQUEST_LINE_BYTES);
+                        let mut client = Client { requests, write, unsent: Vec::new(), handle, patience };
+                        let outcome = match places.try_acquire() {
+                            Ok(_place) => client.serve().await,
+                            Err(_) => client.refuse(RefusedReason::TooMany).await,
+                        };
+                        if outcome == Err(Gone::TooSlow) {
+                            client.tell_why().await;
+                        }
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a command could not connect");
+                    tokio::time::sleep(NO_ROOM).await;
+                }
+            },
+            Some(_) = clients.join_next() => {}
+        }
+    }
+    drop(socket);
+    while clients.join_next().await.is_some() {}
+}
+
+/// Returns when the session is over.
+async fn ended(mut handle: Handle) -> EndReason {
+    loop {
+        if let Some(reason) = end_of(&handle.status.borrow_and_update()) {
+            return reason;
+        }
+        if handle.status.changed().await.is_err() {
+            return EndReason::Shutdown;
+        }
+    }
+}
+
+fn end_of(status: &Status) -> Option<EndReason> {
+    match status.phase {
+        Phase::Ended { reason, .. } => Some(reason),
+        Phase::Connecting { .. }
+        | Phase::WaitingForAnswer { .. }
+        | Phase::Live
+        | Phase::Paused { .. }
+        | Phase::Reconnecting { .. } => None,
+    }
+}
+
+fn flow(status: &Status) -> Flow {
+    let allowed = status.grants.iter().any(|grant| grant.abilities.contains(&Ability::DiagBasic));
+    match status.phase {
+        Phase::Connecting { .. } | Phase::WaitingForAnswer { .. } => Flow::NotAnswered,
+        Phase::Paused { .. } => Flow::Paused,
+        Phase::Reconnecting { .. } => Flow::Reconnecting,
+        Phase::Live | Phase::Ended { .. } if allowed => Flow::Flowing,
+        Phase::Live | Phase::Ended { .. } => Flow::NotAllowed,
+    }
+}
+
+/// Why a command is served no longer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Gone {
+    /// It went away.
+    Left,
+    /// It does not read.
+    TooSlow,
+}
+
+impl From<io::Error> for Gone {
+    fn from(_: io::Error) -> Self {
+        Self::Left
+    }
+}
+
+struct Client {
+    requests: LineReader<OwnedReadHalf>,
+    write: OwnedWriteHalf,
+    /// The rest of the line that is being written.
+    unsent: Vec<u8>,
+    handle: Handle,
+    patience: Patience,
+}
+
+impl Client {
+    async fn serve(&mut self) -> Result<(), Gone> {
+        let hello = match timeout(HELLO_DEADLINE, self.requests.next::<Hello>()).await {
+            Ok(Ok(Some(hello))) => hello,
+            Ok(Ok(None)) => return Err(Gone::Left),
+            Ok(Err(error)) => {
+                tracing::debug!(%error, "a command said something else");
+                return self.refuse(RefusedReason::Malformed).await;
+            }
+            Err(_elapsed) => return self.refuse(RefusedReason::Malformed).await,
+        };
+        if hello.version != VERSION {
+            return self.refuse(RefusedReason::Version { theirs: VERSION }).await;
+        }
+        match hello.ask {
+            Ask::Status => {
+                let status = self.handle.status.borrow().as_ref().clone();
+                self.tell(&Reply::Status(Box::new(status))).await
+            }
+            Ask::Diagnostics => self.diagnostics().await,
+            Ask::Run(ask) => self.run(ask).await,
+            Ask::Request(ask) => self.request(ask).await,
+            Ask::End => self.end().await,
+        }
+    }
+
+    /// The card and every reading from the newest one on. A command that reads slowly gets the newest and misses some, which shows
+    /// in their numbers.
+    async fn diagnostics(&mut self) -> Result<(), Gone> {
+        let Handle { mut status, mut readings, .. } = self.handle.clone();
+        let (mut flow_told, mut card_told, mut tick_told) = (None, None, None);
+        loop {
+            let (flow, ended) = {
+                let status = status.borrow_and_update();
+                (flow(&status), end_of(&status))
+            };
+            let (card, sample, at) = {
+                let newest = readings.borrow_and_update();
+                (newest.card.clone(), newest.sample.clone(), newest.at)
+            };
+            if flow_told != Some(flow) {
+                self.tell(&Reply::Flow(flow)).await?;
+                flow_told = Some(flow);
+            }
+            if let Some(card) = card.filter(|card| card_told.as_ref() != Some(card)) {
+                self.tell(&Reply::Card(Box::new(card.as_ref().clone()))).await?;
+                card_told = Some(card);
+            }
+            if let Some(sample) = sample.filter(|sample| tick_told != Some((sample.tick, at))) {
+                tick_told = Some((sample.tick, at));
+                let age_ms = u64::try_from((clock::now() - at).as_millis()).unwrap_or(u64::MAX);
+                self.tell(&Reply::Sample { age_ms, sample: Box::new(sample.as_ref().clone()) }).await?;
+            }
+            if let Some(reason) = ended {
+                return self.tell(&Reply::Ended { reason }).await;
+            }
+            tokio::select! {
+                changed = status.changed() => if changed.is_err() { return Ok(()) },
+                changed = readings.changed() => if changed.is_err() { return Ok(()) },
+                more = self.requests.next::<More>() => return match more {
+                    Err(_) => self.refuse(RefusedReason::Malformed).await,
+                    Ok(_) => Err(Gone::Left),
+                },
+            }
+        }
+    }
+
+    async fn run(&mut self, ask: RunAsk) -> Result<(), Gone> {
+        let (replies, mut told) = mpsc::channel(REPLIES);
+        let (accepted, answer) = oneshot::channel();
+        let run = match self.command(Command::Run { ask, replies, accepted }, answer).await {
+            Ok(run) => run,
+            Err(reason) => return self.refuse(reason).await,
+        };
+        let outcome = self.follow_run(run, &mut told).await;
+        if outcome.is_err() {
+            // Nobody reads its output any more. A run that is over is left alone.
+            let _ = self.handle.commands.send(Command::CancelRun { run }).await;
+        }
+        outcome
+    }
+
+    async fn follow_run(&mut self, run: RunId, told: &mut mpsc::Receiver<Reply>) -> Result<(), Gone> {
+        loop {
+            tokio::select! {
+                reply = told.recv() => match reply {
+                    Some(reply) => {
+                        let last = matches!(reply, Reply::Finished { .. } | Reply::Denied { .. } | Reply::Ended { .. });
+                        self.tell(&reply).await?;
+                        if last {
+                            return Ok(());
+                        }
+                    }
+                    None => return Ok(()),
+                },
+                more = self.requests.next::<More>() => match more {
+                    Ok(Some(More::Cancel)) => {
+                        // The session is over: the end is told by the other branch.
+                        let _ = self.handle.commands.send(Command::CancelRun { run }).await;
+                    }
+                    Ok(None) | Err(_) => return Err(Gone::Left),
+                },
+            }
+        }
+    }
+
+    async fn request(&mut self, ask: RequestAsk) -> Result<(), Gone> {
+        let (replies, mut told) = mpsc::channel(REPLIES);
+        let (accepted, answer) = oneshot::channel();
+        if let Err(reason) = self.command(Command::Request { ask, replies, accepted }, answer).await {
+            return self.refuse(reason).await;
+        }
+        while let Some(reply) = told.recv().await {
+            self.tell(&reply).await?;
+        }
+        Ok(())
+    }
+
+    async fn end(&mut self) -> Result<(), Gone> {
+        // If the session is over already, that is what was wanted.
+        let _ = self.handle.commands.send(Command::End).await;
+        let reason = ended(self.handle.clone()).await;
+        self.tell(&Reply::Ended { reason }).await
+    }
+
+    /// Asks the actor for something that it takes or refuses at once.
+    async fn command<T>(
+        &self,
+        command: Command,
+        answer: oneshot::Receiver<Result<T, RefusedReason>>,
+    ) -> Result<T, RefusedReason> {
+        let over = || RefusedReason::NotReady { detail: "the session is over".to_owned() };
+        self.handle.commands.send(command).await.map_err(|_| over())?;
+        answer.await.map_err(|_| over())?
+    }
+
+    async fn refuse(&mut self, reason: RefusedReason) -> Result<(), Gone> {
+        self.tell(&Reply::Refused { reason }).await
+    }
+
+    /// Writes a reply.
+    ///
+    /// # Errors
+    ///
+    /// [`Gone::TooSlow`] if nothing of it was read for [`Patience::slow_after`]; the rest of the line is kept.
+    async fn tell(&mut self, reply: &Reply) -> Result<(), Gone> {
+        self.unsent = line(reply);
+        self.flush(self.patience.slow_after).await
+    }
+
+    async fn flush(&mut self, patience: Duration) -> Result<(), Gone> {
+        while !self.unsent.is_empty() {
+            match timeout(patience, self.write.write(&self.unsent)).await {
+                Ok(written) => drop(self.unsent.drain(..written?)),
+                Err(_elapsed) => return Err(Gone::TooSlow),
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells a command that was cut off, if it ever reads again.
+    async fn tell_why(&mut self) {
+        self.unsent.extend(line(&Reply::Refused { reason: RefusedReason::TooSlow }));
+        let over = ended(self.handle.clone());
+        tokio::select! {
+            _ = self.flush(self.patience.why) => {}
+            _ = over => {}
+        }
+    }
+}
+
+fn line(reply: &Reply) -> Vec<u8> {
+    let mut line = match serde_json::to_vec(reply) {
+        Ok(line) if line.len() < REPLY_LINE_BYTES => line,
+        // Every reply is within its bounds; a command would rather know than wait.
+        Ok(_) | Err(_) => br#"{"refused":{"reason":"malformed"}}"#.to_vec(),
+    };
+    line.push(b'\n');
+    line
+}

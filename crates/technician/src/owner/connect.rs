@@ -1,0 +1,318 @@
+//! From the typed code to a paired session.
+//!
+//! Round trips after the relay is reached: one to it for the channel, then end to end one for the sealed handshake, one for `Open` and
+//! one for `Prove`. What follows pairing is sent without waiting.
+
+use std::time::Duration;
+
+use rand_core::OsRng;
+use tokio::{task::spawn_blocking, time::timeout};
+use transport::{
+    clock,
+    node::{ConnectError, Control, ControlEvent, Loss, Node, NodeOptions, SealError},
+    sealed::{CloseCode, Sealed, SealedEnd, Unpaired},
+    streams::{FrameReceiver, FrameSender, StreamError},
+};
+use trust::pairing::{
+    ChannelBinding, EXPORTER_LABEL, Paired, PairingError, SUITE, TechnicianPairing, exporter_context,
+};
+use wire::{
+    channel::ChannelId,
+    control::{FromRelay, Refusal, ToRelay},
+    ids::Digest,
+    pairing::{Introduction, PairingRefusal},
+    session::{Ability, AccessRequest},
+};
+
+use super::{Command, Ports, Setup, board::Board};
+use crate::{
+    attempts::{AttemptError, Attempts},
+    exit::Exit,
+    local::socket::SocketError,
+    problem::Problem,
+};
+
+/// How long the relay may take to answer. It is one round trip away and does no work for it.
+const RELAY_DEADLINE: Duration = Duration::from_secs(5);
+
+/// What is asked for when attaching.
+const FIRST_ABILITIES: [Ability; 1] = [Ability::DiagBasic];
+
+/// How long that is asked for; the end user and the device may give less.
+const FIRST_STAY: Duration = Duration::from_secs(4 * 3600);
+
+/// Why no session came to stand. Nobody was asked anything.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum AttachError {
+    /// The relay was not reached.
+    #[error("the relay could not be reached")]
+    Relay(#[source] ConnectError),
+    /// The relay was lost before the session stood.
+    #[error("the connection to the relay was lost")]
+    RelayLost(#[source] Loss),
+    /// The relay did not answer.
+    #[error("the relay did not answer in time")]
+    RelaySilent,
+    /// The relay said no.
+    #[error("the relay refused: {0}")]
+    Refused(Refusal),
+    /// No sealed connection to the agent.
+    #[error("no sealed connection to the end user's machine came to stand")]
+    Seal(#[source] SealError),
+    /// The agent was lost while pairing.
+    #[error("the connection to the end user's machine was lost while the code was being proved")]
+    Lost(#[source] StreamError),
+    /// The agent went away while pairing.
+    #[error("the end user's machine went away while the code was being proved")]
+    AgentGone,
+    /// The code was not proved, or the other side is not the agent.
+    #[error("the code was not accepted")]
+    Pairing(#[source] PairingError),
+    /// This side does not prove the code any more.
+    #[error("the code was not tried")]
+    Attempts(#[source] AttemptError),
+    /// Other commands could not reach the session.
+    #[error("other commands could not use the session")]
+    Socket(#[source] SocketError),
+    /// The person left before the session stood.
+    #[error("you left before the session stood")]
+    Left,
+    /// A bug: a task died.
+    #[error("a part of this program failed")]
+    Internal,
+}
+
+impl AttachError {
+    /// What the person is told.
+    pub(crate) fn problem(&self) -> Problem {
+        const NOBODY: &str = "nobody was asked and nothing was shown";
+        let (exit, next) = match self {
+            Self::Relay(_) | Self::RelayLost(_) | Self::RelaySilent => {
+                (Exit::Network, "Check the relay link and this machine's network, then attach again.")
+            }
+            Self::Refused(refusal) => (Exit::of_refusal(*refusal), refused_advice(*refusal)),
+            Self::Seal(_) | Self::Lost(_) | Self::AgentGone => {
+                (Exit::Network, "Ask the end user whether their program still shows the code, then attach again.")
+            }
+            Self::Pairing(error) => (pairing_exit(error), pairing_advice(error)),
+            Self::Attempts(AttemptError::UsedUp { .. }) => {
+                (Exit::Denied, "Ask the end user for a new code and compare it digit by digit.")
+            }
+            Self::Attempts(_) => (Exit::Other, "Make the state directory writable, then attach again."),
+            Self::Socket(_) => {
+                (Exit::Other, "Make the runtime directory usable, then ask the end user for a new code.")
+            }
+            Self::Left => (Exit::Signal(2), "Attach again when you are ready; the code may still be good."),
+            Self::Internal => (Exit::Other, "Attach again; if it repeats, run with ASSENT_LOG=debug and report it."),
+        };
+        Problem::new(exit, self.to_string(), NOBODY, next).because_of(self)
+    }
+}
+
+fn refused_advice(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::NobodyWaiting => {
+            "The code may have lapsed, been used or been misheard. Ask the end user for the code that their program shows now."
+        }
+        Refusal::Busy => "Wait a moment and attach again.",
+        Refusal::TooManyAttempts => "Wait a few minutes before you attach again.",
+        Refusal::Full | Refusal::Draining => "Wait a minute and attach again.",
+        Refusal::Unexpected | _ => "Install the same version here and at the relay.",
+    }
+}
+
+fn pairing_exit(error: &PairingError) -> Exit {
+    match error {
+        PairingError::Refused(PairingRefusal::WrongCode | PairingRefusal::CodeVoid)
+        | PairingError::NotTheAgent
+        | PairingError::WrongCode
+        | PairingError::ChangedNonce => Exit::Denied,
+        PairingError::IntroductionTooLarge => Exit::Usage,
+        PairingError::Refused(_)
+        | PairingError::UnknownSuite
+        | PairingError::OutOfOrder
+        | PairingError::Malformed { .. }
+        | _ => Exit::Network,
+    }
+}
+
+fn pairing_advice(error: &PairingError) -> &'static str {
+    match error {
+        PairingError::Refused(PairingRefusal::WrongCode) => {
+            "Ask the end user to read the code again and compare it digit by digit. One more failure makes it void."
+        }
+        PairingError::Refused(PairingRefusal::CodeVoid) => "Ask the end user for a new code.",
+        PairingError::NotTheAgent | PairingError::ChangedNonce | PairingError::WrongCode => {
+            "Somebody between you and the end user may be guessing codes. Ask the end user for a new code; if it happens again, use another relay."
+        }
+        PairingError::IntroductionTooLarge => "Give a shorter --reason or --name.",
+        PairingError::Refused(_)
+        | PairingError::UnknownSuite
+        | PairingError::OutOfOrder
+        | PairingError::Malformed { .. }
+        | _ => "Install the same version here and at the end user's machine.",
+    }
+}
+
+/// A paired session that nobody has allowed yet.
+pub(super) struct Attached {
+    pub(super) node: Node,
+    pub(super) control: Control,
+    pub(super) channel: ChannelId,
+    pub(super) sealed: Sealed,
+    pub(super) sender: FrameSender,
+    pub(super) receiver: FrameReceiver,
+    pub(super) paired: Paired,
+    pub(super) request: AccessRequest,
+    pub(super) agent_key: Digest,
+}
+
+/// Takes every step up to the paired session. The person can leave meanwhile.
+pub(super) async fn attach(setup: &Setup, board: &mut Board, ports: &mut Ports) -> Result<Attached, AttachError> {
+    let status = ports.status.clone();
+    let mut show = |detail: &str| {
+        board.connecting(detail);
+        status.send_replace(board.status(None, clock::now()).into());
+    };
+    let steps = steps(setup, &mut show);
+    tokio::pin!(steps);
+    loop {
+        tokio::select! {
+            biased;
+            command = ports.inbox.recv() => match command {
+                Some(Command::End) | None => return Err(AttachError::Left),
+                // Dropping the reply says that it was not taken; there is no socket yet by which others could ask.
+                Some(Command::Run { .. } | Command::CancelRun { .. } | Command::Request { .. }) => {}
+            },
+            attached = &mut steps => return attached,
+        }
+    }
+}
+
+async fn steps(setup: &Setup, show: &mut dyn FnMut(&str)) -> Result<Attached, AttachError> {
+    let attempts = Attempts::new(&setup.places.state);
+    attempts.check(setup.code.locator(), clock::wall_time()).map_err(AttachError::Attempts)?;
+    let request =
+        session::technician::TechnicianSession::first_request(&FIRST_ABILITIES, setup.reason.clone(), FIRST_STAY);
+    // Only diagnostics are asked for, once, for a time above zero.
+    let request = request.map_err(|_| AttachError::Internal)?;
+
+    show("reaching the relay");
+    let (node, mut control) =
+        Node::start(setup.relay.clone(), NodeOptions::default()).await.map_err(AttachError::Relay)?;
+    show("looking for the end user's machine");
+    let channel = match timeout(RELAY_DEADLINE, ask_relay(&mut control, setup)).await {
+        Ok(answer) => answer?,
+        Err(_elapsed) => return Err(AttachError::RelaySilent),
+    };
+    show("sealing the connection");
+    let pairing = async {
+        let mut unpaired = node.dial_session(channel, &setup.identity.key).await.map_err(AttachError::Seal)?;
+        show("proving the code");
+        match pair(&mut unpaired, setup, &attempts, &request).await {
+            Ok(paired) => Ok((unpaired, paired)),
+            Err(error) => {
+                unpaired.close(CloseCode::NotPaired, "");
+                Err(error)
+            }
+        }
+    };
+    // The transport bounds all of this by the deadline of pairing.
+    let (unpaired, paired) = tokio::select! {
+        done = pairing => done?,
+        error = agent_gone(&mut control, channel) => return Err(error),
+    };
+    let agent_key = unpaired.peer_key().digest();
+    let (sealed, sender, receiver) = unpaired.into_paired(&paired).map_err(AttachError::Lost)?;
+    Ok(Attached { node, control, channel, sealed, sender, receiver, paired, request, agent_key })
+}
+
+async fn ask_relay(control: &mut Control, setup: &Setup) -> Result<ChannelId, AttachError> {
+    let attach = ToRelay::Attach { locator: setup.code.locator() };
+    let mut asked = false;
+    loop {
+        match control.recv().await {
+            Some(ControlEvent::Up) if !asked => {
+                asked = control.send(attach.clone()).await.is_ok();
+            }
+            Some(ControlEvent::Message(FromRelay::ChannelOpen { channel, .. })) => return Ok(channel),
+            Some(ControlEvent::Message(FromRelay::Refused { reason })) => return Err(AttachError::Refused(reason)),
+            Some(ControlEvent::Message(_) | ControlEvent::Up) => {}
+            Some(ControlEvent::Down { why, .. }) => return Err(AttachError::RelayLost(why)),
+            Some(_) => {}
+            None => return Err(AttachError::RelaySilent),
+        }
+    }
+}
+
+/// Returns when the agent or the relay is gone: pairing would only run into its deadline.
+async fn agent_gone(control: &mut Control, of: ChannelId) -> AttachError {
+    loop {
+        match control.recv().await {
+            Some(ControlEvent::Message(FromRelay::ChannelClosed { channel, .. })) if channel == of => {
+                return AttachError::AgentGone;
+            }
+            Some(ControlEvent::Down { why, .. }) => return AttachError::RelayLost(why),
+            Some(_) => {}
+            None => return AttachError::RelaySilent,
+        }
+    }
+}
+
+async fn pair(
+    unpaired: &mut Unpaired,
+    setup: &Setup,
+    attempts: &Attempts,
+    request: &AccessRequest,
+) -> Result<Paired, AttachError> {
+    let locator = setup.code.locator();
+    let binding = ChannelBinding {
+        exporter: unpaired.exporter(EXPORTER_LABEL, &exporter_context(SUITE, locator)),
+        agent_key: *unpaired.peer_key(),
+        technician_key: *setup.identity.key.public(),
+    };
+    let introduction = Introduction {
+        claimed_name: setup.name.clone(),
+        certificate: setup.identity.certificate.clone(),
+        request: request.clone(),
+    };
+    let (opened, open) = TechnicianPairing::open(&setup.code, binding, &mut OsRng);
+    unpaired.send(&open).await.map_err(AttachError::Lost)?;
+    // While the agent answers, the proof is written down: it must be on the disk before it is sent.
+    let charging = {
+        let attempts = attempts.clone();
+        spawn_blocking(move || attempts.begin(locator, clock::wall_time(), &mut OsRng))
+    };
+    let answer = receive(unpaired).await;
+    let attempt = charging.await.map_err(|_| AttachError::Internal)?.map_err(AttachError::Attempts)?;
+    let proof = match answer {
+        Ok(answer) => opened.prove(answer, &introduction, &mut OsRng).map_err(AttachError::Pairing),
+        Err(error) => Err(error),
+    };
+    let (proving, prove) = match proof {
+        Ok(proof) => proof,
+        Err(error) => {
+            // Nothing that depends on the code has left this machine.
+            if let Err(error) = attempt.forget() {
+                tracing::warn!(%error, "an attempt goes on counting");
+            }
+            return Err(error);
+        }
+    };
+    unpaired.send(&prove).await.map_err(AttachError::Lost)?;
+    let acceptance = receive(unpaired).await?;
+    let paired = proving.finish(acceptance).map_err(AttachError::Pairing)?;
+    // The session does not wait for the disk.
+    drop(spawn_blocking(move || {
+        if let Err(error) = attempt.forget() {
+            tracing::warn!(%error, "an attempt goes on counting");
+        }
+    }));
+    Ok(paired)
+}
+
+async fn receive(unpaired: &mut Unpaired) -> Result<wire::pairing::FromUnpairedAgent, AttachError> {
+    let closed = || AttachError::Lost(StreamError::Closed(SealedEnd::Here));
+    unpaired.recv().await.map_err(AttachError::Lost)?.ok_or_else(closed)
+}

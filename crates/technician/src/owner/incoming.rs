@@ -1,0 +1,122 @@
+//! Streams that the agent opens: one of diagnostics, two for each run.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::timeout,
+};
+use transport::{
+    clock,
+    sealed::Sealed,
+    streams::{ByteReceiver, StreamError},
+};
+use wire::{
+    diagnostics::{DeltaDecoder, StreamFrame, Update},
+    ids::RunId,
+    session::{Output, StreamHeader},
+};
+
+use super::Readings;
+
+/// How long a new stream may take to say what it is; its first bytes opened it.
+const HEADER_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Streams that were opened and not taken by the actor yet.
+const OPENED: usize = 8;
+
+/// A stream that said what it is.
+#[derive(Debug)]
+pub(super) enum Opened {
+    /// Live diagnostics.
+    Diagnostics(ByteReceiver),
+    /// An output of a run.
+    Output { run: RunId, output: Output, receiver: ByteReceiver },
+    /// The stream said nothing that an honest agent says.
+    Nonsense,
+    /// It was given up before it said anything.
+    Gone,
+}
+
+/// Accepts streams until the connection is over.
+pub(super) fn accept(sealed: Arc<Sealed>) -> (mpsc::Receiver<Opened>, impl Future<Output = ()>) {
+    let (opened, inbox) = mpsc::channel(OPENED);
+    let accepting = async move {
+        // The connection bounds how many streams there are at once.
+        let mut reading = JoinSet::new();
+        loop {
+            tokio::select! {
+                stream = sealed.accept_uni() => match stream {
+                    Ok(stream) => {
+                        let opened = opened.clone();
+                        reading.spawn(async move {
+                            let stream = timeout(HEADER_DEADLINE, identify(stream)).await.unwrap_or(Opened::Gone);
+                            // The actor is gone: the session is over.
+                            let _ = opened.send(stream).await;
+                        });
+                    }
+                    Err(_) => break,
+                },
+                Some(_) = reading.join_next() => {}
+            }
+        }
+        // What was sent before the connection ended is still read.
+        while reading.join_next().await.is_some() {}
+    };
+    (inbox, accepting)
+}
+
+async fn identify(mut stream: ByteReceiver) -> Opened {
+    match stream.recv::<StreamHeader>().await {
+        Ok(Some(StreamHeader::Diagnostics)) => Opened::Diagnostics(stream),
+        Ok(Some(StreamHeader::Output { run, output })) => Opened::Output { run, output, receiver: stream },
+        Ok(Some(_) | None) => Opened::Nonsense,
+        Err(error) if error.peer_broke_the_rules() => Opened::Nonsense,
+        Err(_) => Opened::Gone,
+    }
+}
+
+/// Why live diagnostics stopped.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum DiagnosticsError {
+    /// The stream carried no diagnostics.
+    #[error("the diagnostics stream is malformed: {0}")]
+    Stream(#[from] StreamError),
+    /// A frame does not fit.
+    #[error("the diagnostics stream is malformed: {0}")]
+    Frame(#[from] wire::diagnostics::StreamError),
+}
+
+/// Turns a stream of diagnostics into readings until it ends.
+///
+/// # Errors
+///
+/// Only what no honest agent sends.
+pub(super) async fn follow(
+    mut stream: ByteReceiver,
+    readings: watch::Sender<Readings>,
+) -> Result<(), DiagnosticsError> {
+    let mut decoder = DeltaDecoder::new();
+    loop {
+        let frame = match stream.recv::<StreamFrame>().await {
+            Ok(Some(frame)) => frame,
+            Ok(None) => return Ok(()),
+            Err(error) if error.peer_broke_the_rules() => return Err(error.into()),
+            Err(_) => return Ok(()),
+        };
+        match decoder.apply(frame)? {
+            Update::Identity(card) => {
+                let card = Arc::new(card.clone());
+                readings.send_modify(|readings| readings.card = Some(card));
+            }
+            Update::Sample(sample) => {
+                let sample = Arc::new(sample.clone());
+                readings.send_modify(|readings| {
+                    readings.sample = Some(sample);
+                    readings.at = clock::now();
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Where the technician's files lie, after the XDG base directory specification
+//! (<https://specifications.freedesktop.org/basedir-spec/latest/>).
+
+use std::{
+    env, io,
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
+    path::{Path, PathBuf},
+};
+
+/// Where everything lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Places {
+    /// `config.toml`.
+    pub(crate) config_file: PathBuf,
+    /// Key, certificate, receipts, failed attempts, the developers' log.
+    pub(crate) state: PathBuf,
+    /// Sockets of live sessions.
+    pub(crate) runtime: PathBuf,
+}
+
+/// Why a place cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum PlaceError {
+    /// There is nowhere to keep anything.
+    #[error("neither HOME nor the XDG variables name a directory")]
+    NoHome,
+    /// The directory cannot be made or looked at.
+    #[error("{} cannot be used", path.display())]
+    Unusable {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    /// Somebody else could put sockets there, or answer on ours.
+    #[error("{} {problem}", path.display())]
+    NotPrivate { path: PathBuf, problem: &'static str },
+}
+
+impl Places {
+    /// Reads the environment. Nothing is created.
+    ///
+    /// # Errors
+    ///
+    /// [`PlaceError::NoHome`].
+    pub(crate) fn from_environment() -> Result<Self, PlaceError> {
+        let user = rustix::process::geteuid().as_raw();
+        Self::resolve(|name| env::var_os(name).map(PathBuf::from), user)
+    }
+
+    fn resolve(variable: impl Fn(&str) -> Option<PathBuf>, user: u32) -> Result<Self, PlaceError> {
+        // The specification: a relative path is invalid and to be ignored.
+        let absolute = |name| variable(name).filter(|path| path.is_absolute());
+        let under_home = |rest| absolute("HOME").map(|home: PathBuf| home.join(rest)).ok_or(PlaceError::NoHome);
+        let config = absolute("XDG_CONFIG_HOME").map_or_else(|| under_home(".config"), Ok)?;
+        let state = absolute("XDG_STATE_HOME").map_or_else(|| under_home(".local/state"), Ok)?;
+        let runtime = match absolute("XDG_RUNTIME_DIR") {
+            Some(directory) => directory.join("assent"),
+            None => PathBuf::from(format!("/tmp/assent-{user}")),
+        };
+        Ok(Self { config_file: config.join("assent/config.toml"), state: state.join("assent"), runtime })
+    }
+
+    /// Where receipts are kept.
+    pub(crate) fn receipts(&self) -> PathBuf {
+        self.state.join("receipts")
+    }
+}
+
+/// Makes sure that `directory` is ours alone: a real directory, owned by this user, mode 0700.
+///
+/// An existing directory that is not is refused and not repaired: in `/tmp` it may be somebody else's trap.
+///
+/// # Errors
+///
+/// [`PlaceError`] with the path and what is wrong with it.
+pub(crate) fn private_runtime(directory: &Path) -> Result<(), PlaceError> {
+    let unusable = |source| PlaceError::Unusable { path: directory.to_owned(), source };
+    match std::fs::DirBuilder::new().mode(0o700).create(directory) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(unusable(error)),
+    }
+    check_private(directory)
+}
+
+/// As [`private_runtime`], for a directory that must be there already.
+///
+/// # Errors
+///
+/// As [`private_runtime`]; a missing directory is [`PlaceError::Unusable`] with `NotFound` beneath.
+pub(crate) fn check_private(directory: &Path) -> Result<(), PlaceError> {
+    let metadata = std::fs::symlink_metadata(directory)
+        .map_err(|source| PlaceError::Unusable { path: directory.to_owned(), source })?;
+    let problem = if !metadata.is_dir() {
+        "is not a directory"
+    } else if metadata.uid() != rustix::process::geteuid().as_raw() {
+        "belongs to somebody else"
+    } else if metadata.mode() & 0o077 != 0 {
+        "is open to other users"
+    } else {
+        return Ok(());
+    };
+    Err(PlaceError::NotPrivate { path: directory.to_owned(), problem })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn resolve(variables: &[(&str, &str)]) -> Result<Places, PlaceError> {
+        let find = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| PathBuf::from(value));
+        Places::resolve(find, 1000)
+    }
+
+    #[test]
+    fn the_xdg_variables_win_over_home_and_relative_ones_are_ignored() {
+        let places = resolve(&[("HOME", "/home/ana"), ("XDG_CONFIG_HOME", "etc"), ("XDG_STATE_HOME", "/s")]).unwrap();
+        assert_eq!(places.config_file, Path::new("/home/ana/.config/assent/config.toml"));
+        assert_eq!(places.receipts(), Path::new("/s/assent/receipts"));
+        assert_eq!(places.runtime, Path::new("/tmp/assent-1000"));
+        let places = resolve(&[("HOME", "/home/ana"), ("XDG_RUNTIME_DIR", "/run/user/7")]).unwrap();
+        assert_eq!(places.runtime, Path::new("/run/user/7/assent"));
+        assert!(matches!(resolve(&[]), Err(PlaceError::NoHome)));
+    }
+
+    #[test]
+    fn a_runtime_directory_that_others_can_enter_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("assent");
+        private_runtime(&place).unwrap();
+        assert_eq!(std::fs::metadata(&place).unwrap().mode() & 0o777, 0o700);
+        private_runtime(&place).expect("an existing private one is fine");
+
+        std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o750)).unwrap();
+        let error = private_runtime(&place).unwrap_err();
+        assert!(error.to_string().ends_with("is open to other users"), "{error}");
+    }
+
+    #[test]
+    fn a_symbolic_link_in_place_of_the_runtime_directory_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let target = dir.path().join("target");
+        private_runtime(&target).unwrap();
+        let link = dir.path().join("assent");
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        let error = private_runtime(&link).unwrap_err();
+        assert!(error.to_string().ends_with("is not a directory"), "{error}");
+    }
+}

@@ -1,0 +1,90 @@
+//! What things are called in front of a technician.
+
+use wire::{
+    run::{RunOutcome, StartFailure},
+    session::{Ability, GrantEnd},
+};
+
+/// What an ability is good for.
+pub(crate) fn ability(ability: Ability) -> &'static str {
+    match ability {
+        Ability::DiagBasic => "live figures of the machine",
+        Ability::DiagLogs => "log lines",
+        Ability::DiagNetwork => "addresses, routes, probes",
+        Ability::DiagProcess => "processes with their arguments",
+        Ability::ScreenView => "see the screen",
+        Ability::ScreenControl => "pointer and keyboard",
+        Ability::TermView => "see a terminal",
+        Ability::TermControl => "type in a terminal",
+        Ability::FileRead => "copy files from the machine",
+        Ability::FileWrite => "copy files to the machine",
+        Ability::Tunnel => "reach a port behind the machine",
+        Ability::RunR0 => "runbooks that only read",
+        Ability::RunR1 => "runbooks that can be undone",
+        Ability::RunR2 => "runbooks that change the system",
+        Ability::RunR3 => "runbooks that cannot be undone",
+        Ability::AdhocArgv => "one command",
+        Ability::Elevate => "administrator rights",
+        Ability::RebootReconnect => "come back after a restart",
+        _ => "unknown to this version",
+    }
+}
+
+/// How a run ended.
+pub(crate) fn outcome(outcome: &RunOutcome) -> String {
+    match outcome {
+        RunOutcome::Exited { code } => format!("exit {code}"),
+        RunOutcome::Signalled { signal } => format!("ended by signal {signal}"),
+        RunOutcome::TimedOut => "killed: its time was over".to_owned(),
+        RunOutcome::Cancelled => "killed: you cancelled it".to_owned(),
+        RunOutcome::Revoked => "killed: the end user withdrew the permission".to_owned(),
+        RunOutcome::OverMemory => "killed: it used more memory than allowed".to_owned(),
+        RunOutcome::NotStarted { reason } => format!("not started: {}", failure(reason)),
+        RunOutcome::OverProcesses => "killed: it started more processes than allowed".to_owned(),
+        RunOutcome::Lost => "lost: the agent's runner died; what was left was killed".to_owned(),
+        _ => "ended in a way that this version does not know".to_owned(),
+    }
+}
+
+fn failure(reason: &StartFailure) -> String {
+    // `detail` is a peer's text and makes itself safe when it is shown.
+    reason.to_string()
+}
+
+/// Why a grant is over.
+pub(crate) fn grant_end(reason: GrantEnd) -> &'static str {
+    match reason {
+        GrantEnd::Lapsed => "its time is over",
+        GrantEnd::Revoked => "the end user withdrew it",
+        GrantEnd::Used => "it was for one run",
+        GrantEnd::SessionEnded => "the session is over",
+        _ => "it ended",
+    }
+}
+
+/// Program and arguments on one line, quoted as a POSIX shell would need them, safe to show.
+pub(crate) fn command<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
+    let quoted = parts.into_iter().map(|part| match shlex::bytes::try_quote(part) {
+        Ok(quoted) => wire::text::shown_bytes(&quoted),
+        Err(_) => wire::text::shown_bytes(part),
+    });
+    quoted.collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_reads_as_it_would_be_typed() {
+        assert_eq!(command([&b"ls"[..], b"-l", b"two words"]), "ls -l 'two words'");
+        assert_eq!(command([&b"printf"[..], b"\x1b[2J\xff"]), "printf '\\u{1b}[2J\\xff'");
+    }
+
+    #[test]
+    fn every_ability_has_words() {
+        for ability in Ability::ALL {
+            assert_ne!(super::ability(*ability), "unknown to this version", "{ability}");
+        }
+    }
+}

@@ -330,7 +330,7 @@ impl World {
     }
 
     fn not_started(&self) -> Vec<RunId> {
-        let programs = self.shell.programs.iter().filter(|(_, program)| !program.started && !program.killed);
+        let programs = self.shell.programs.iter().filter(|(_, program)| !program.started);
         programs.map(|(run, _)| *run).collect()
     }
 
@@ -341,6 +341,7 @@ impl World {
             return;
         }
         let program = self.shell.programs.get_mut(&run).expect("it was picked from there");
+        assert!(!program.killed, "{run} may start though it was killed");
         program.started = true;
         let (grant, digest) = (program.grant, program.approved.digest);
         assert!(self.approved.contains(&digest), "{run} starts and nobody approved exactly that");

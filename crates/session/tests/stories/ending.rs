@@ -9,7 +9,7 @@ use wire::{
 };
 
 use crate::{
-    desk::{Desk, records},
+    desk::{Desk, proposal, records},
     scene::{START, exact_run, no, secs, yes},
 };
 
@@ -125,6 +125,14 @@ fn an_approved_run_that_was_not_handed_out_never_starts_after_a_stop() {
     let effects = desk.drain();
     assert!(!effects.iter().any(|effect| matches!(effect, Effect::StartRun { .. })));
     assert_eq!(effects.last(), Some(&Effect::Ended(EndReason::ByUser)), "there is nothing to wait for");
+}
+
+#[test]
+fn nothing_is_looked_up_any_more_after_a_stop() {
+    let mut desk = Desk::live();
+    desk.tell(ToAgent::ProposeRun(proposal(1)));
+    desk.session.stop_by_user(desk.now);
+    assert!(!desk.drain().iter().any(|effect| matches!(effect, Effect::Resolve(_))));
 }
 
 #[test]

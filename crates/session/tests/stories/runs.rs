@@ -211,6 +211,43 @@ fn a_cancelled_run_is_killed_once() {
 }
 
 #[test]
+fn a_cancelled_run_that_was_handed_out_may_not_start() {
+    let mut desk = Desk::live();
+    desk.approve(1);
+    desk.drain();
+    desk.tell(ToAgent::CancelRun { run: RUN });
+    assert_eq!(desk.drain().first(), Some(&killed(1, RunOutcome::Cancelled)));
+    assert!(!desk.session.may_start_run(RUN, desk.now));
+}
+
+#[test]
+fn a_run_that_started_goes_on_past_the_time_that_it_had_to_begin() {
+    let (mut desk, _) = Desk::running();
+    desk.pass(secs(45));
+    desk.session.handle_timeout(desk.now);
+    assert_eq!(desk.done(), Vec::<String>::new());
+    desk.finish(1, RunOutcome::Exited { code: 0 });
+    assert!(desk.session.runs().next().is_none());
+}
+
+#[test]
+fn runs_that_are_still_dying_count_as_running() {
+    let mut desk = Desk::live();
+    let most = u32::try_from(limits::RUNS_AT_ONCE).unwrap();
+    for number in 1..=most {
+        desk.start(number);
+        desk.session.stop_run(RunId(number), desk.now);
+    }
+    desk.drain();
+    desk.tell(ToAgent::ProposeRun(proposal(most + 1)));
+    assert_eq!(denied(&mut desk), Some(DenyReason::TooMany));
+    desk.finish(1, RunOutcome::Revoked);
+    desk.drain();
+    desk.tell(ToAgent::ProposeRun(proposal(most + 2)));
+    assert_eq!(denied(&mut desk), None);
+}
+
+#[test]
 fn a_run_handed_out_and_not_started_yet_is_killed_too() {
     let mut desk = Desk::live();
     desk.approve(1);

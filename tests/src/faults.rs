@@ -38,12 +38,10 @@ async fn a_relay_that_does_not_come_back_ends_the_session_with_a_reason() -> any
 async fn a_closed_terminal_ends_the_session_and_what_it_ran() -> anyhow::Result<()> {
     let mut world = World::start().await?;
     let mut attached = world.attach().await?;
-    let running = world
-        .run_allowed(&["--env", "ASSENT_E2E_MARK=terminal-closed", "--", "sh", "-c", "echo up; sleep 600"])
-        .await?;
+    let running = world.run_allowed(&["--", "sh", "-c", "echo up; sleep 600"]).await?;
     running.wait_for_line("the command to be up", PATIENCE, |line| (line == "up").then_some(())).await?;
-    let tree = Tree::marked("ASSENT_E2E_MARK=terminal-closed")?;
-    world.share.terminal_mut().hang_up();
+    let tree = Tree::below(world.share.pid())?;
+    world.share.terminal_mut().hang_up().await;
     tree.wait_dead(PATIENCE).await?;
     let end = attached.wait_exit(PATIENCE).await?;
     assert!(format!("{}{}", end.stdout, end.stderr).contains("terminal was closed"), "{}{}", end.stdout, end.stderr);
@@ -65,7 +63,7 @@ async fn an_agent_that_is_killed_takes_its_runs_with_it() -> anyhow::Result<()> 
         ])
         .await?;
     running.wait_for_line("the command to be up", PATIENCE, |line| (line == "up").then_some(())).await?;
-    let tree = Tree::marked("ASSENT_E2E_MARK=agent-killed")?;
+    let tree = Tree::below(world.share.pid())?;
     let pid = rustix::process::Pid::from_raw(i32::try_from(world.share.pid())?).expect("a process id");
     rustix::process::kill_process(pid, rustix::process::Signal::KILL)?;
     tree.wait_dead(PATIENCE).await

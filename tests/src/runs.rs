@@ -36,7 +36,9 @@ async fn without_the_technicians_words_a_command_is_not_allowed() -> anyhow::Res
     let running = world.technician.start(["run", "--", "true"])?;
     let word = world.share.word().await?;
     world.share.answer(&word).await?;
-    world.share.answer(&format!("{word} wrong guess")).await?;
+    world.share.sees("two words").await?;
+    world.share.answer("wrong guess").await?;
+    world.share.sees("not the right words").await?;
     assert!(!running.stdout().contains("started"));
     let words = world.words().await?;
     world.share.allow_with_words(&words).await?;
@@ -50,7 +52,7 @@ async fn programs_that_cannot_run_end_as_docker_run_ends() -> anyhow::Result<()>
     let world = World::start().await?;
     let _attached = world.attach().await?;
     assert_eq!(world.technician.run(["run", "--", "no-such-program"]).await?.code(), 127);
-    assert_eq!(world.technician.run(["run", "--", "/etc/hostname"]).await?.code(), 126);
+    assert_eq!(world.technician.run(["run", "--", "/etc/passwd"]).await?.code(), 126);
     assert_eq!(world.technician.run(["run", "--cwd", "/no/such/place", "--", "true"]).await?.code(), 125);
     let signalled = world.run_to_end(&["--", "sh", "-c", "kill -USR1 $$"]).await?;
     assert_eq!(signalled.code(), 128 + 10);
@@ -81,9 +83,9 @@ async fn stop_kills_a_tree_that_forked_away_and_ignores_signals() -> anyhow::Res
     let mut world = World::start().await?;
     let _attached = world.attach().await?;
     let script = "trap '' TERM HUP INT; (setsid sh -c 'trap \"\" TERM; sleep 600' &); echo up; sleep 600";
-    let mut running = world.run_allowed(&["--env", "ASSENT_E2E_MARK=stop-kills", "--", "sh", "-c", script]).await?;
+    let mut running = world.run_allowed(&["--", "sh", "-c", script]).await?;
     running.wait_for_line("the command to be up", PATIENCE, |line| (line == "up").then_some(())).await?;
-    let tree = Tree::marked("ASSENT_E2E_MARK=stop-kills")?;
+    let tree = Tree::below(world.share.pid())?;
     assert!(!tree.is_empty());
     world.share.stop().await?;
     tree.wait_dead(PATIENCE).await?;

@@ -44,7 +44,7 @@ impl World {
     /// The two words that the technician reads out.
     pub(crate) async fn words(&self) -> anyhow::Result<String> {
         let status = self.json(&["status", "--json"]).await?;
-        Ok(status["words"].as_str().context("the status has no words")?.to_owned())
+        Ok(status["technician"]["words"].as_str().context("the status has no words")?.to_owned())
     }
 
     /// Starts `assent run` with these arguments, and the person says yes with the technician's words.

@@ -325,7 +325,10 @@ async fn stop_is_the_first_thing_that_tab_reaches() {
     assert_eq!(stage.act().await, UserAct::Stop);
     stage.browser.find("#stop").await.unwrap().click().await.unwrap();
     assert_eq!(stage.act().await, UserAct::Stop);
-    assert_eq!(stage.script("return document.getElementById('stop').accessKey").await, "s");
+    stage.press(&[Key::Tab]).await;
+    let chord = format!("{}s{}", char::from(Key::Alt), char::from(Key::Null));
+    stage.browser.type_keys(&chord).await.unwrap();
+    assert_eq!(stage.act().await, UserAct::Stop, "Alt+S does it from everywhere");
     stage.finish().await;
 }
 
@@ -618,6 +621,8 @@ async fn every_state_fits_its_window() {
     let mut long = run_prompt();
     long.run.as_mut().unwrap().arguments.push("x".repeat(600));
     let unchecked = View { technician: Some(stranger()), ..live() };
+    let mut worded = View { technician: Some(TechnicianView { words_confirmed: true, ..stranger() }), ..live() };
+    worded.prompt = Some(PromptView { reason: String::new(), ..run_prompt() });
     let paused = View { phase: Phase::Paused { ends_in_ms: 42_000 }, runs: vec![], ..live() };
     let states = [
         (
@@ -633,6 +638,7 @@ async fn every_state_fits_its_window() {
         ("unverified", unknown, "We could not check"),
         ("run", View { prompt: Some(long), ..live() }, "Argument 6"),
         ("live", live(), "Running now"),
+        ("worded", worded, "You confirmed the two words"),
         ("live-unverified", unchecked, "Not checked"),
         ("paused", paused, "Everything is paused"),
         ("ended", ended(), "The session is over"),

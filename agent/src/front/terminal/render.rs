@@ -60,7 +60,8 @@ pub(super) fn ended(reason: &str, receipt: Option<&str>, width: usize) -> Vec<Li
     lines.extend(wrap(Look::Plain, "Nothing can be seen or done on this computer any more.", "", "", width));
     if let Some(receipt) = receipt {
         lines.extend(wrap(Look::Plain, "The record of everything that was done:", "", "", width));
-        lines.extend(wrap_exactly(Look::Plain, receipt, "  ", "  ", width));
+        // In one piece, however long, so that it can be copied. The terminal breaks it where it has to.
+        lines.push(Line::new(Look::Plain, format!("  {receipt}")));
     }
     lines
 }
@@ -98,8 +99,14 @@ fn session(view: &View, width: usize, height: usize) -> Vec<Line> {
         | Phase::Live
         | Phase::Ended { .. } => lines.push(Line::new(Look::Bold, format!("{who} is connected"))),
     }
-    if view.technician.as_ref().is_some_and(|technician| !technician.verified) {
-        lines.push(Line::new(Look::Danger, "We could not check who this is."));
+    match &view.technician {
+        Some(TechnicianView { verified: false, words_confirmed: true, .. }) => {
+            lines.push(Line::new(Look::Caution, "Nobody vouches for their name; you confirmed the two words."));
+        }
+        Some(TechnicianView { verified: false, .. }) => {
+            lines.push(Line::new(Look::Danger, "We could not check who this is."));
+        }
+        Some(TechnicianView { verified: true, .. }) | None => {}
     }
     let mut numbers = 1..;
     let mut rows = Vec::new();
@@ -150,16 +157,24 @@ fn row(number: Option<usize>, words: &str, ms: u64, look: Look, width: usize) ->
 /// A question, whole: written once and never redrawn, so that the person can scroll back to all of it.
 pub(super) fn question(prompt: &PromptView, technician: Option<&TechnicianView>, width: usize) -> Vec<Line> {
     let mut lines = vec![rule(width)];
-    let stranger = technician.is_none_or(|technician| !technician.verified);
     lines.extend(wrap(Look::Bold, &title(prompt.kind, technician), "", "", width));
     lines.push(Line::default());
-    if stranger {
-        lines.extend(warning(technician, width));
-    } else if let Some(TechnicianView { name, organisation: Some(organisation), .. }) = technician {
-        lines.extend(wrap(Look::Good, &format!("{organisation} vouches that this is {name}."), "✓ ", "  ", width));
+    match technician {
+        Some(TechnicianView { verified: false, words_confirmed: true, .. }) => {
+            let text = "Nobody vouches for their name. You confirmed the two words that they read to you.";
+            lines.extend(wrap(Look::Caution, text, "! ", "  ", width));
+        }
+        None | Some(TechnicianView { verified: false, .. }) => lines.extend(warning(technician, width)),
+        Some(TechnicianView { name, organisation: Some(organisation), .. }) => {
+            lines.extend(wrap(Look::Good, &format!("{organisation} vouches that this is {name}."), "✓ ", "  ", width));
+        }
+        Some(TechnicianView { organisation: None, .. }) => {}
     }
-    let reason = if prompt.reason.is_empty() { "They gave no reason." } else { &prompt.reason };
-    lines.extend(wrap(Look::Plain, reason, "Their reason: ", "  ", width));
+    if prompt.reason.is_empty() {
+        lines.push(Line::new(Look::Plain, "They gave no reason."));
+    } else {
+        lines.extend(wrap(Look::Plain, &prompt.reason, "Their reason: ", "  ", width));
+    }
     lines.push(Line::default());
     match &prompt.run {
         Some(run) => lines.extend(command(run, width)),
@@ -192,7 +207,8 @@ fn warning(technician: Option<&TechnicianView>, width: usize) -> Vec<Line> {
     let mut lines = wrap(Look::Danger, "WE COULD NOT CHECK WHO THIS IS.", "!! ", "!! ", width);
     let claim = format!("They call themselves “{claim}”. Anybody can choose that name.");
     lines.extend(wrap(Look::Plain, &claim, "!! ", "!! ", width));
-    let scam = "Did someone call or write to you unexpectedly? Real companies do not do that. Type n and hang up.";
+    let scam =
+        "Did someone call or write to you unexpectedly? Real companies do not do that. Type n, press Enter, hang up.";
     lines.extend(wrap(Look::Plain, scam, "!! ", "!! ", width));
     lines.push(Line::default());
     lines
@@ -332,8 +348,17 @@ mod tests {
         assert!(text.contains("Somebody wants to connect to this computer"), "{text}");
         assert!(text.contains("!! WE COULD NOT CHECK WHO THIS IS."), "{text}");
         assert!(text.contains("!! They call themselves “Windows Security Department”."), "{text}");
-        assert!(text.contains("Type n and hang up."), "{text}");
+        assert!(text.contains("hang up."), "{text}");
         assert!(!text.contains("vouches"), "{text}");
+    }
+
+    #[test]
+    fn the_warning_gives_way_to_the_two_words_once_they_were_confirmed() {
+        let technician = TechnicianView { words_confirmed: true, ..samples::stranger() };
+        let text = text(&question(&samples::run_prompt(), Some(&technician), 79));
+        assert!(text.contains("“Windows Security Department” asks to run a command"), "{text}");
+        assert!(text.contains("! Nobody vouches for their name. You confirmed the two words"), "{text}");
+        assert!(!text.contains("COULD NOT CHECK"), "{text}");
     }
 
     #[test]

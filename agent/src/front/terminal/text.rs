@@ -112,6 +112,7 @@ pub(super) fn wrap(look: Look, text: &str, first: &str, next: &str, width: usize
     let room = |lines: &Vec<Line>| width.saturating_sub(width_of(if lines.is_empty() { first } else { next })).max(8);
     let end_line = |line: &mut String, used: &mut usize, lines: &mut Vec<Line>| {
         let lead = if lines.is_empty() { first } else { next };
+        line.truncate(line.trim_end_matches(' ').len());
         lines.push(Line::new(Look::Plain, lead).and(look, std::mem::take(line)));
         *used = 0;
     };
@@ -174,10 +175,7 @@ mod tests {
 
     #[test]
     fn text_is_broken_at_spaces_and_long_words_anywhere() {
-        assert_eq!(
-            texts(&wrap(Look::Plain, "one two three four", "- ", "  ", 11)),
-            ["- one two ", "  three ", "  four"]
-        );
+        assert_eq!(texts(&wrap(Look::Plain, "one two three four", "- ", "  ", 11)), ["- one two", "  three", "  four"]);
         assert_eq!(texts(&wrap(Look::Plain, "abcdefghijklmno", "", "", 10)), ["abcdefghij", "klmno"]);
         assert_eq!(texts(&wrap(Look::Plain, "", "- ", "  ", 10)), ["- "]);
     }

@@ -203,7 +203,7 @@ function renderBar(view) {
   };
   const unchecked = technician && !technician.verified && (phase.name === "live" || phase.name === "paused");
   byId("bar-title").replaceChildren(...titles[phase.name]);
-  byId("bar-unchecked").hidden = !unchecked;
+  byId("bar-unchecked").hidden = !unchecked || technician.words_confirmed;
   byId("bar-dot").className = `dot ${{ live: "on", paused: "held", asking: "held" }[phase.name] ?? ""}`;
   const chips = grants.flatMap((grant) => grant.abilities.map((ability) => ({ key: `${grant.grant}/${ability.ability}`, grant, ability })));
   reconcile(byId("bar-chips"), chips, ({ ability }) => [node("span", {}, SHORT[ability.ability] ?? ability.ability), node("span", { class: "time" })],
@@ -286,11 +286,14 @@ function openQuestion(key, prompt, technician) {
   const card = byId("question");
   card.classList.toggle("unknown", stranger);
   byId("question-title").replaceChildren(...titles[prompt.kind]);
-  byId("stranger").hidden = !stranger;
+  byId("stranger").hidden = !stranger || technician?.words_confirmed === true;
+  byId("worded").hidden = !(stranger && technician?.words_confirmed);
   byId("stranger-name").replaceChildren(...nameOf(technician));
   byId("known").hidden = stranger || !technician.organisation;
   byId("known-text").replaceChildren(...(byId("known").hidden ? [] : [node("bdi", {}, technician.organisation), " vouches that this is ", node("bdi", {}, technician.name), "."]));
-  byId("reason-text").textContent = prompt.reason || "They gave no reason.";
+  byId("reason").hidden = prompt.reason === "";
+  byId("no-reason").hidden = prompt.reason !== "";
+  byId("reason-text").textContent = prompt.reason;
   byId("abilities").hidden = prompt.abilities.length === 0 || prompt.run !== null;
   byId("abilities-list").replaceChildren(...(prompt.run ? [] : prompt.abilities).map((ability) => {
     const box = node("input", { type: "checkbox", value: ability.ability, oninput: tick });

@@ -86,7 +86,7 @@ pub enum Effect {
         grant: GrantId,
     },
     /// Kill the whole process tree of a run that was handed out with [`Effect::StartRun`], whether or not it started yet, and come back with
-    /// [`AgentSession::handle_run_finished`].
+    /// [`AgentSession::handle_run_finished`]. One that was reported as finished just before needs nothing more.
     KillRun {
         /// Which.
         run: RunId,

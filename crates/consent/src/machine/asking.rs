@@ -28,6 +28,10 @@ pub(crate) const RUN_MARGIN: Duration = Duration::from_secs(10);
 /// Least time between the moment at which a run can be allowed and its deadline.
 const TIME_TO_ANSWER: Duration = Duration::from_secs(20);
 
+/// How long the first question of a technician whom nobody vouches for is on the screen before it can be allowed: long enough to read
+/// the warning.
+const STRANGER_UNLOCK_DELAY: Duration = Duration::from_secs(3);
+
 impl Consent {
     /// Asks the person for abilities. The first request of a session asks whether the session may begin.
     ///
@@ -172,6 +176,9 @@ impl Consent {
         let Some(next) = self.waiting.pop_front() else { return };
         let ceiling = &self.setup.ceiling;
         let (unlock_delay, answer_within) = match next.question.kind {
+            PromptKind::Session if !self.trusts_technician() => {
+                (ceiling.unlock_delay().max(STRANGER_UNLOCK_DELAY), ceiling.first_answer_within())
+            }
             PromptKind::Session => (ceiling.unlock_delay(), ceiling.first_answer_within()),
             PromptKind::Abilities => (ceiling.unlock_delay(), ceiling.answer_within()),
             PromptKind::Run => {

@@ -97,3 +97,11 @@ fn a_verified_technician_is_never_asked_for_words() {
     scene.ask(&[Ability::TermControl]);
     assert!(!scene.prompt().needs_spoken_words);
 }
+
+#[test]
+fn a_strangers_first_question_stays_locked_long_enough_to_read_the_warning() {
+    let mut scene = Scene::with(unverified(), consent::Ceiling::attended(), consent::Policy::ask());
+    scene.ask(&[Ability::DiagBasic]);
+    let prompt = scene.prompt();
+    assert_eq!(prompt.unlocks_at, prompt.shown_at + crate::scene::secs(3));
+}

@@ -46,7 +46,7 @@ pub enum Phase {
     },
     /// Showing a code and waiting for a technician.
     Waiting {
-        /// Grouped for reading out, such as `4821 936 0427`.
+        /// Grouped for reading out, such as `4821 936 0423`.
         code: String,
         /// Until the code is void.
         expires_in_ms: u64,

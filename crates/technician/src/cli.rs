@@ -47,7 +47,7 @@ pub struct Cli {
 const AFTER_HELP: &str = concat!(
     "\
 Examples:
-  assent attach 4821 936 0427          attach to the machine whose user read this code out
+  assent attach 4821 936 0423          attach to the machine whose user read this code out
   assent diag                          show how the machine is doing, from another terminal
   assent run -- systemctl status cups  ask the end user for one command and run it
 
@@ -92,9 +92,9 @@ pub(crate) enum Command {
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  assent attach 4821 936 0427
-  assent attach 4821-936-0427 --reason 'the printer does not answer'
-  assent attach 48219360427 --detach && assent diag --json | jq .sample.load_centi
+  assent attach 4821 936 0423
+  assent attach 4821-936-0423 --reason 'the printer does not answer'
+  assent attach 48219360423 --detach && assent diag --json | jq .sample.load_centi
 
 Settings in $XDG_CONFIG_HOME/assent/config.toml, all optional, unknown ones refused:
   relay = \"assent://relay.example.org:4433#…\"   relay link, as `assent-relay` prints it

@@ -11,9 +11,9 @@
 //! | [`clock`] | what time it is |
 //! | [`counters`] | packets that went nowhere |
 //!
-//! What a packet goes through, from the network up: [`udp`] takes trains of packets from the kernel, [`demux`] cuts them apart by
-//! their first bytes, [`socket`] (agent, technician) or [`listener`] (relay) brings each to the connection or the other side that
-//! it belongs to, by the [`table`] of sessions and the synthetic [`address`]es under which quinn knows them.
+//! What a packet goes through, from the network up: `udp` takes trains of packets from the kernel, `demux` cuts them apart by
+//! their first bytes, `socket` (agent, technician) or [`listener`] (relay) brings each to the connection or the other side that
+//! it belongs to, by the `table` of sessions and the synthetic `address`es under which quinn knows them.
 
 mod address;
 pub mod clock;

@@ -48,7 +48,6 @@ pub(crate) struct UdpIo {
     /// `None`: plain calls, one packet each.
     offload: Option<UdpSocketState>,
     ipv6: bool,
-    sent: AtomicU64,
     send_errors: AtomicU64,
     receive_errors: AtomicU64,
 }
@@ -93,7 +92,6 @@ impl UdpIo {
             ipv6: io.local_addr()?.is_ipv6(),
             io,
             offload,
-            sent: AtomicU64::new(0),
             send_errors: AtomicU64::new(0),
             receive_errors: AtomicU64::new(0),
         })
@@ -163,7 +161,6 @@ impl UdpIo {
                 self.io.try_send_to(transmit.contents, transmit.destination)?;
             }
         }
-        self.sent.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
@@ -308,5 +305,103 @@ impl Inbox {
 impl fmt::Debug for Inbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Inbox").field("filled", &self.filled).field("train", &self.train).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use wire::channel::{ChannelId, DataHeader};
+
+    use super::*;
+
+    const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+    /// A socket that may be sent to at once: a fresh one first has to hear from the runtime that it is writable.
+    async fn bound(address: SocketAddr, offloading: Offloading) -> UdpIo {
+        let io = UdpIo::bind(address, offloading).unwrap();
+        io.writable().await;
+        io
+    }
+
+    fn train(contents: &[u8], segment_size: Option<usize>, destination: SocketAddr) -> Transmit<'_> {
+        Transmit { destination, ecn: None, contents, segment_size, src_ip: None }
+    }
+
+    /// Receives until `count` packets are there.
+    async fn packets(io: &UdpIo, count: usize) -> Vec<(Class, Vec<u8>)> {
+        let mut inbox = io.inbox(4);
+        let mut packets = Vec::new();
+        while packets.len() < count {
+            poll_fn(|cx| io.poll_fill(cx, &mut inbox)).await;
+            while let Some(received) = inbox.next(|_| 3) {
+                assert!(received.run.segments() <= 3);
+                let segments = received.run.bytes.chunks(received.run.stride);
+                packets.extend(segments.map(|segment| (received.run.class, segment.to_vec())));
+            }
+        }
+        packets
+    }
+
+    #[tokio::test]
+    async fn a_train_arrives_as_the_packets_that_it_was_made_of() {
+        let quic = [vec![0x40; 100], vec![0x41; 100]];
+        let channel = ChannelId::new(1, 2).unwrap();
+        let data = [&DataHeader { channel }.to_bytes()[..], &[7; 92]].concat();
+        let last = [&DataHeader { channel }.to_bytes()[..], &[7; 10]].concat();
+        let sent = [&quic[0], &quic[1], &data, &data, &data, &data, &quic[0], &last].map(|packet| packet.to_vec());
+
+        for (sending, receiving) in [
+            (Offloading::WhereAvailable, Offloading::WhereAvailable),
+            (Offloading::Never, Offloading::WhereAvailable),
+            (Offloading::WhereAvailable, Offloading::Never),
+        ] {
+            let from = bound(LOOPBACK, sending).await;
+            let to = bound(LOOPBACK, receiving).await;
+            let whole = sent.concat();
+            assert_eq!(from.try_send(&train(&whole, Some(100), to.local_addr().unwrap())), Sent::Done);
+            let received = packets(&to, sent.len()).await;
+            assert_eq!(received.iter().map(|(_, packet)| packet.clone()).collect::<Vec<_>>(), sent);
+            assert_eq!(received[2].0, Class::Data(channel));
+            assert_eq!(from.errors(), (0, 0));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_the_kernel_refuses_is_lost_and_counted_and_no_error() {
+        for offloading in [Offloading::WhereAvailable, Offloading::Never] {
+            let io = bound(LOOPBACK, offloading).await;
+            let too_large = vec![0x40; 70_000];
+            let destination = io.local_addr().unwrap();
+            assert_eq!(io.try_send(&train(&too_large, None, destination)), Sent::Lost);
+            let wrong_family = "[::1]:9".parse().unwrap();
+            assert_eq!(io.try_send(&train(&[0x40], None, wrong_family)), Sent::Lost);
+            assert_eq!(io.errors(), (2, 0));
+            assert_eq!(io.try_send(&train(&[0x40], None, destination)), Sent::Done);
+        }
+    }
+
+    #[tokio::test]
+    async fn an_ipv6_socket_speaks_with_ipv4_and_names_it_so() {
+        let both = bound(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)), Offloading::WhereAvailable).await;
+        let four = bound(LOOPBACK, Offloading::WhereAvailable).await;
+        assert_eq!(both.try_send(&train(&[0x40], None, four.local_addr().unwrap())), Sent::Done);
+        let mut inbox = four.inbox(1);
+        poll_fn(|cx| four.poll_fill(cx, &mut inbox)).await;
+        let from = inbox.next(|_| 1).unwrap().from;
+        assert_eq!(from, SocketAddr::new(LOOPBACK.ip(), both.local_addr().unwrap().port()));
+
+        assert_eq!(four.try_send(&train(&[0x41], None, from)), Sent::Done);
+        let mut inbox = both.inbox(1);
+        poll_fn(|cx| both.poll_fill(cx, &mut inbox)).await;
+        assert_eq!(inbox.next(|_| 1).unwrap().from, four.local_addr().unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_plain_socket_admits_that_packets_may_be_cut_up() {
+        let plain = bound(LOOPBACK, Offloading::Never).await;
+        assert!(plain.may_fragment());
+        assert_eq!(plain.max_segments(), 1);
     }
 }

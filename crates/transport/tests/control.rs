@@ -20,6 +20,14 @@ use wire::{
 
 const ALLOCATED: FromRelay = FromRelay::Refused { reason: Refusal::Full };
 
+#[tokio::test]
+async fn a_machine_without_ipv6_connects_as_any_other() {
+    let mut relay = Relay::start(V4);
+    let options = NodeOptions { bind: Some((V4, 0).into()), ..NodeOptions::default() };
+    let (node, _control) = Node::start(relay.link(), options).await.unwrap();
+    assert_eq!(relay.peer().await.remote_address(), node.local_addr().unwrap());
+}
+
 /// Starts a node that is not patient.
 async fn start_hasty(link: &RelayLink) -> Result<Node, ConnectError> {
     let options = NodeOptions { first_attempt: Duration::from_millis(700), ..NodeOptions::default() };
@@ -114,14 +122,14 @@ async fn a_relay_that_stops_says_when_to_come_back() {
     control.send(ToRelay::AllocateLocator).await.unwrap();
     let mut peer = relay.peer().await;
     peer.recv().await.unwrap();
-    peer.send(&FromRelay::Draining { reconnect_in_ms: 700 }).await.unwrap();
+    peer.send(&FromRelay::Draining { reconnect_in_ms: 50_000 }).await.unwrap();
     assert!(matches!(message(&mut control).await, FromRelay::Draining { .. }));
 
     let listener = Arc::clone(&relay.listener);
     let (peer_end, (), down) = tokio::join!(peer.closed(), listener.shutdown(Duration::ZERO), control.recv());
     assert_eq!(peer_end, PeerClosed::Here);
     let Some(ControlEvent::Down { why: Loss::Draining, retry_in }) = down else { panic!("{down:?}") };
-    assert!(retry_in > Duration::from_millis(300), "{retry_in:?}");
+    assert!(retry_in > Duration::from_secs(20), "{retry_in:?}");
 }
 
 #[tokio::test]

@@ -297,3 +297,19 @@ impl<'a> Watch<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_a_bound_and_differ_from_node_to_node() {
+        let mut backoff = Backoff::default();
+        for full_ms in [100, 200, 400, 800, 1600, 3200, 5000, 5000, 5000] {
+            let wait = backoff.next().as_millis();
+            assert!((full_ms / 2..=full_ms).contains(&wait), "{wait} of {full_ms}");
+        }
+        let first = |_| Backoff::default().next();
+        assert!((0..20).map(first).any(|wait| wait != first(0)));
+    }
+}

@@ -13,7 +13,7 @@ use wire::time::Moment;
 pub(crate) const EMPTY_SEAT: Duration = Duration::from_secs(3);
 
 /// The same after the page said that it is being closed (or reloaded: it cannot know).
-pub(crate) const LEFT_SEAT: Duration = Duration::from_millis(1500);
+pub(crate) const LEFT_SEAT: Duration = Duration::from_secs(2);
 
 /// One stream of views, numbered from 1, never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -183,8 +183,8 @@ mod tests {
                 seat.rise(stream, at(0));
                 seat.leave(Tab(1), at(0));
             }
-            assert_eq!(seat.presence(at(1499)), None);
-            assert_eq!(seat.presence(at(1500)), Some(Presence::Away));
+            assert_eq!(seat.presence(at(1999)), None);
+            assert_eq!(seat.presence(at(2000)), Some(Presence::Away));
         }
     }
 

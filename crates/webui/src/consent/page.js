@@ -448,7 +448,8 @@ function tell(text) {
 
 byId("stop").addEventListener("click", () => send({ act: "stop" }));
 byId("deny").addEventListener("click", deny);
-byId("allow").addEventListener("click", allow);
+// A click that a script or an extension makes up is not the person's.
+byId("allow").addEventListener("click", (event) => { if (event.isTrusted) allow(); });
 byId("allow").addEventListener("keydown", (event) => { if (event.key === "Enter") event.preventDefault(); });
 byId("words-input").addEventListener("input", tick);
 byId("new-code").addEventListener("click", () => send({ act: "new_code" }));

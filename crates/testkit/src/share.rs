@@ -178,9 +178,18 @@ impl ShareProcess {
     ///
     /// When no question comes.
     pub async fn deny(&self) -> anyhow::Result<()> {
-        let asks = |text: &str| on_one_line(text).contains("To deny, type n").then_some(());
-        self.terminal.wait_until("a question", PATIENCE, asks).await?;
+        self.asked().await?;
         self.answer("n").await
+    }
+
+    /// Waits until a question is on the screen, whether it can be allowed already or not.
+    ///
+    /// # Errors
+    ///
+    /// When no question comes in time.
+    pub async fn asked(&self) -> anyhow::Result<()> {
+        let asks = |text: &str| on_one_line(text).contains("To deny, type n").then_some(());
+        Ok(self.terminal.wait_until("a question", PATIENCE, asks).await?)
     }
 
     /// Presses the key that stops everything.

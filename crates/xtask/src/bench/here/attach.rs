@@ -5,9 +5,14 @@
 
 use std::time::Duration;
 
+use pty::Size;
+use testkit::{PATIENCE, attach::Technician, share::ShareProcess};
+use tokio::time::Instant;
+use wire::link::RelayLink;
+
 use super::{
     figures::Figure,
-    scene::{self, Scene, Times, millis},
+    scene::{self, millis},
 };
 
 const WARM_UP: usize = 2;
@@ -37,14 +42,54 @@ pub(super) async fn measure() -> anyhow::Result<Vec<Figure>> {
     ])
 }
 
+/// When what happened.
+#[derive(Debug, Clone, Copy)]
+struct Times {
+    /// The technician had typed the code: `assent attach` was started.
+    typed: Instant,
+    /// The question stood on the person's screen.
+    asked: Instant,
+    /// The person had typed the word.
+    answered: Instant,
+    /// The first figures stood on the technician's screen.
+    shown: Instant,
+}
+
+impl Times {
+    fn beyond_the_answer(&self) -> Duration {
+        (self.asked - self.typed) + (self.shown - self.answered)
+    }
+}
+
 async fn times(one_way: Duration, runs: usize) -> anyhow::Result<Vec<Times>> {
     let relay = scene::relay().await?;
     let (_wire, link) = scene::behind(&relay, one_way).await?;
     let mut times = Vec::new();
     for _ in 0..WARM_UP + runs {
-        times.push(Scene::start(relay.link(), &link).await?.times);
+        times.push(attach(relay.link(), &link).await?);
     }
     Ok(times.split_off(WARM_UP))
+}
+
+async fn attach(agents_relay: &RelayLink, technicians_relay: &RelayLink) -> anyhow::Result<Times> {
+    let share = ShareProcess::start(agents_relay)?;
+    let code = share.code().await?;
+    let technician = Technician::new(technicians_relay)?;
+    let typed = Instant::now();
+    let screen = technician.attach_at_terminal(&code, Size::ROOMY)?;
+    share.asked().await?;
+    let asked = Instant::now();
+    let word = share.word().await?;
+    share.answer(&word).await?;
+    let answered = Instant::now();
+    screen.wait_until("figures of the machine", PATIENCE, |text| shows_figures(text).then_some(())).await?;
+    Ok(Times { typed, asked, answered, shown: Instant::now() })
+}
+
+/// Whether the panel of the processor has a number in its title.
+fn shows_figures(text: &str) -> bool {
+    let titles = text.split("Processor ").skip(1);
+    titles.into_iter().any(|title| title.split_whitespace().next().is_some_and(|word| word.ends_with('%')))
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

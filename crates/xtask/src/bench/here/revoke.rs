@@ -42,8 +42,9 @@ pub(super) async fn measure() -> anyhow::Result<Vec<Figure>> {
 async fn once(scene: Scene) -> anyhow::Result<(Duration, Duration)> {
     let Scene { share, technician, attached, .. } = scene;
     let arguments = ["run", "--output-limit", "64MiB", "--timeout", "10m", "--", "/bin/sh", "-c", SCRIPT];
+    let words = technician.words(&attached).await?;
     let mut run = technician.start(arguments)?;
-    share.allow().await.context("the run is asked for")?;
+    share.allow_with_words(&words).await.context("the run is asked for")?;
     run.wait_for_bytes(GOING_ON, PATIENCE).await?;
     let tree = Tree::below(share.pid())?;
     anyhow::ensure!(tree.pids().len() >= 3, "the run has no children: {:?}", tree.pids());

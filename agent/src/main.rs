@@ -15,7 +15,10 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(&miette::miette!("the program could not start: {error}"), 1),
     };
-    match runtime.block_on(share::run(&arguments)) {
+    let outcome = runtime.block_on(share::run(&arguments));
+    // A lookup on a file system that does not answer must not keep the program from ending.
+    runtime.shutdown_background();
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let code = error.exit_code();

@@ -25,8 +25,9 @@ use trust::pairing::Paired;
 use wire::channel::ChannelId;
 use wire::control::{ChannelOrigin, FromRelay, Side, ToRelay};
 use wire::evidence::Event;
-use wire::run::RunOutcome;
-use wire::session::{EndReason, ToAgent, ToTechnician};
+use wire::ids::RunId;
+use wire::run::{ExactRun, OutputCount, RunOutcome, RunProposal};
+use wire::session::{DenyReason, EndReason, ToAgent, ToTechnician};
 
 use super::pair::Attached;
 use super::present;
@@ -42,6 +43,9 @@ const OUTBOX: usize = 128;
 
 /// How long the last message may take to arrive before the connection is closed.
 const FAREWELL: Duration = Duration::from_secs(2);
+
+/// How long looking up a program may take. A local disk needs microseconds.
+const LOOKUP: Duration = Duration::from_secs(5);
 
 /// How often the person is shown how the connection is doing.
 const PATH_LOOK: Duration = Duration::from_secs(2);
@@ -84,7 +88,10 @@ pub(super) async fn serve(share: &mut Share, attached: Attached) -> Result<(), S
         sender,
         receiver: attached.receiver,
         run_inbox,
+        lookups: JoinSet::new(),
         samples,
+        front_end_there: true,
+        technician_there: true,
         log: Log::None,
         log_path: None,
         paired: attached.paired,
@@ -103,6 +110,19 @@ async fn post(mut sender: FrameSender, mut letters: mpsc::Receiver<ToTechnician>
     }
     // The end arrives, or the connection is gone.
     let _ = sender.finish().await;
+}
+
+type LookedUp = (RunId, Result<ExactRun, DenyReason>);
+
+/// Looks up what exactly would be run, off the actor: a file system that does not answer must not keep Stop waiting.
+async fn look_up(proposal: RunProposal) -> LookedUp {
+    let run = proposal.run;
+    let lookup = tokio::task::spawn_blocking(move || resolve::resolve(&proposal, &resolve::Account::current()));
+    let exact = match tokio::time::timeout(LOOKUP, lookup).await {
+        Ok(Ok(exact)) => exact,
+        Ok(Err(_)) | Err(_) => Err(DenyReason::LookupFailed),
+    };
+    (run, exact)
 }
 
 /// Where records go.
@@ -126,7 +146,13 @@ struct Live<'a> {
     receiver: FrameReceiver,
     runs: Runs,
     run_inbox: mpsc::Receiver<RunEvent>,
+    /// Lookups of proposed programs; the core bounds how many there are.
+    lookups: JoinSet<LookedUp>,
     samples: Samples,
+    /// Whether the front end can still say something.
+    front_end_there: bool,
+    /// Whether the technician can still say something.
+    technician_there: bool,
     log: Log,
     /// Where the log lies, for the person.
     log_path: Option<String>,
@@ -170,11 +196,15 @@ impl Live<'_> {
         // Each branch is cancel safe: channel receives, a buffered frame receive, waits without state.
         tokio::select! {
             biased;
-            act = self.share.acts.recv() => self.handle_act(act.unwrap_or(UserAct::FrontEndGone)),
+            act = self.share.acts.recv(), if self.front_end_there => {
+                self.front_end_there = act.is_some();
+                self.handle_act(act.unwrap_or(UserAct::FrontEndGone));
+            }
             () = self.share.signals.received() => self.core.end(EndReason::Shutdown, clock::now()),
             Some(event) = self.run_inbox.recv() => self.handle_run(event),
             () = timeout => self.handle_timeout(),
-            message = self.receiver.recv::<ToAgent>() => self.handle_message(message),
+            Some(looked_up) = self.lookups.join_next() => self.handle_lookup(looked_up),
+            message = self.receiver.recv::<ToAgent>(), if self.technician_there => self.handle_message(message),
             Some(event) = self.share.control.recv() => self.handle_relay(event),
             Some(progress) = self.samples.progress() => self.handle_samples(progress),
             _ = path_look.tick() => self.show_path(),
@@ -246,11 +276,19 @@ impl Live<'_> {
 
     fn handle_message(&mut self, message: Result<Option<ToAgent>, StreamError>) {
         let now = clock::now();
+        self.technician_there = matches!(message, Ok(Some(_)));
         match message {
             Ok(Some(message)) => self.core.handle_message(message, now, &mut OsRng),
             Ok(None) => self.core.end(EndReason::ByTechnician, now),
             Err(error) if error.peer_broke_the_rules() => self.core.violation(&error.to_string(), now),
             Err(_) => self.core.end(EndReason::ConnectionLost, now),
+        }
+    }
+
+    fn handle_lookup(&mut self, looked_up: Result<LookedUp, tokio::task::JoinError>) {
+        // A lookup that panicked leaves its question unasked; the technician can withdraw it.
+        if let Ok((run, exact)) = looked_up {
+            self.core.handle_resolved(run, exact, clock::now(), &mut OsRng);
         }
     }
 
@@ -315,16 +353,14 @@ impl Live<'_> {
                 Effect::Record(event) => self.record(event).await?,
                 Effect::Send(message) => self.send(message),
                 Effect::Resolve(proposal) => {
-                    let account = resolve::Account::current();
-                    let resolved = resolve::resolve(&proposal, &account);
-                    self.core.handle_resolved(proposal.run, resolved, clock::now(), &mut OsRng);
+                    self.lookups.spawn(look_up(proposal));
                 }
                 Effect::StartRun { approved, .. } => {
                     let run = approved.exact.run;
                     if self.core.may_start_run(run, clock::now()) {
                         self.runs.start(approved);
                     } else {
-                        let (none, now) = (wire::run::OutputCount::default(), clock::now());
+                        let (none, now) = (OutputCount::default(), clock::now());
                         self.core.handle_run_finished(run, RunOutcome::Revoked, none, none, now);
                     }
                 }
@@ -420,7 +456,7 @@ impl Live<'_> {
         let _ = tokio::time::timeout(FAREWELL, sent).await;
         let code = if reason == EndReason::Protocol { CloseCode::Protocol } else { CloseCode::Done };
         self.sealed.close(code, "");
-        self.runs.all_gone().await;
+        let _ = tokio::time::timeout(FAREWELL, self.runs.all_gone()).await;
         if let Some(channel) = self.channel {
             self.share.tell(ToRelay::CloseChannel { channel });
         }

@@ -96,6 +96,7 @@ pub(super) fn denied(reason: DenyReason) -> String {
         | DenyReason::TooMany
         | DenyReason::TooSoon
         | DenyReason::NotYet
+        | DenyReason::LookupFailed
         | DenyReason::Malformed
         | DenyReason::Proposal(_)
         | DenyReason::ProgramNotFound

@@ -278,6 +278,9 @@ pub enum DenyReason {
     /// The session's first question is not answered yet.
     #[error("the end user has not allowed the session yet")]
     NotYet,
+    /// Looking up the program took too long or failed.
+    #[error("the machine could not look the program up")]
+    LookupFailed,
 }
 
 /// Why a grant ended.

@@ -329,11 +329,12 @@ fn denials_keep_their_numbers() {
         (DenyReason::Withdrawn, "0d"),
         (DenyReason::TooSoon, "0e"),
         (DenyReason::NotYet, "0f"),
+        (DenyReason::LookupFailed, "10"),
     ];
     for (reason, golden) in denials {
         assert_eq!(hex(&codec::encode(&message(reason)).unwrap()), format!("020102{golden}"), "{reason:?}");
     }
-    nothing_is::<ToTechnician>(&[2, 1, 2, 16]);
+    nothing_is::<ToTechnician>(&[2, 1, 2, 17]);
     nothing_is::<ToTechnician>(&[2, 1, 2, 9, 6]);
 }
 

@@ -191,7 +191,7 @@ fn end_after_first_denial(reason: DenyReason) -> EndReason {
         | DenyReason::ProgramNotFound
         | DenyReason::ProgramNotExecutable
         | DenyReason::NoDirectory => EndReason::NotAllowed,
-        _ => EndReason::NotAllowed,
+        DenyReason::LookupFailed | _ => EndReason::NotAllowed,
     }
 }
 

@@ -100,6 +100,25 @@ async fn a_tree_that_keeps_forking_is_killed() {
 }
 
 #[tokio::test]
+async fn stopping_reaches_a_program_that_stopped_its_runner() {
+    let world = Marked::new();
+    let mut running = start(&world.script("kill -STOP $PPID; sleep 600 & sleep 600"));
+    world.wait_for_processes(3).await;
+    running.handle.stopper().stop(Stop::Now);
+    let outcome = tokio::time::timeout(Duration::from_secs(5), running.handle.finished()).await;
+    assert_eq!(outcome, Ok(RunOutcome::Revoked));
+    assert_eq!(world.processes(), 0);
+}
+
+#[tokio::test]
+async fn nothing_is_left_of_a_program_that_killed_its_runner() {
+    let world = Marked::new();
+    let mut running = start(&world.script("setsid sleep 600 & kill -KILL $PPID; sleep 600"));
+    assert_eq!(running.handle.finished().await, RunOutcome::Lost);
+    assert_eq!(world.processes(), 0);
+}
+
+#[tokio::test]
 async fn a_run_dies_with_its_agent() {
     let world = Marked::new();
     let running = start(&world.script("trap '' TERM HUP; sleep 600"));

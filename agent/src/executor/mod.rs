@@ -16,6 +16,7 @@
 //! | [`Executor::start`] here | approved run → runner process |
 //! | [`runner`] | what the runner does: check, limit, exec, watch, kill |
 //! | [`tree`] | finding and killing a process tree |
+//! | `warden` | killing what a runner does not, because the program stopped or killed it |
 //! | [`open`] | opening the consent page in the person's browser |
 
 pub mod open;
@@ -23,6 +24,7 @@ mod protocol;
 pub mod resolve;
 pub mod runner;
 pub mod tree;
+mod warden;
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -35,11 +37,14 @@ use std::{
     sync::Arc,
 };
 
+use rustix::process::Pid;
 use tokio::process::{Child, ChildStderr, ChildStdout, Command};
+use tokio_util::sync::CancellationToken;
 use wire::run::{ApprovedRun, RunOutcome, StartFailure};
 use wire::text::Sentence;
 
 use protocol::{Order, Report, STOP_GENTLY, STOP_NOW};
+use warden::{HASTE, Warden};
 
 /// First argument by which this program knows that it is a runner. Not a command for people.
 pub const RUNNER_ARGUMENT: &str = "__runner";
@@ -67,13 +72,16 @@ pub struct Running {
 #[derive(Debug)]
 pub struct RunHandle {
     runner: Child,
-    socket: Arc<UnixStream>,
+    warden: Warden,
+    stopper: RunStopper,
 }
 
 /// Stops a run, from anywhere and without waiting.
 #[derive(Debug, Clone)]
 pub struct RunStopper {
     socket: Arc<UnixStream>,
+    /// Set by [`Stop::Now`]: from then on the agent does not rely on the runner.
+    now: CancellationToken,
 }
 
 /// How a run is stopped.
@@ -122,11 +130,14 @@ impl Executor {
             .spawn()?;
         let stdout = runner.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
         let stderr = runner.stderr.take().ok_or(io::ErrorKind::BrokenPipe)?;
+        let warden = runner.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)).map(Warden::over);
+        let warden = warden.ok_or(io::ErrorKind::NotFound)??;
         let order = Order { exact: approved.exact.clone(), digest: approved.digest };
         // The order is smaller than the socket's buffer, so this never blocks the runtime.
         (&socket).write_all(&order.to_bytes()?)?;
         socket.set_nonblocking(true)?;
-        Ok(Running { stdout, stderr, handle: RunHandle { runner, socket: Arc::new(socket) } })
+        let stopper = RunStopper { socket: Arc::new(socket), now: CancellationToken::new() };
+        Ok(Running { stdout, stderr, handle: RunHandle { runner, warden, stopper } })
     }
 
     #[expect(clippy::disallowed_methods, reason = "this is the executor: the one place that starts processes")]
@@ -146,32 +157,56 @@ impl RunStopper {
             Stop::Now => STOP_NOW,
             Stop::Gently => STOP_GENTLY,
         };
-        // A runner that cannot be written to has ended, and its tree with it.
+        // A runner that cannot be written to has ended; what it may have left is cleared by `RunHandle::finished`.
         let _ = (&*self.socket).write(&[byte]);
+        if stop == Stop::Now {
+            self.now.cancel();
+        }
     }
 }
 
 impl RunHandle {
     /// What stops this run.
     pub fn stopper(&self) -> RunStopper {
-        RunStopper { socket: Arc::clone(&self.socket) }
+        self.stopper.clone()
     }
 
     /// Waits until the program and everything that it started is gone.
+    ///
+    /// A run that was stopped with [`Stop::Now`] is killed from here if its runner does not do it at once: the program may have
+    /// stopped or killed the runner.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe: nothing is lost if the future is dropped, a later call goes on.
     pub async fn finished(&mut self) -> RunOutcome {
-        let status = self.runner.wait().await;
+        let now = self.stopper.now.clone();
+        let overdue = async {
+            now.cancelled().await;
+            tokio::time::sleep(HASTE).await;
+        };
+        let status = tokio::select! {
+            biased;
+            status = self.runner.wait() => status,
+            () = overdue => {
+                let gone = self.warden.kill().await.unwrap_or(false);
+                let _ = self.runner.wait().await;
+                let nobody_left = self.warden.clear_orphans().await.unwrap_or(false);
+                return if gone && nobody_left { RunOutcome::Revoked } else { RunOutcome::Lost };
+            }
+        };
         let mut bytes = [0; Report::MAX_BYTES];
-        let report = match (&*self.socket).read(&mut bytes) {
+        let report = match (&*self.stopper.socket).read(&mut bytes) {
             Ok(count) => bytes.get(..count).and_then(Report::from_bytes),
             Err(_) => None,
         };
         match (report, status) {
             (Some(report), Ok(status)) if status.signal().is_none() => report.outcome,
-            (Some(_) | None, Ok(_) | Err(_)) => RunOutcome::Lost,
+            (Some(_) | None, Ok(_) | Err(_)) => {
+                // The runner died before its time. What it left that cannot be killed either is no worse for being told late.
+                let _ = self.warden.clear_orphans().await;
+                RunOutcome::Lost
+            }
         }
     }
 }

@@ -26,6 +26,23 @@ pub fn descendants(root: Pid) -> io::Result<Vec<Pid>> {
     Ok(entries.iter().filter(|entry| entry.state != b'Z').filter_map(|entry| Pid::from_raw(entry.pid)).collect())
 }
 
+/// The children of `parent` alone; zombies included, since they are somebody's to wait for.
+///
+/// # Errors
+///
+/// As [`descendants`].
+pub fn children(parent: Pid) -> io::Result<Vec<Pid>> {
+    let all = entries(Path::new("/proc"))?;
+    let own = all.iter().filter(|entry| entry.parent == parent.as_raw_nonzero().get());
+    Ok(own.filter_map(|entry| Pid::from_raw(entry.pid)).collect())
+}
+
+/// Whether a process can never gain rights (`PR_SET_NO_NEW_PRIVS`, `proc_pid_status(5)`), as everything below a runner.
+pub fn is_confined(process: Pid) -> bool {
+    let status = fs::read(format!("/proc/{}/status", process.as_raw_nonzero())).unwrap_or_default();
+    status.split(|byte| *byte == b'\n').any(|line| line == b"NoNewPrivs:\t1")
+}
+
 /// How large a tree is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size {

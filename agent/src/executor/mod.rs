@@ -46,6 +46,16 @@ use wire::text::Sentence;
 use protocol::{Order, Report, STOP_GENTLY, STOP_NOW};
 use warden::{HASTE, Warden};
 
+/// Keeps other programs of the same user, approved ones above all, from looking into this process: from reading its memory, changing
+/// it, or taking its sockets (`PR_SET_DUMPABLE`, ptrace(2)). Also keeps its secrets out of core dumps.
+///
+/// # Errors
+///
+/// None on a Linux that runs this program.
+pub fn shield() -> io::Result<()> {
+    Ok(rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?)
+}
+
 /// First argument by which this program knows that it is a runner. Not a command for people.
 pub const RUNNER_ARGUMENT: &str = "__runner";
 
@@ -214,4 +224,14 @@ impl RunHandle {
 fn not_started(error: &io::Error) -> RunOutcome {
     let detail = Sentence::cut(&format!("the runner could not be started: {error}"));
     RunOutcome::NotStarted { reason: StartFailure::System { detail } }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_shielded_process_cannot_be_looked_into() {
+        super::shield().unwrap();
+        let behaviour = rustix::process::dumpable_behavior().unwrap();
+        assert_eq!(behaviour, rustix::process::DumpableBehavior::NotDumpable);
+    }
 }

@@ -83,6 +83,8 @@ fn prepare(order: &Order) -> Result<(), StartFailure> {
 }
 
 fn confine(memory_mib: u32) -> io::Result<()> {
+    // The program is of the same user: without this it could take the runner over and report what it likes.
+    super::shield()?;
     // A session of its own: no controlling terminal, so nothing can be typed into the person's prompt from in here.
     rustix::process::setsid()?;
     // Everything that loses its parent becomes ours and can be found and killed.

@@ -40,7 +40,7 @@ use wire::channel::ChannelId;
 use wire::control::{ChannelOrigin, FromRelay, ToRelay};
 use wire::time::Moment;
 
-use crate::executor::Executor;
+use crate::executor::{self, Executor};
 use crate::front::FrontError;
 use crate::options::{Arguments, ConfigError, ShareConfig};
 use crate::view::{Phase, UserAct};
@@ -124,6 +124,7 @@ impl ShareError {
 ///
 /// Why nobody was let in, or why it could not go on.
 pub async fn run(arguments: &Arguments) -> Result<(), ShareError> {
+    executor::shield().map_err(|source| ShareError::System { what: "keep other programs out", source })?;
     let config = arguments.resolve()?;
     let organisations = config.organisations.iter().map(load_organisation).collect::<Result<Vec<_>, _>>()?;
     audit::files::private_dir(&config.state_dir)

@@ -24,7 +24,7 @@ use tokio::{
 };
 
 use self::background::Background;
-use crate::process::{cargo, command, find, output_of, root, run as run_shown, typed};
+use crate::process::{cargo, command, find, output_of, run as run_shown, typed};
 
 /// How long a program may take to say where it is.
 const START: Duration = Duration::from_secs(20);
@@ -94,7 +94,7 @@ async fn on_a_page(stage: &Stage, link: &str) -> anyhow::Result<()> {
     let mut agent = Background::start("agent", share, stage.dir())?;
     let done = async {
         let page = agent.wait_for(START, "the consent page", |event| text(event, "url")).await?;
-        println!("\n{}", stage.explanation(ConsentAt::Browser).join("\n"));
+        println!("\n{}", explanation(ConsentAt::Browser).join("\n"));
         println!("\nIf no page opens, open this address in a browser on this machine: {page}\n");
         let code = agent.wait_for(PAGE, "a session code", |event| text(event, "code")).await?;
         let mut technician =
@@ -161,29 +161,19 @@ impl Stage {
         }
         command
     }
+}
 
-    /// What the person in front of this terminal is seeing.
-    fn explanation(&self, consent: ConsentAt) -> [String; 3] {
-        let whose = match consent {
-            ConsentAt::Browser => {
-                "The page in your browser is the person's: say yes there, and stop everything there. This terminal is the technician's."
-            }
-            ConsentAt::Terminal => {
-                "One screen is the person's: say yes there, and stop everything there. The other is the technician's, live."
-            }
-        };
-        let programs = self.programs.strip_prefix(root()).unwrap_or(&self.programs);
-        [
-            "Two people, one machine: an agent and a technician meet at a relay that passes their packets on and cannot read them."
-                .to_owned(),
-            whose.to_owned(),
-            format!(
-                "As the technician, ask for a command from one more terminal: XDG_RUNTIME_DIR={} {} run -- df -h /",
-                self.dir().join("run").display(),
-                programs.join("assent").display()
-            ),
-        ]
-    }
+/// What the person in front of this terminal is seeing, in lines that fit into the narrowest terminal that is enough.
+fn explanation(consent: ConsentAt) -> [&'static str; 3] {
+    let whose = match consent {
+        ConsentAt::Browser => "The page in the browser is the person's, this terminal the technician's.",
+        ConsentAt::Terminal => "One screen is the person's: say yes there. The other is the technician's.",
+    };
+    [
+        "A person and a technician meet here, over a relay that reads nothing of it.",
+        whose,
+        "The technician's key r asks for a command. It runs if the person allows it.",
+    ]
 }
 
 /// Whether the agent would find a desktop and something to open a page with.

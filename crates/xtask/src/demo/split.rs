@@ -13,7 +13,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use super::{ConsentAt, Stage};
+use super::{ConsentAt, Stage, explanation};
 
 /// Goes over to the other person.
 const OTHER: u8 = 0x0e;
@@ -51,7 +51,7 @@ pub(super) async fn show(stage: &Stage, link: &str) -> anyhow::Result<()> {
     let mut split = Split {
         console,
         layout,
-        header: stage.explanation(ConsentAt::Terminal),
+        header: explanation(ConsentAt::Terminal),
         panes: [Some(agent), None],
         closed: [false; 2],
         front: PERSON,
@@ -76,7 +76,7 @@ async fn leave(mut terminal: Terminal) {
 struct Split {
     console: Console,
     layout: Layout,
-    header: [String; 3],
+    header: [&'static str; 3],
     panes: [Option<Terminal>; 2],
     closed: [bool; 2],
     front: usize,
@@ -356,6 +356,13 @@ mod tests {
         }
         assert!(Layout::of(Size { rows: 17, columns: 80 }).is_err());
         assert!(Layout::of(Size { rows: 60, columns: 77 }).is_err());
+    }
+
+    #[test]
+    fn the_explanation_fits_into_the_narrowest_terminal() {
+        for consent in [ConsentAt::Browser, ConsentAt::Terminal] {
+            assert!(explanation(consent).iter().all(|line| line.chars().count() <= usize::from(PANE.columns)));
+        }
     }
 
     #[test]

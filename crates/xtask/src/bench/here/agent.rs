@@ -17,8 +17,8 @@ use crate::process::command;
 
 const PROCESSES: usize = 200;
 const SETTLE: Duration = Duration::from_secs(10);
-const WINDOW: Duration = Duration::from_secs(10);
-const WINDOWS: usize = 6;
+const WINDOW: Duration = Duration::from_secs(20);
+const WINDOWS: usize = 5;
 
 pub(super) async fn measure() -> anyhow::Result<Vec<Figure>> {
     let _crowd = crowd()?;

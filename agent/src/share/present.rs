@@ -210,8 +210,8 @@ pub(super) fn line_for(event: &Event) -> Option<String> {
         Event::WordsConfirmed => Some("You confirmed the two words".to_owned()),
         Event::Granted { subject: Subject::Run(_), .. } => Some("You allowed the command".to_owned()),
         Event::Granted { abilities, .. } => {
-            let names = abilities.iter().map(|ability| ability.name()).collect::<Vec<_>>().join(", ");
-            Some(format!("You allowed: {names}"))
+            let what = abilities.iter().map(|ability| wording::in_short(*ability)).collect::<Vec<_>>().join("; ");
+            Some(format!("You allowed: {what}"))
         }
         Event::Denied { reason, .. } => Some(format!("Not allowed: {}", wording::denied(*reason))),
         Event::Narrowed { .. } => Some("You took part of an access back".to_owned()),

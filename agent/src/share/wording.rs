@@ -34,6 +34,14 @@ pub(super) fn ability(ability: Ability) -> &'static str {
     }
 }
 
+/// The same for a list: what stands before the colon, with a small letter.
+pub(super) fn in_short(of: Ability) -> String {
+    let long = ability(of);
+    let short = long.split(':').next().unwrap_or(long);
+    let mut letters = short.chars();
+    letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
+}
+
 /// A length of time, roundly.
 pub(super) fn duration(time: Duration) -> String {
     let seconds = time.as_secs();
@@ -149,4 +157,25 @@ pub(super) fn refused(reason: Refusal) -> String {
         _ => "The relay did not give a code. Ask for a new one.",
     }
     .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_allowed_is_told_in_words_and_not_by_its_name() {
+        assert_eq!(in_short(Ability::DiagBasic), "see how this computer is doing");
+        for ability in Ability::ALL {
+            assert!(!in_short(*ability).contains(ability.name()) && !in_short(*ability).contains("does not know"));
+        }
+    }
+
+    #[test]
+    fn times_are_told_roundly() {
+        let told = [(1, "1 second"), (90, "90 seconds"), (91, "2 minutes"), (5400, "90 minutes"), (14_400, "4 hours")];
+        for (seconds, words) in told {
+            assert_eq!(duration(Duration::from_secs(seconds)), words);
+        }
+    }
 }

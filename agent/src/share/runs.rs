@@ -1,6 +1,6 @@
 //! Runs under way: their outputs on the way to the technician, and what stops them.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _},
@@ -107,16 +107,40 @@ async fn drive(
             }
             let _ = events.send(RunEvent::Started(run)).await;
             let limit = approved.exact.limits.output_bytes;
-            let (stdout, stderr, outcome) = tokio::join!(
-                forward(&session, run, Output::Stdout, stdout, limit, &stoppers.outputs),
-                forward(&session, run, Output::Stderr, stderr, limit, &stoppers.outputs),
-                handle.finished(),
-            );
+            let outputs = async {
+                tokio::join!(
+                    forward(&session, run, Output::Stdout, stdout, limit, &stoppers.outputs),
+                    forward(&session, run, Output::Stderr, stderr, limit, &stoppers.outputs),
+                )
+            };
+            let ((stdout, stderr), outcome) = to_the_end(outputs, handle.finished(), &stoppers.outputs).await;
             finished(outcome, stdout, stderr)
         }
         Err(outcome) => finished(outcome, OutputCount::default(), OutputCount::default()),
     };
     let _ = events.send(event).await;
+}
+
+/// How long the last output may take to reach the technician once nothing of the run is left.
+const LATE_OUTPUT: Duration = Duration::from_secs(60);
+
+/// Waits for a run and its outputs. A technician that does not read, or somebody who holds the program's output open, cannot make
+/// a run that is over look as if it went on.
+async fn to_the_end<T>(
+    outputs: impl Future<Output = T>,
+    over: impl Future<Output = RunOutcome>,
+    stop: &CancellationToken,
+) -> (T, RunOutcome) {
+    tokio::pin!(outputs, over);
+    let outcome = tokio::select! {
+        outcome = &mut over => outcome,
+        outputs = &mut outputs => return (outputs, over.await),
+    };
+    if let Ok(outputs) = tokio::time::timeout(LATE_OUTPUT, &mut outputs).await {
+        return (outputs, outcome);
+    }
+    stop.cancel();
+    (outputs.await, outcome)
 }
 
 /// Bytes read from a program at a time.
@@ -183,4 +207,29 @@ async fn open(session: &Sealed, run: RunId, output: Output) -> Option<ByteSender
     let mut stream = session.open_uni(Priority::Bulk).await.ok()?;
     stream.send(&StreamHeader::Output { run, output }).await.ok()?;
     Some(stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_run_is_over_even_if_nobody_takes_its_output() {
+        let stop = CancellationToken::new();
+        let stuck = async {
+            stop.cancelled().await;
+            7
+        };
+        assert_eq!(to_the_end(stuck, ready(RunOutcome::TimedOut), &stop).await, (7, RunOutcome::TimedOut));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn output_that_takes_its_time_is_waited_for() {
+        let stop = CancellationToken::new();
+        let slow = tokio::time::sleep(LATE_OUTPUT / 2);
+        to_the_end(slow, ready(RunOutcome::Exited { code: 0 }), &stop).await;
+        assert!(!stop.is_cancelled());
+    }
 }

@@ -25,6 +25,9 @@ pub enum ReceiptError {
     /// The agent sent something that does not fit what it sent before. The copy holds everything up to there.
     #[error("the end user's machine sent an audit log that does not fit together: {0}")]
     Bad(BadEntry),
+    /// The agent sends more than any session causes. The copy holds everything up to there.
+    #[error("the end user's machine sent more of an audit log than any session causes; the copy ends before it")]
+    TooLong,
     /// The copy could not be written.
     #[error("the copy of the audit log {} could not be written; it ends before this entry", path.display())]
     Write {
@@ -36,6 +39,10 @@ pub enum ReceiptError {
     },
 }
 
+/// Largest copy in bytes. A session of twelve hours that does nothing but ask stays below it; only an agent that wants to fill the
+/// technician's disk comes here.
+const COPY_BYTES: u64 = 1 << 30;
+
 /// The technician's copy of a log: every line is checked before it is written.
 ///
 /// Lines are handed to the operating system at once and brought to the disk when the log is closed and in [`Receipt::finish`].
@@ -44,6 +51,8 @@ pub struct Receipt {
     chain: Chain,
     file: File,
     path: PathBuf,
+    /// Bytes that may still come.
+    room: u64,
 }
 
 impl Receipt {
@@ -56,7 +65,7 @@ impl Receipt {
     pub fn create(dir: &Path, expected: Expected, wall: WallTime) -> Result<Self, ReceiptError> {
         let (file, path) =
             files::create_record(dir, expected.session, wall, "receipt").map_err(ReceiptError::Create)?;
-        Ok(Self { chain: Chain::expecting(expected), file, path })
+        Ok(Self { chain: Chain::expecting(expected), file, path, room: COPY_BYTES })
     }
 
     /// Checks the next line as it came from the agent and writes it.
@@ -65,6 +74,8 @@ impl Receipt {
     ///
     /// Nothing was written if the line is bad. The agent is then not to be trusted with the rest either.
     pub fn push(&mut self, line: &[u8]) -> Result<Entry, ReceiptError> {
+        let room = u64::try_from(line.len() + 1).ok().and_then(|bytes| self.room.checked_sub(bytes));
+        self.room = room.ok_or(ReceiptError::TooLong)?;
         let entry = self.chain.push(line).map_err(ReceiptError::Bad)?;
         let written = self.file.write_all(&[line, b"\n"].concat());
         let written = if self.chain.is_closed() { written.and_then(|()| self.file.sync_data()) } else { written };
@@ -92,5 +103,31 @@ impl Receipt {
             Ok(()) => Ok(self.path),
             Err(source) => Err(ReceiptError::Write { path: self.path, source }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{log::AuditLog, testing};
+
+    #[test]
+    fn an_agent_cannot_fill_the_technicians_disk() {
+        let dir = tempfile::tempdir().unwrap();
+        let agent = testing::agent();
+        let expected = Expected {
+            session: testing::SESSION,
+            agent_key: agent.public().digest(),
+            technician_key: testing::key(2).public().digest(),
+        };
+        let paired = testing::paired(&agent);
+        let (mut log, first) = AuditLog::create(dir.path(), testing::SESSION, &paired, testing::START).unwrap();
+        let mut copy = Receipt::create(dir.path(), expected, testing::START).unwrap();
+        copy.room = 1000;
+        copy.push(first.as_bytes()).unwrap();
+        let mut more = || copy.push(log.append(&testing::middle()[0], testing::START).unwrap().as_bytes()).map(|_| ());
+        let refused = std::iter::from_fn(|| Some(more())).find_map(Result::err).unwrap();
+        assert!(matches!(refused, ReceiptError::TooLong), "{refused}");
+        assert!(std::fs::metadata(copy.path()).unwrap().len() <= 1000);
     }
 }

@@ -18,7 +18,10 @@ use tracing_subscriber::EnvFilter;
 use crate::{
     cli::{Cli, Command},
     exit::Exit,
-    local::{client::ClientError, protocol::RefusedReason},
+    local::{
+        client::ClientError,
+        protocol::{NotReady, RefusedReason},
+    },
     place::{PlaceError, Places},
     problem::Problem,
 };
@@ -138,7 +141,13 @@ fn refused(reason: &RefusedReason) -> (Exit, &'static str) {
         RefusedReason::TooMany => (Exit::Other, "Wait until one of the other commands is done."),
         RefusedReason::TooManyQuestions => (Exit::Denied, "Wait until the end user has answered the open questions."),
         RefusedReason::TooSlow => (Exit::Other, "Read the output faster, or write it to a file."),
-        RefusedReason::NotReady { .. } => (Exit::Other, "Wait a moment and look: assent status."),
+        RefusedReason::NotReady(NotReady::NotAnswered | NotReady::Paused) => {
+            (Exit::Denied, "Wait for the end user; assent status says how it stands.")
+        }
+        RefusedReason::NotReady(NotReady::Reconnecting) => {
+            (Exit::Network, "Wait a moment; assent status says how it stands.")
+        }
+        RefusedReason::NotReady(NotReady::Over) => (Exit::Other, "Ask the end user for a new code and attach again."),
         RefusedReason::Invalid { .. } => (Exit::Usage, "Correct the command and try again."),
     }
 }

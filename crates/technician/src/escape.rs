@@ -14,6 +14,11 @@ pub(crate) fn acts_on_screen(character: char) -> bool {
     wire::text::shown(text) != text
 }
 
+/// Bytes as text that acts on no screen and has no line ends. For what a person typed themselves: a backslash stays one.
+pub(crate) fn on_one_line(bytes: &[u8]) -> String {
+    show(bytes).replace('\n', "\\u{a}").replace('\t', "\\u{9}")
+}
+
 /// Turns a stream of bytes into text that acts on no screen. Lines and tabs stay.
 ///
 /// Characters split over two pieces are put together again; bytes that are no UTF-8 become `\xNN`, other characters that act

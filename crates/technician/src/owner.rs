@@ -9,6 +9,10 @@ mod board;
 mod connect;
 mod courier;
 mod incoming;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::{path::PathBuf, sync::Arc};
 

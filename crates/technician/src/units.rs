@@ -80,12 +80,13 @@ pub(crate) fn duration(time: Duration) -> String {
     }
 }
 
-/// A length of time in one unit, for narrow places: `45s`, `3m`, `2h`, `3d`.
+/// A length of time for narrow places: `45s`, `3m`, `3h59`, `20h`, `3d`.
 pub(crate) fn short_duration(time: Duration) -> String {
     match time.as_secs() {
         seconds @ 0..=99 => format!("{seconds}s"),
         seconds @ 100..=5999 => format!("{}m", seconds / 60),
-        seconds @ 6000..=172_799 => format!("{}h", seconds / 3600),
+        seconds @ 6000..=35_999 => format!("{}h{:02}", seconds / 3600, seconds / 60 % 60),
+        seconds @ 36_000..=172_799 => format!("{}h", seconds / 3600),
         seconds => format!("{}d", seconds / 86_400),
     }
 }

@@ -62,13 +62,15 @@ pub(crate) fn grant_end(reason: GrantEnd) -> &'static str {
     }
 }
 
-/// Program and arguments on one line, quoted as a POSIX shell would need them, safe to show.
+/// Program and arguments on one line, as a POSIX shell would need them, safe to show.
 pub(crate) fn command<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
-    let quoted = parts.into_iter().map(|part| match shlex::bytes::try_quote(part) {
-        Ok(quoted) => wire::text::shown_bytes(&quoted),
-        Err(_) => wire::text::shown_bytes(part),
-    });
-    quoted.collect::<Vec<_>>().join(" ")
+    parts.into_iter().map(quoted).collect::<Vec<_>>().join(" ")
+}
+
+fn quoted(part: &[u8]) -> String {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_@%+=:,./-".contains(byte);
+    let text = crate::escape::on_one_line(part);
+    if !part.is_empty() && part.iter().all(plain) { text } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 #[cfg(test)]
@@ -78,7 +80,8 @@ mod tests {
     #[test]
     fn a_command_reads_as_it_would_be_typed() {
         assert_eq!(command([&b"ls"[..], b"-l", b"two words"]), "ls -l 'two words'");
-        assert_eq!(command([&b"printf"[..], b"\x1b[2J\xff"]), "printf '\\u{1b}[2J\\xff'");
+        assert_eq!(command([&b"printf"[..], b"a\\n", b"it's", b""]), "printf 'a\\n' 'it'\\''s' ''");
+        assert_eq!(command([&b"printf"[..], b"\x1b[2J\n\xff"]), "printf '\\u{1b}[2J\\u{a}\\xff'");
     }
 
     #[test]

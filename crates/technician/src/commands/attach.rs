@@ -68,8 +68,11 @@ async fn on_screen(
             .because_of(&error)
     })?;
     let outcome = shown.map_err(|error| error.problem())?;
-    output::to_stderr(&format!("assent: {}\n", last_words(&outcome)));
-    conclude(&outcome)
+    let concluded = conclude(&outcome);
+    // A problem says by itself why it ended.
+    let words = if concluded.is_ok() { last_words(&outcome) } else { receipt_words(&outcome) };
+    output::to_stderr(&format!("assent: {words}\n"));
+    concluded
 }
 
 async fn in_lines(

@@ -198,11 +198,8 @@ pub(crate) enum RefusedReason {
     #[error("this command read too slowly and was cut off")]
     TooSlow,
     /// The session's first question is still open, or the connection is being restored.
-    #[error("the session is not ready: {detail}")]
-    NotReady {
-        /// What it waits for.
-        detail: String,
-    },
+    #[error("the session is not ready: {0}")]
+    NotReady(NotReady),
     /// As many questions are open as the end user's machine takes.
     #[error("too many questions are waiting for an answer")]
     TooManyQuestions,
@@ -212,6 +209,24 @@ pub(crate) enum RefusedReason {
         /// What is wrong with it.
         detail: String,
     },
+}
+
+/// What a session waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum NotReady {
+    /// The first answer.
+    #[error("the end user has not answered the first question yet")]
+    NotAnswered,
+    /// The end user.
+    #[error("the end user is away")]
+    Paused,
+    /// A path.
+    #[error("the connection is being restored")]
+    Reconnecting,
+    /// Nothing any more.
+    #[error("the session is over")]
+    Over,
 }
 
 /// Bytes that JSON carries as base64, because arguments and output need not be text.

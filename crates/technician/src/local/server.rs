@@ -18,7 +18,8 @@ use wire::{
 use super::{
     lines::LineReader,
     protocol::{
-        Ask, Flow, Hello, More, REPLY_LINE_BYTES, REQUEST_LINE_BYTES, RefusedReason, Reply, RequestAsk, RunAsk, VERSION,
+        Ask, Flow, Hello, More, NotReady, REPLY_LINE_BYTES, REQUEST_LINE_BYTES, RefusedReason, Reply, RequestAsk,
+        RunAsk, VERSION,
     },
     socket::SessionSocket,
 };
@@ -278,7 +279,7 @@ impl Client {
         command: Command,
         answer: oneshot::Receiver<Result<T, RefusedReason>>,
     ) -> Result<T, RefusedReason> {
-        let over = || RefusedReason::NotReady { detail: "the session is over".to_owned() };
+        let over = || RefusedReason::NotReady(NotReady::Over);
         self.handle.commands.send(command).await.map_err(|_| over())?;
         answer.await.map_err(|_| over())?
     }

@@ -9,7 +9,7 @@ use tokio::{
 };
 use transport::{
     clock,
-    node::{Control, ControlEvent, Node},
+    node::{ConnectError, Control, ControlEvent, Loss, Node},
     sealed::{CloseCode, Sealed, SealedEnd},
     streams::{FrameReceiver, FrameSender, StreamError},
 };
@@ -17,6 +17,7 @@ use trust::pairing::Paired;
 use wire::{
     channel::ChannelId,
     control::{ChannelOrigin, FromRelay, Refusal, Side, ToRelay},
+    ids::RunId,
     session::{EndReason, ToAgent, ToTechnician},
 };
 
@@ -74,7 +75,7 @@ enum TaskEnd {
     /// Everything was sent, or the stream is over.
     Writer(Result<(), StreamError>),
     Accepting,
-    Courier(Result<(), TooMuchOutput>),
+    Courier(RunId, Result<(), TooMuchOutput>),
     Diagnostics(Result<(), DiagnosticsError>),
     Server,
 }
@@ -126,7 +127,8 @@ impl SessionActor {
                 command = self.ports.inbox.recv() => {
                     let courier = self.desk.take_command(command, clock::now());
                     if let Some(courier) = courier {
-                        self.tasks.spawn(async move { TaskEnd::Courier(courier.run().await) });
+                        let run = courier.run;
+                        self.tasks.spawn(async move { TaskEnd::Courier(run, courier.carry().await) });
                     }
                 }
                 message = self.receiver.recv::<ToTechnician>() => self.take_message(message),
@@ -240,7 +242,7 @@ impl SessionActor {
             Some(ControlEvent::Message(FromRelay::Refused { reason })) if self.channel.is_none() => {
                 self.rejoin_refused(reason).await;
             }
-            Some(ControlEvent::Down { why, .. }) => self.path_lost(&why.to_string()),
+            Some(ControlEvent::Down { why, .. }) => self.path_lost(&loss_words(&why)),
             Some(_) => {}
             None => {
                 self.desk.board.end_detail.get_or_insert("the network part of this program stopped".to_owned());
@@ -302,18 +304,15 @@ impl SessionActor {
 
     fn take_task_end(&mut self, ended: Result<TaskEnd, tokio::task::JoinError>) {
         match ended {
-            Ok(TaskEnd::Courier(Err(TooMuchOutput { run }))) => {
-                self.broke_the_rules(format!("the end user's machine sent more output of {run} than it may"));
+            Ok(TaskEnd::Courier(run, outcome)) => {
+                self.desk.courier_done(run);
+                if let Err(TooMuchOutput) = outcome {
+                    self.broke_the_rules(format!("the end user's machine sent more output of {run} than it may"));
+                }
             }
             Ok(TaskEnd::Diagnostics(Err(error))) => self.broke_the_rules(error.to_string()),
             Ok(TaskEnd::Writer(Err(error))) => tracing::debug!(%error, "the control stream is over"),
-            Ok(
-                TaskEnd::Writer(Ok(()))
-                | TaskEnd::Accepting
-                | TaskEnd::Courier(Ok(()))
-                | TaskEnd::Diagnostics(Ok(()))
-                | TaskEnd::Server,
-            ) => {}
+            Ok(TaskEnd::Writer(Ok(())) | TaskEnd::Accepting | TaskEnd::Diagnostics(Ok(())) | TaskEnd::Server) => {}
             Err(error) if error.is_cancelled() => {}
             Err(error) => tracing::error!(%error, "a part of the session failed"),
         }
@@ -357,6 +356,23 @@ impl SessionActor {
         drop(self.setup);
         self.node.close().await;
         Outcome { detail: outcome.detail.map(|detail| end_words(reason, Some(&detail))), ..outcome }
+    }
+}
+
+/// Why there is no relay, in a few words: the session goes on looking for it.
+fn loss_words(why: &Loss) -> String {
+    match why {
+        Loss::Attempt(ConnectError::NoAnswer { .. }) => "the relay does not answer".to_owned(),
+        Loss::Attempt(ConnectError::NotResolved { .. }) => "the relay's name is not found".to_owned(),
+        Loss::Attempt(ConnectError::WrongKey) => "another relay answers in its place".to_owned(),
+        Loss::Attempt(ConnectError::Refused) => "the relay takes no connection at the moment".to_owned(),
+        Loss::Attempt(ConnectError::Socket { .. } | ConnectError::Version | ConnectError::Broken { .. } | _)
+        | Loss::Draining
+        | Loss::Closed { .. }
+        | Loss::Restarted
+        | Loss::Silent
+        | Loss::Protocol { .. }
+        | _ => why.to_string(),
     }
 }
 

@@ -190,7 +190,8 @@ impl Board {
         }
     }
 
-    fn phase(&self, core: Option<&TechnicianSession>, now: Moment) -> Phase {
+    /// Where things stand at `now`.
+    pub(super) fn phase(&self, core: Option<&TechnicianSession>, now: Moment) -> Phase {
         let Some(core) = core else {
             return Phase::Connecting { detail: self.connecting.clone() };
         };

@@ -88,8 +88,9 @@ impl AttachError {
     pub(crate) fn problem(&self) -> Problem {
         const NOBODY: &str = "nobody was asked and nothing was shown";
         let (exit, next) = match self {
-            Self::Relay(_) | Self::RelayLost(_) | Self::RelaySilent => {
-                (Exit::Network, "Check the relay link and this machine's network, then attach again.")
+            Self::Relay(error) => (Exit::Network, relay_advice(error)),
+            Self::RelayLost(_) | Self::RelaySilent => {
+                (Exit::Network, "Check this machine's network, then attach again.")
             }
             Self::Refused(refusal) => (Exit::of_refusal(*refusal), refused_advice(*refusal)),
             Self::Seal(_) | Self::Lost(_) | Self::AgentGone => {
@@ -107,6 +108,17 @@ impl AttachError {
             Self::Internal => (Exit::Other, "Attach again; if it repeats, run with ASSENT_LOG=debug and report it."),
         };
         Problem::new(exit, self.to_string(), NOBODY, next).because_of(self)
+    }
+}
+
+fn relay_advice(error: &ConnectError) -> &'static str {
+    match error {
+        ConnectError::WrongKey => "Ask whoever runs the relay for its present link.",
+        ConnectError::Version | ConnectError::Broken { .. } => "Install the same version here and at the relay.",
+        ConnectError::Refused => "Wait a minute and attach again.",
+        ConnectError::Socket { .. } | ConnectError::NotResolved { .. } | ConnectError::NoAnswer { .. } | _ => {
+            "Check the relay link and this machine's network, then attach again."
+        }
     }
 }
 
@@ -140,7 +152,7 @@ fn pairing_exit(error: &PairingError) -> Exit {
 fn pairing_advice(error: &PairingError) -> &'static str {
     match error {
         PairingError::Refused(PairingRefusal::WrongCode) => {
-            "Ask the end user to read the code again and compare it digit by digit. One more failure makes it void."
+            "Ask the end user to read the code again and compare it digit by digit. Two failures make a code void."
         }
         PairingError::Refused(PairingRefusal::CodeVoid) => "Ask the end user for a new code.",
         PairingError::NotTheAgent | PairingError::ChangedNonce | PairingError::WrongCode => {
@@ -228,11 +240,22 @@ async fn steps(setup: &Setup, show: &mut dyn FnMut(&str)) -> Result<Attached, At
     Ok(Attached { node, control, channel, sealed, sender, receiver, paired, request, agent_key })
 }
 
+/// How often, and how far apart, a relay is asked again that says another technician is attaching by the same code.
+const BUSY_TRIES: u32 = 8;
+const BUSY_PAUSE: Duration = Duration::from_millis(250);
+
 async fn ask_relay(control: &mut Control, setup: &Setup) -> Result<ChannelId, AttachError> {
     let attach = ToRelay::Attach { locator: setup.code.locator() };
     let mut asked = false;
+    let mut busy = 0;
     loop {
         match control.recv().await {
+            Some(ControlEvent::Message(FromRelay::Refused { reason: Refusal::Busy })) if busy < BUSY_TRIES => {
+                // An attempt that has just failed may still be on its way out.
+                busy += 1;
+                tokio::time::sleep(BUSY_PAUSE).await;
+                asked = control.send(attach.clone()).await.is_ok();
+            }
             Some(ControlEvent::Up) if !asked => {
                 asked = control.send(attach.clone()).await.is_ok();
             }

@@ -10,7 +10,7 @@ use std::{
 
 use tokio::{
     sync::mpsc,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout},
 };
 use transport::streams::{ByteReceiver, StreamError};
 use wire::{
@@ -56,9 +56,7 @@ pub(super) enum News {
 
 /// The agent sent more than the run was allowed to write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct TooMuchOutput {
-    pub(super) run: RunId,
-}
+pub(super) struct TooMuchOutput;
 
 /// What is shown of a run while it goes on. Shared with the status.
 #[derive(Debug, Default)]
@@ -139,14 +137,14 @@ impl Courier {
     /// # Errors
     ///
     /// [`TooMuchOutput`]: the agent is not to be trusted with the rest of the session.
-    pub(super) async fn run(mut self) -> Result<(), TooMuchOutput> {
+    pub(super) async fn carry(mut self) -> Result<(), TooMuchOutput> {
         let mut stdout = Lane::default();
         let mut stderr = Lane::default();
         let mut ending: Option<Ending> = None;
         let mut patience = Instant::now() + LATE_OUTPUT;
         loop {
             if let Some(ending) = ending.take_if(|ending| arrived(ending, &stdout, &stderr)) {
-                return self.finish(ending, &stdout, &stderr).await;
+                return self.finish(ending, stdout, stderr).await;
             }
             tokio::select! {
                 biased;
@@ -168,7 +166,7 @@ impl Courier {
                     }
                     Some(News::SessionOver { reason }) => {
                         if let Some(ending) = ending.take() {
-                            return self.finish(ending, &stdout, &stderr).await;
+                            return self.finish(ending, stdout, stderr).await;
                         }
                         self.tell(Reply::Ended { reason }).await;
                         return Ok(());
@@ -185,7 +183,7 @@ impl Courier {
                 }
                 () = sleep_until(patience), if ending.is_some() => {
                     if let Some(ending) = ending.take() {
-                        return self.finish(ending, &stdout, &stderr).await;
+                        return self.finish(ending, stdout, stderr).await;
                     }
                 }
             }
@@ -204,19 +202,30 @@ impl Courier {
         };
         lane.received = lane.received.saturating_add(bytes.len() as u64);
         if lane.received > lane.limit {
-            return Err(TooMuchOutput { run: self.run });
+            return Err(TooMuchOutput);
         }
         locked(&self.tail).take(bytes.len(), &lane.filter.push(&bytes));
         self.tell(Reply::Output { output, bytes: Bytes(bytes) }).await;
         Ok(())
     }
 
-    async fn finish(mut self, ending: Ending, stdout: &Lane, stderr: &Lane) -> Result<(), TooMuchOutput> {
+    /// Says how it ended, and reads what was opened to its end, so that the agent knows that everything arrived.
+    async fn finish(mut self, ending: Ending, mut stdout: Lane, mut stderr: Lane) -> Result<(), TooMuchOutput> {
         let lost = |count: OutputCount, lane: &Lane| count.sent_bytes.saturating_sub(lane.received);
         let Ending { outcome, stdout: out, stderr: err } = ending;
-        let lost_bytes = lost(out, stdout).saturating_add(lost(err, stderr));
+        let lost_bytes = lost(out, &stdout).saturating_add(lost(err, &stderr));
         self.tell(Reply::Finished { outcome, stdout: out, stderr: err, lost_bytes }).await;
-        Ok(())
+        self.replies = None;
+        let ends = async {
+            while stdout.receiver.is_some() || stderr.receiver.is_some() {
+                tokio::select! {
+                    piece = read(&mut stdout) => self.take(Output::Stdout, &mut stdout, piece).await?,
+                    piece = read(&mut stderr) => self.take(Output::Stderr, &mut stderr, piece).await?,
+                }
+            }
+            Ok(())
+        };
+        timeout(LATE_OUTPUT, ends).await.unwrap_or(Ok(()))
     }
 
     /// Hands a reply on. Waits while the command reads slowly: that holds the run's output up, as a pipe would.
@@ -277,7 +286,7 @@ mod tests {
         let (news, inbox) = mpsc::channel(NEWS);
         let courier = Courier { run: RunId(1), news: inbox, replies: Some(replies), tail: Arc::default() };
         #[expect(clippy::disallowed_methods, reason = "the test awaits the handle")]
-        let task = tokio::spawn(courier.run());
+        let task = tokio::spawn(courier.carry());
         (news, task)
     }
 

@@ -9,7 +9,10 @@ use crossterm::{
 };
 use futures_util::StreamExt as _;
 use ratatui::{Terminal, backend::CrosstermBackend};
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 use transport::clock;
 use wire::{ids::RunId, run::RunLimits, text::Sentence};
 
@@ -79,7 +82,9 @@ struct Screen {
     /// What the session said to the newest thing that was asked from here.
     answer: Option<Answer>,
     leaving: bool,
-    drawn_at: Option<tokio::time::Instant>,
+    /// When the next picture is due; none while nothing has changed.
+    due: Option<Instant>,
+    drawn_at: Option<Instant>,
 }
 
 enum Answer {
@@ -101,14 +106,16 @@ impl Screen {
             model: Model::new(status, output::colour()),
             answer: None,
             leaving: false,
+            due: Some(Instant::now()),
             drawn_at: None,
         })
     }
 
-    /// Draws, and takes the next thing that happens. Cancel safe: nothing that was taken is lost.
+    /// Takes the next thing that happens, or draws what came of those before. Cancel safe: nothing that was taken is lost.
     async fn step(&mut self) -> Result<(), ScreenError> {
-        self.draw_soon().await?;
         tokio::select! {
+            biased;
+            () = until(self.due) => return self.draw(),
             event = self.events.next() => match event {
                 Some(Ok(Event::Key(key))) => {
                     let act = keys::press(&mut self.model, key);
@@ -142,17 +149,21 @@ impl Screen {
                 }
             }
         }
+        self.draw_soon();
         Ok(())
     }
 
-    /// Draws at most once a [`FRAME`].
-    async fn draw_soon(&mut self) -> Result<(), ScreenError> {
-        if let Some(drawn_at) = self.drawn_at {
-            tokio::time::sleep_until(drawn_at + FRAME).await;
-        }
+    /// Lets a picture be drawn, at most one in a [`FRAME`]: a burst of keys or news is drawn once and handled at once.
+    fn draw_soon(&mut self) {
+        let now = Instant::now();
+        self.due.get_or_insert(self.drawn_at.map_or(now, |drawn_at| (drawn_at + FRAME).max(now)));
+    }
+
+    fn draw(&mut self) -> Result<(), ScreenError> {
         let Self { terminal, model, .. } = self;
         terminal.draw(|frame| draw::draw(frame, model))?;
-        self.drawn_at = Some(tokio::time::Instant::now());
+        self.due = None;
+        self.drawn_at = Some(Instant::now());
         Ok(())
     }
 
@@ -208,22 +219,33 @@ impl Screen {
         self.model.status = Arc::clone(&self.handle.status.borrow()).as_ref().clone();
         self.model.overlay = super::model::Overlay::None;
         self.model.notice = None;
+        self.draw_soon();
         while !self.leaving {
-            self.draw_soon().await?;
             tokio::select! {
+                biased;
+                () = until(self.due) => self.draw()?,
                 event = self.events.next() => match event {
                     Some(Ok(Event::Key(key))) => {
                         if keys::press(&mut self.model, key) == Some(KeyAct::Leave) {
                             self.leaving = true;
                         }
+                        self.draw_soon();
                     }
-                    Some(Ok(Event::Resize(..) | Event::FocusGained | Event::FocusLost | Event::Mouse(_) | Event::Paste(_))) => {}
+                    Some(Ok(Event::Resize(..) | Event::FocusGained | Event::FocusLost | Event::Mouse(_) | Event::Paste(_))) => self.draw_soon(),
                     Some(Err(_)) | None => self.leaving = true,
                 },
                 () = self.signals.any() => self.leaving = true,
             }
         }
         Ok(())
+    }
+}
+
+/// Returns when a picture is due. Cancel safe.
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => pending().await,
     }
 }
 

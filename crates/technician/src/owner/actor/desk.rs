@@ -15,7 +15,7 @@ use wire::{
 };
 
 use crate::{
-    local::protocol::{Bytes, RefusedReason, Reply, RequestAsk, RunAsk},
+    local::protocol::{Bytes, NotReady, RefusedReason, Reply, RequestAsk, RunAsk},
     owner::{
         Command, Outcome,
         audit_copy::AuditCopy,
@@ -100,16 +100,13 @@ impl Desk {
     }
 
     fn ready(&self, now: Moment) -> Result<(), RefusedReason> {
-        let detail = match self.status(now).phase {
+        Err(RefusedReason::NotReady(match self.board.phase(Some(&self.core), now) {
             Phase::Live => return Ok(()),
-            Phase::Connecting { .. } | Phase::WaitingForAnswer { .. } => {
-                "the end user has not answered the first question yet"
-            }
-            Phase::Paused { .. } => "the end user is away",
-            Phase::Reconnecting { .. } => "the connection is being restored",
-            Phase::Ended { .. } => "the session is over",
-        };
-        Err(RefusedReason::NotReady { detail: detail.to_owned() })
+            Phase::Connecting { .. } | Phase::WaitingForAnswer { .. } => NotReady::NotAnswered,
+            Phase::Paused { .. } => NotReady::Paused,
+            Phase::Reconnecting { .. } => NotReady::Reconnecting,
+            Phase::Ended { .. } => NotReady::Over,
+        }))
     }
 
     fn propose(&mut self, ask: RunAsk, now: Moment) -> Result<RunId, RefusedReason> {
@@ -149,6 +146,11 @@ impl Desk {
         // A courier that is gone has told its end already; the output is not wanted any more.
         self.tell_courier(run, News::Stream { output, receiver, limit });
         Ok(())
+    }
+
+    /// A courier has told everything.
+    pub(super) fn courier_done(&mut self, run: RunId) {
+        self.couriers.remove(&run);
     }
 
     fn tell_courier(&self, run: RunId, news: News) {
@@ -216,7 +218,6 @@ impl Desk {
                     Subject::Run(run) => {
                         self.board.note(format!("{run}: not run: {reason}"), now);
                         self.tell_courier(run, News::Denied { reason });
-                        self.couriers.remove(&run);
                     }
                 }
                 true
@@ -245,8 +246,8 @@ impl Desk {
             }
             TechnicianEvent::RunFinished { run, outcome, stdout, stderr } => {
                 self.board.note(format!("{run}: {}", words::outcome(&outcome)), now);
+                // Its output may still be on the way, so the courier goes on.
                 self.tell_courier(run, News::Finished { outcome, stdout, stderr });
-                self.couriers.remove(&run);
                 true
             }
             TechnicianEvent::AuditLine(line) => {
@@ -331,7 +332,7 @@ fn draft(ask: RunAsk) -> Result<RunDraft, RefusedReason> {
 
 fn refused(error: CommandError) -> RefusedReason {
     match error {
-        CommandError::Over => RefusedReason::NotReady { detail: error.to_string() },
+        CommandError::Over => RefusedReason::NotReady(NotReady::Over),
         CommandError::TooMany => RefusedReason::TooManyQuestions,
         CommandError::Malformed | CommandError::Proposal(_) | CommandError::NoSuchRun | _ => {
             RefusedReason::Invalid { detail: error.to_string() }

@@ -31,13 +31,13 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, look: Look)
     let right = connection(&model.status.path, model.status.age_secs);
     let right_width = u16::try_from(right.width()).unwrap_or(u16::MAX).min(machine.width / 2);
     let [left, right_area] = Layout::horizontal([Constraint::Min(0), Constraint::Length(right_width)]).areas(machine);
-    frame.render_widget(Paragraph::new(machine_line(model, look)), left);
+    frame.render_widget(Paragraph::new(machine_line(model, look, usize::from(left.width))), left);
     frame.render_widget(Paragraph::new(Span::styled(right, look.dim())), right_area);
     frame.render_widget(Paragraph::new(who_line(model, look)), who);
     frame.render_widget(Paragraph::new(allowed_line(model, look, usize::from(allowed.width))), allowed);
 }
 
-fn machine_line(model: &Model, look: Look) -> Line<'static> {
+fn machine_line(model: &Model, look: Look, width: usize) -> Line<'static> {
     let host = model.status.host.clone().unwrap_or_else(|| "no machine yet".to_owned());
     let mut line = Line::from(vec![Span::raw(" "), Span::styled(cut(&host, 40), look.strong())]);
     if let Some(card) = &model.card {
@@ -45,7 +45,8 @@ fn machine_line(model: &Model, look: Look) -> Line<'static> {
         let parts = [card.system.shown(), card.architecture.shown(), format!("{} cores", card.cores), memory];
         let virtualisation = card.virtualisation.iter().map(wire::text::PeerText::shown);
         let about = parts.into_iter().chain(virtualisation).collect::<Vec<_>>().join(" · ");
-        line.push_span(Span::styled(format!("  {about}"), look.dim()));
+        let room = width.saturating_sub(line.width() + 4);
+        line.push_span(Span::styled(format!("  {}", cut(&about, room)), look.dim()));
     }
     line
 }
@@ -148,7 +149,7 @@ pub(crate) fn phase_words(phase: &Phase) -> String {
             format!("Paused: {why}. The session ends in {ends_in_secs} s unless they come back")
         }
         Phase::Reconnecting { gives_up_in_secs, detail, .. } => {
-            format!("Reconnecting: {detail}. Giving up in {gives_up_in_secs} s")
+            format!("Reconnecting: {detail}. Giving up within {gives_up_in_secs} s")
         }
         Phase::Ended { text, .. } => format!("Ended: {text}"),
     }

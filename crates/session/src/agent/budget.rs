@@ -4,11 +4,20 @@ use std::time::Duration;
 
 use wire::time::Moment;
 
-/// Messages that may come at once. Every message can cost a record, so a technician must not be able to fill the disk.
+/// Messages that may come at once. Every message can cost a record, so a technician must not be able to fill the disk. A long one counts
+/// as several: see [`cost`].
 const BURST: u32 = 128;
 
 /// Time after which one more may come: far more than people cause, even by scripts, as each question waits for a person.
 const REFILL: Duration = Duration::from_millis(125);
+
+/// Bytes of a record that count as one message.
+const RECORD_BYTES: usize = 1024;
+
+/// What a message counts for whose record holds `recorded_bytes` of the technician's own texts.
+pub(super) fn cost(recorded_bytes: usize) -> u32 {
+    u32::try_from(recorded_bytes / RECORD_BYTES).unwrap_or(u32::MAX).saturating_add(1).min(BURST)
+}
 
 /// A bucket of [`BURST`] messages that one flows into every [`REFILL`].
 #[derive(Debug)]
@@ -22,8 +31,8 @@ impl Budget {
         Self { left: BURST, counted_at: now }
     }
 
-    /// Takes one message out. Returns whether there was one.
-    pub(super) fn spend(&mut self, now: Moment) -> bool {
+    /// Takes as many messages out as one of this [`cost`] counts for. Returns whether they were there.
+    pub(super) fn spend(&mut self, cost: u32, now: Moment) -> bool {
         let refills = (now - self.counted_at).as_nanos() / REFILL.as_nanos();
         match u32::try_from(refills) {
             Ok(refills) if refills < BURST => {
@@ -32,8 +41,8 @@ impl Budget {
             }
             Ok(_) | Err(_) => *self = Self::new(now),
         }
-        let spent = self.left > 0;
-        self.left = self.left.saturating_sub(1);
+        let spent = self.left >= cost;
+        self.left = self.left.saturating_sub(cost);
         spent
     }
 }
@@ -46,11 +55,11 @@ mod tests {
     fn a_burst_is_allowed_and_then_one_message_each_eighth_of_a_second() {
         let start = Moment::from_origin(Duration::from_secs(1000));
         let mut budget = Budget::new(start);
-        assert!((0..BURST).all(|_| budget.spend(start)));
-        assert!(!budget.spend(start));
-        assert!(!budget.spend(start + REFILL / 2));
-        assert!(budget.spend(start + REFILL));
-        assert!(!budget.spend(start + REFILL));
+        assert!((0..BURST).all(|_| budget.spend(1, start)));
+        assert!(!budget.spend(1, start));
+        assert!(!budget.spend(1, start + REFILL / 2));
+        assert!(budget.spend(1, start + REFILL));
+        assert!(!budget.spend(1, start + REFILL));
     }
 
     #[test]
@@ -58,7 +67,18 @@ mod tests {
         let start = Moment::from_origin(Duration::from_secs(1000));
         let mut budget = Budget::new(start);
         let later = start + Duration::from_secs(1 << 40);
-        assert!((0..BURST).all(|_| budget.spend(later)));
-        assert!(!budget.spend(later));
+        assert!((0..BURST).all(|_| budget.spend(1, later)));
+        assert!(!budget.spend(1, later));
+    }
+
+    #[test]
+    fn long_records_use_the_budget_up_sooner() {
+        let start = Moment::from_origin(Duration::from_secs(1000));
+        let mut budget = Budget::new(start);
+        assert_eq!((cost(0), cost(RECORD_BYTES - 1), cost(96 * 1024)), (1, 1, 97));
+        assert!(budget.spend(cost(96 * 1024), start));
+        assert!(!budget.spend(cost(96 * 1024), start + REFILL * 60));
+        let mut idle = Budget::new(start);
+        assert!(idle.spend(cost(usize::MAX), start), "no single message is out of reach");
     }
 }

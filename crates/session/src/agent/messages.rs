@@ -11,7 +11,8 @@ use wire::{
 
 use super::{
     AgentSession, Effect,
-    runs::{Run, is_recordable},
+    budget::cost,
+    runs::{Run, is_recordable, recorded_size},
 };
 
 impl AgentSession {
@@ -28,7 +29,8 @@ impl AgentSession {
         if self.end.is_some() {
             return;
         }
-        if !self.budget.spend(now) {
+        let recorded = if let ToAgent::ProposeRun(proposal) = &message { recorded_size(proposal) } else { 0 };
+        if !self.budget.spend(cost(recorded), now) {
             return self.violation("sent messages faster than any person could cause them", now);
         }
         match message {

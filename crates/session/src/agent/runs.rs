@@ -234,10 +234,14 @@ const AUDIT_LINE_RESERVE: usize = 32 * 1024;
 /// Whether the record of the question fits a line of the log. Control characters take six bytes each there, so a proposal within its own
 /// limits may not fit; no person could read such a command either.
 pub(super) fn is_recordable(proposal: &RunProposal) -> bool {
+    recorded_size(proposal) <= AUDIT_LINE_BYTES - AUDIT_LINE_RESERVE
+}
+
+/// Bytes that the technician's own texts take in the record of the question, without its reason.
+pub(super) fn recorded_size(proposal: &RunProposal) -> usize {
     let variables = proposal.environment.iter().flat_map(|variable| [&variable.name, &variable.value]);
     let parts = [&proposal.program].into_iter().chain(&proposal.arguments).chain(&proposal.directory).chain(variables);
-    let bytes = parts.map(|part| recorded_bytes(part) + 4).sum::<usize>();
-    bytes <= AUDIT_LINE_BYTES - AUDIT_LINE_RESERVE
+    parts.map(|part| recorded_bytes(part) + 4).sum()
 }
 
 fn recorded_bytes(part: &[u8]) -> usize {

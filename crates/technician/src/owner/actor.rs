@@ -71,6 +71,7 @@ pub(super) struct SessionActor {
 }
 
 /// What a task of the session came to.
+#[derive(Debug)]
 enum TaskEnd {
     /// Everything was sent, or the stream is over.
     Writer(Result<(), StreamError>),
@@ -338,6 +339,7 @@ impl SessionActor {
         let code = if reason == EndReason::Protocol { CloseCode::Protocol } else { CloseCode::Done };
         let last_words = async {
             while let Some(ended) = self.tasks.join_next().await {
+                tracing::debug!(?ended, "a part of the session is done");
                 if matches!(ended, Ok(TaskEnd::Writer(_))) {
                     self.sealed.close(code, "");
                 }

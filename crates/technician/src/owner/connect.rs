@@ -180,6 +180,17 @@ pub(super) struct Attached {
     pub(super) agent_key: Digest,
 }
 
+/// What the steps behind the relay come to.
+struct Met {
+    channel: ChannelId,
+    sealed: Sealed,
+    sender: FrameSender,
+    receiver: FrameReceiver,
+    paired: Paired,
+    request: AccessRequest,
+    agent_key: Digest,
+}
+
 /// Takes every step up to the paired session. The person can leave meanwhile.
 pub(super) async fn attach(setup: &Setup, board: &mut Board, ports: &mut Ports) -> Result<Attached, AttachError> {
     let status = ports.status.clone();
@@ -187,22 +198,43 @@ pub(super) async fn attach(setup: &Setup, board: &mut Board, ports: &mut Ports) 
         board.connecting(detail);
         status.send_replace(board.status(None, clock::now()).into());
     };
-    let steps = steps(setup, &mut show);
-    tokio::pin!(steps);
-    loop {
-        tokio::select! {
-            biased;
-            command = ports.inbox.recv() => match command {
-                Some(Command::End) | None => return Err(AttachError::Left),
-                // Dropping the reply says that it was not taken; there is no socket yet by which others could ask.
-                Some(Command::Run { .. } | Command::CancelRun { .. } | Command::Request { .. }) => {}
-            },
-            attached = &mut steps => return attached,
+    let mut reached = None;
+    let met = {
+        let steps = steps(setup, &mut show, &mut reached);
+        tokio::pin!(steps);
+        loop {
+            tokio::select! {
+                biased;
+                command = ports.inbox.recv() => match command {
+                    Some(Command::End) | None => break Err(AttachError::Left),
+                    // Dropping the reply says that it was not taken; there is no socket yet by which others could ask.
+                    Some(Command::Run { .. } | Command::CancelRun { .. } | Command::Request { .. }) => {}
+                },
+                met = &mut steps => break met,
+            }
         }
+    };
+    match (met, reached) {
+        (Ok(met), Some((node, control))) => {
+            let Met { channel, sealed, sender, receiver, paired, request, agent_key } = met;
+            Ok(Attached { node, control, channel, sealed, sender, receiver, paired, request, agent_key })
+        }
+        (Err(error), Some((node, _control))) => {
+            // Whoever does not hear that this is over waits for it: the agent until pairing takes too long, and meanwhile nobody else
+            // can attach to it; the relay until the connection has been silent for too long.
+            node.close().await;
+            Err(error)
+        }
+        (Err(error), None) => Err(error),
+        (Ok(_), None) => Err(AttachError::Internal),
     }
 }
 
-async fn steps(setup: &Setup, show: &mut dyn FnMut(&str)) -> Result<Attached, AttachError> {
+async fn steps(
+    setup: &Setup,
+    show: &mut dyn FnMut(&str),
+    reached: &mut Option<(Node, Control)>,
+) -> Result<Met, AttachError> {
     let attempts = Attempts::new(&setup.places.state);
     attempts.check(setup.code.locator(), clock::wall_time()).map_err(AttachError::Attempts)?;
     let request =
@@ -211,10 +243,10 @@ async fn steps(setup: &Setup, show: &mut dyn FnMut(&str)) -> Result<Attached, At
     let request = request.map_err(|_| AttachError::Internal)?;
 
     show("reaching the relay");
-    let (node, mut control) =
-        Node::start(setup.relay.clone(), NodeOptions::default()).await.map_err(AttachError::Relay)?;
+    let started = Node::start(setup.relay.clone(), NodeOptions::default()).await.map_err(AttachError::Relay)?;
+    let (node, control) = reached.insert(started);
     show("looking for the end user's machine");
-    let channel = match timeout(RELAY_DEADLINE, ask_relay(&mut control, setup)).await {
+    let channel = match timeout(RELAY_DEADLINE, ask_relay(control, setup)).await {
         Ok(answer) => answer?,
         Err(_elapsed) => return Err(AttachError::RelaySilent),
     };
@@ -233,11 +265,11 @@ async fn steps(setup: &Setup, show: &mut dyn FnMut(&str)) -> Result<Attached, At
     // The transport bounds all of this by the deadline of pairing.
     let (unpaired, paired) = tokio::select! {
         done = pairing => done?,
-        error = agent_gone(&mut control, channel) => return Err(error),
+        error = agent_gone(control, channel) => return Err(error),
     };
     let agent_key = unpaired.peer_key().digest();
     let (sealed, sender, receiver) = unpaired.into_paired(&paired).map_err(AttachError::Lost)?;
-    Ok(Attached { node, control, channel, sealed, sender, receiver, paired, request, agent_key })
+    Ok(Met { channel, sealed, sender, receiver, paired, request, agent_key })
 }
 
 /// How often, and how far apart, a relay is asked again that says another technician is attaching by the same code.

@@ -6,6 +6,7 @@
 
 mod codes;
 mod faults;
+mod hostile_relay;
 mod runs;
 mod session;
 mod world;

@@ -127,9 +127,10 @@ fn test(totals: &Totals) -> anyhow::Result<Outcome> {
     counted(cargo(&format!("test {EVERYTHING} --no-fail-fast --lib --bins --tests --examples")), totals)
 }
 
+/// With private items: these are programs, and whoever reads their documentation reads the sources too.
 fn doc() -> anyhow::Result<Outcome> {
-    let mut command = cargo(&format!("doc {EVERYTHING} --no-deps"));
-    command.env("RUSTDOCFLAGS", "-D warnings");
+    let mut command = cargo(&format!("doc {EVERYTHING} --no-deps --document-private-items"));
+    command.env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private-intra-doc-links");
     shown(command)
 }
 

@@ -3,7 +3,7 @@
 //! | command | module |
 //! |---|---|
 //! | `cargo xtask test` | [`check`]: every check that a change has to pass, in order |
-//! | `cargo xtask bench` | [`bench`]: how fast, how small, how soon |
+//! | `cargo xtask bench` | [`mod@bench`]: how fast, how small, how soon |
 //! | `cargo xtask demo` | [`demo`]: relay, agent and technician on this machine |
 //! | `cargo xtask tidy` | [`tidy`]: the rules of the house that no compiler knows, each with its why |
 

@@ -1,10 +1,11 @@
 //! Sockets, time-outs and the order of the checks.
 
 use std::{
+    collections::VecDeque,
     convert::Infallible,
     io,
     net::{Ipv4Addr, SocketAddr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak},
     time::Duration,
 };
 
@@ -22,7 +23,8 @@ use hyper_util::{
 use rand_core::OsRng;
 use tokio::{
     net::{TcpListener, TcpStream},
-    task::JoinSet,
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::{AbortHandle, JoinSet},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -34,9 +36,13 @@ use crate::{
     headers,
 };
 
-/// Connections served at once; a further one waits until one ends. A page needs one for its stream of views and a few for
-/// its calls; the bound keeps other programs of the machine from using up files.
+/// Calls of tabs served at once; a further one waits until one ends. A page needs one for its stream of views and a few for its
+/// calls.
 pub const CONNECTIONS: usize = 32;
+
+/// Connections that were not let in (yet) at once; a further one ends the oldest. Every program of the machine can connect: one that
+/// does so without a word must neither keep the person's Stop waiting nor use up files.
+pub const STRANGERS: usize = 256;
 
 /// How long a client may take to send the head of its request, counted from the connection's start.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -105,7 +111,13 @@ impl Loopback {
     pub fn serve(self, site: Site) -> Server {
         let Self { listener, access, clock } = self;
         let stop = CancellationToken::new();
-        let shared = Arc::new(Shared { access: Arc::clone(&access), clock, files: site.files, api: site.api });
+        let shared = Arc::new(Shared {
+            access: Arc::clone(&access),
+            clock,
+            files: site.files,
+            api: site.api,
+            places: Arc::new(Semaphore::new(CONNECTIONS)),
+        });
         let mut tasks = JoinSet::new();
         tasks.spawn(accept(listener, shared, stop.clone()));
         Server { access, clock, stop, tasks }
@@ -150,22 +162,35 @@ struct Shared {
     clock: fn() -> Moment,
     files: &'static [Asset],
     api: Router,
+    places: Arc<Semaphore>,
 }
+
+/// A place among [`CONNECTIONS`], once the connection's call was let in; it is kept until the connection ends.
+type Place = Arc<OnceLock<OwnedSemaphorePermit>>;
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>, stop: CancellationToken) {
     let mut connections = JoinSet::new();
+    // Weak, because a place has to be free once its connection is over.
+    let mut strangers = VecDeque::<(AbortHandle, Weak<OnceLock<OwnedSemaphorePermit>>)>::new();
     loop {
         tokio::select! {
             biased;
             () = stop.cancelled() => break,
             Some(ended) = connections.join_next() => {
-                if let Err(error) = ended {
+                if let Err(error) = ended && !error.is_cancelled() {
                     tracing::error!(%error, "a connection's task died");
                 }
             }
-            accepted = listener.accept(), if connections.len() < CONNECTIONS => match accepted {
+            accepted = listener.accept() => match accepted {
                 Ok((stream, _)) => {
-                    connections.spawn(serve_connection(stream, Arc::clone(&shared), stop.clone()));
+                    strangers.retain(|(_, place)| place.upgrade().is_some_and(|place| place.get().is_none()));
+                    if strangers.len() >= STRANGERS && let Some((oldest, _)) = strangers.pop_front() {
+                        oldest.abort();
+                    }
+                    let place = Place::default();
+                    let known = Arc::downgrade(&place);
+                    let serving = serve_connection(stream, Arc::clone(&shared), stop.clone(), place);
+                    strangers.push_back((connections.spawn(serving), known));
                 }
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept connections");
@@ -178,16 +203,16 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, stop: CancellationTo
     while connections.join_next().await.is_some() {}
 }
 
-async fn serve_connection(stream: TcpStream, shared: Arc<Shared>, stop: CancellationToken) {
-    let service = hyper::service::service_fn(move |request| {
-        let shared = Arc::clone(&shared);
-        async move { Ok::<_, Infallible>(shared.answer(request).await) }
+async fn serve_connection(stream: TcpStream, shared: Arc<Shared>, stop: CancellationToken, place: Place) {
+    let service = hyper::service::service_fn(|request| {
+        let (shared, place) = (Arc::clone(&shared), Arc::clone(&place));
+        async move { Ok::<_, Infallible>(shared.answer(request, &place).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD_BYTES)
-        // On loopback a new connection costs nothing, and an idle one would hold a place of `CONNECTIONS`.
+        // On loopback a new connection costs nothing, and an idle one would hold a place of `CONNECTIONS`. A place is for one call.
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service);
     tokio::pin!(connection);
@@ -204,8 +229,8 @@ async fn serve_connection(stream: TcpStream, shared: Arc<Shared>, stop: Cancella
 }
 
 impl Shared {
-    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        let mut response = match self.admit(request).await {
+    async fn answer(&self, request: Request<Incoming>, place: &Place) -> Response<Body> {
+        let mut response = match self.admit(request, place).await {
             Ok(response) => response,
             Err(refusal) => {
                 tracing::debug!(?refusal, "refused a request");
@@ -216,10 +241,14 @@ impl Shared {
         response
     }
 
-    async fn admit(&self, request: Request<Incoming>) -> Result<Response<Body>, Refusal> {
+    async fn admit(&self, request: Request<Incoming>, place: &Place) -> Result<Response<Body>, Refusal> {
         let (mut parts, body) = request.into_parts();
         let is_file = |path: &str| self.files.iter().any(|file| file.path == path);
         let pass = guard::judge(&parts, is_file, &lock(&self.access))?;
+        if matches!(pass, Pass::Api(_)) {
+            let permit = Arc::clone(&self.places).acquire_owned().await.map_err(|_| Refusal::TooSlow)?;
+            let _ = place.set(permit);
+        }
         let body = timeout(BODY_TIMEOUT, read_body(body)).await.map_err(|_| Refusal::TooSlow)??;
         match pass {
             Pass::File => Ok(self.file(parts.uri.path())),

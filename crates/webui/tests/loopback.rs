@@ -415,6 +415,20 @@ async fn no_more_connections_are_served_at_once_than_the_cap_allows() {
 }
 
 #[tokio::test]
+async fn a_crowd_that_says_nothing_does_not_keep_the_person_waiting() {
+    let server = start().await;
+    let login = log_in(&server).await;
+    let mut crowd = Vec::new();
+    for _ in 0..server::STRANGERS + server::CONNECTIONS {
+        crowd.push(TcpStream::connect(server.address()).await.unwrap());
+    }
+    let request = Request::post(&server, "/act", "{}").signed(&login);
+    let reply =
+        tokio::time::timeout(server::HEAD_TIMEOUT / 2, request.send(&server)).await.expect("the crowd is in the way");
+    assert_eq!(reply.status, 200);
+}
+
+#[tokio::test]
 async fn shutting_down_ends_answers_that_would_never_end() {
     let server = start().await;
     let login = log_in(&server).await;

@@ -152,6 +152,14 @@ async fn a_program_cannot_reach_the_persons_terminal() {
 }
 
 #[tokio::test]
+async fn a_program_inherits_no_descriptor_but_its_outputs() {
+    // What started the agent may have left it descriptors that every program inherits.
+    let (_left_open, _other) = rustix::pipe::pipe().unwrap();
+    let done = run(proposal("ls", &["/proc/self/fd"])).await;
+    assert_eq!(done.stdout, "0\n1\n2\n3\n", "the last one is the directory that is being listed");
+}
+
+#[tokio::test]
 async fn rights_cannot_be_gained_by_a_set_user_id_program() {
     let done = run(proposal("grep", &["NoNewPrivs", "/proc/self/status"])).await;
     assert_eq!(done.stdout, "NoNewPrivs:\t1\n");

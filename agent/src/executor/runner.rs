@@ -6,7 +6,10 @@
 use std::{
     ffi::OsStr,
     io::{self, Write as _},
-    os::unix::{ffi::OsStrExt as _, net::UnixStream, process::CommandExt as _},
+    os::{
+        fd::BorrowedFd,
+        unix::{ffi::OsStrExt as _, net::UnixStream, process::CommandExt as _},
+    },
     path::Path,
     process::{Command, ExitCode, Stdio},
     time::Duration,
@@ -14,6 +17,7 @@ use std::{
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec},
+    io::FdFlags,
     process::{Pid, PidfdFlags, Resource, Rlimit, Signal, WaitOptions, WaitStatus},
 };
 use wire::limits::RUN_PROCESSES;
@@ -89,6 +93,7 @@ fn confine(memory_mib: u32) -> io::Result<()> {
     rustix::process::setsid()?;
     // Everything that loses its parent becomes ours and can be found and killed.
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+    keep_descriptors_back()?;
     // Set-user-id programs give no rights: that would be another ability (`elevate`).
     rustix::thread::set_no_new_privs(true)?;
     let lower = |resource, wanted: u64| {
@@ -99,6 +104,20 @@ fn confine(memory_mib: u32) -> io::Result<()> {
     lower(Resource::Core, 0)?;
     // The looks at the whole tree enforce the limit; this bounds what a single process takes between two looks.
     lower(Resource::Data, u64::from(memory_mib) << 21)?;
+    Ok(())
+}
+
+/// Keeps from the program whatever this process was left by those who started the agent: files, sockets, a terminal.
+#[expect(unsafe_code, reason = "a descriptor that this process knows by number alone has to be borrowed")]
+fn keep_descriptors_back() -> io::Result<()> {
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        let Some(number) = entry?.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        if number > 2 {
+            // SAFETY: it is open, as it is listed, and this single-threaded process closes none meanwhile.
+            let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
+            rustix::io::fcntl_setfd(descriptor, FdFlags::CLOEXEC)?;
+        }
+    }
     Ok(())
 }
 

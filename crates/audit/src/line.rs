@@ -175,7 +175,8 @@ pub(crate) fn parse(line: &[u8], n: u64, head: Digest) -> Result<Parsed, Fault> 
 
 /// Reads an event whose bytes are already known to be the ones that were hashed.
 pub(crate) fn event(text: &[u8]) -> Result<Event, Fault> {
-    serde_json::from_slice(text).map_err(|error| Fault::UnknownEvent { reason: error.to_string() })
+    // The reader quotes what it does not know, and whoever wrote the line chose that.
+    serde_json::from_slice(text).map_err(|error| Fault::UnknownEvent { reason: shown(&error.to_string()) })
 }
 
 /// A number as it is written: no sign, no leading zero, no more than 64 bits.

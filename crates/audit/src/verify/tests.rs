@@ -346,20 +346,36 @@ fn events_out_of_place_are_refused_even_with_a_right_hash() {
     assert_eq!(bad(&joined(&empty)), (1, Fault::NotPaired));
 }
 
-#[test]
-fn an_event_of_a_later_version_is_no_tampering() {
+/// A log whose second entry has the right hash and an event of that name.
+fn log_with_event_named(name: &str) -> Vec<u8> {
     let first = lines(&[paired(&agent())], None);
     let head = check_in_memory(&joined(&first)).unwrap().head;
     let second = line::entry(2, START, &Event::WordsConfirmed, head).unwrap().0.into_bytes();
-    let later = str::from_utf8(&second).unwrap().replace("words_confirmed", "screen_shared");
-    let (body, _) = later.rsplit_once(",\"hash\"").unwrap();
+    let other = str::from_utf8(&second).unwrap().replace("words_confirmed", name);
+    let (body, _) = other.rsplit_once(",\"hash\"").unwrap();
     let length = (body.len() as u64).to_be_bytes();
     let hash = trust::digest(&[&[1], head.0.as_slice(), &length, body.as_bytes()].concat());
-    let rehashed = format!("{body},\"hash\":\"{hash}\"}}").into_bytes();
+    joined(&[first[0].clone(), format!("{body},\"hash\":\"{hash}\"}}").into_bytes()])
+}
 
-    let error = check(&joined(&[first[0].clone(), rehashed])).unwrap_err();
+#[test]
+fn an_event_of_a_later_version_is_no_tampering() {
+    let error = check(&log_with_event_named("screen_shared")).unwrap_err();
     assert!(matches!(&error, VerifyError::Bad(BadEntry { n: 2, fault: Fault::UnknownEvent { .. } })), "{error:?}");
     assert!(!error.is_tampering());
+}
+
+#[test]
+fn the_name_of_an_unknown_event_does_not_act_on_the_readers_screen() {
+    for (name, readable) in
+        [("\u{202e}derahs", "\\u{202e}derahs"), ("\u{9b}2J", "\\u{9b}2J"), ("\\u001b[2J", "\\u{1b}[2J")]
+    {
+        let error = check(&log_with_event_named(name)).unwrap_err();
+        let text =
+            format!("{error} {}", std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default());
+        assert!(text.contains(readable), "{text:?}");
+        assert_eq!(text.chars().find(|character| character.is_control() || *character == '\u{202e}'), None, "{text:?}");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::{future::pending, sync::Arc, time::Duration};
 
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::{AbortHandle, JoinSet},
     time::{MissedTickBehavior, interval, timeout},
 };
@@ -23,7 +23,7 @@ use wire::{
 
 use self::desk::Desk;
 use super::{
-    AttachError, Outcome, Ports, Setup,
+    AttachError, Outcome, Ports, Readings, Setup,
     board::{Board, end_words},
     connect::Attached,
     courier::TooMuchOutput,
@@ -66,6 +66,8 @@ pub(super) struct SessionActor {
     socket: Option<SessionSocket>,
     tasks: JoinSet<TaskEnd>,
     diagnostics: Option<AbortHandle>,
+    /// Says when the machine's name is known.
+    card: watch::Receiver<Readings>,
     /// When the agent is no longer waited for after this side ended the session.
     goodbye: Option<tokio::time::Instant>,
 }
@@ -91,6 +93,7 @@ impl SessionActor {
             technician_key: setup.identity.key.public().digest(),
         };
         let desk = Desk::new(board, &request, &paired, setup.places.receipts(), expected, clock::now());
+        let card = ports.readings.subscribe();
         Ok(Self {
             desk,
             ports,
@@ -107,6 +110,7 @@ impl SessionActor {
             socket: Some(socket),
             tasks: JoinSet::new(),
             diagnostics: None,
+            card,
             goodbye: None,
         })
     }
@@ -138,6 +142,7 @@ impl SessionActor {
                 Some(ended) = self.tasks.join_next() => self.take_task_end(ended),
                 end = self.sealed.closed() => self.take_connection_end(&end),
                 () = until(self.goodbye) => self.desk.core.close(EndReason::ByTechnician),
+                Ok(()) = self.card.changed(), if self.desk.board.host.is_none() => {}
                 _ = tick.tick() => self.desk.rtt(self.channel.is_some().then(|| self.sealed.stats())),
             }
             self.desk.take_events(clock::now());

@@ -28,8 +28,8 @@ use crate::{
     signals::Signals,
 };
 
-/// Shortest time between two pictures: a burst of news is drawn once.
-const FRAME: Duration = Duration::from_millis(40);
+/// Shortest time between two pictures: a burst of keys or news is drawn once.
+const FRAME: Duration = Duration::from_millis(16);
 
 /// How long abilities are asked for from the screen; the end user and the device may give less.
 const STAY_SECS: u32 = 3600;

@@ -1,6 +1,6 @@
 //! The technician's program, `assent`: command line, terminal screen, and the process that owns a session.
 //!
-//! One process owns a session ([`owner`]) and listens on a private socket ([`local`]); every other command asks that process. The
+//! One process owns a session (`owner`) and listens on a private socket (`local`); every other command asks that process. The
 //! screen and the plain lines are front ends over the same handle that the socket uses. Rights live at the agent: nothing here
 //! decides what is allowed.
 //!

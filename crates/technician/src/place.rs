@@ -45,16 +45,21 @@ impl Places {
     /// [`PlaceError::NoHome`].
     pub(crate) fn from_environment() -> Result<Self, PlaceError> {
         let user = rustix::process::geteuid().as_raw();
-        Self::resolve(|name| env::var_os(name).map(PathBuf::from), user)
+        Self::resolve(|name| env::var_os(name).map(PathBuf::from), Path::is_dir, user)
     }
 
-    fn resolve(variable: impl Fn(&str) -> Option<PathBuf>, user: u32) -> Result<Self, PlaceError> {
+    fn resolve(
+        variable: impl Fn(&str) -> Option<PathBuf>,
+        is_there: impl Fn(&Path) -> bool,
+        user: u32,
+    ) -> Result<Self, PlaceError> {
         // The specification: a relative path is invalid and to be ignored.
         let absolute = |name| variable(name).filter(|path| path.is_absolute());
         let under_home = |rest| absolute("HOME").map(|home: PathBuf| home.join(rest)).ok_or(PlaceError::NoHome);
         let config = absolute("XDG_CONFIG_HOME").map_or_else(|| under_home(".config"), Ok)?;
         let state = absolute("XDG_STATE_HOME").map_or_else(|| under_home(".local/state"), Ok)?;
-        let runtime = match absolute("XDG_RUNTIME_DIR") {
+        // Whoever logs in makes this directory; in a container the variable may be left over without it.
+        let runtime = match absolute("XDG_RUNTIME_DIR").filter(|directory| is_there(directory)) {
             Some(directory) => directory.join("assent"),
             None => PathBuf::from(format!("/tmp/assent-{user}")),
         };
@@ -112,7 +117,7 @@ mod tests {
 
     fn resolve(variables: &[(&str, &str)]) -> Result<Places, PlaceError> {
         let find = |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| PathBuf::from(value));
-        Places::resolve(find, 1000)
+        Places::resolve(find, |directory| directory != Path::new("/gone"), 1000)
     }
 
     #[test]
@@ -123,6 +128,8 @@ mod tests {
         assert_eq!(places.runtime, Path::new("/tmp/assent-1000"));
         let places = resolve(&[("HOME", "/home/ana"), ("XDG_RUNTIME_DIR", "/run/user/7")]).unwrap();
         assert_eq!(places.runtime, Path::new("/run/user/7/assent"));
+        let places = resolve(&[("HOME", "/home/ana"), ("XDG_RUNTIME_DIR", "/gone")]).unwrap();
+        assert_eq!(places.runtime, Path::new("/tmp/assent-1000"));
         assert!(matches!(resolve(&[]), Err(PlaceError::NoHome)));
     }
 

@@ -62,9 +62,17 @@ pub(crate) fn grant_end(reason: GrantEnd) -> &'static str {
     }
 }
 
-/// Program and arguments on one line, as a POSIX shell would need them, safe to show.
+/// Most characters of a command that are shown. The audit log has all of them.
+const COMMAND_CHARS: usize = 400;
+
+/// Program and arguments on one line, as a POSIX shell would need them, safe to show. A long one is cut.
 pub(crate) fn command<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
-    parts.into_iter().map(quoted).collect::<Vec<_>>().join(" ")
+    let mut text = parts.into_iter().map(quoted).collect::<Vec<_>>().join(" ");
+    if let Some((end, _)) = text.char_indices().nth(COMMAND_CHARS) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }
 
 fn quoted(part: &[u8]) -> String {
@@ -82,6 +90,14 @@ mod tests {
         assert_eq!(command([&b"ls"[..], b"-l", b"two words"]), "ls -l 'two words'");
         assert_eq!(command([&b"printf"[..], b"a\\n", b"it's", b""]), "printf 'a\\n' 'it'\\''s' ''");
         assert_eq!(command([&b"printf"[..], b"\x1b[2J\n\xff"]), "printf '\\u{1b}[2J\\u{a}\\xff'");
+    }
+
+    #[test]
+    fn a_command_that_nobody_would_read_is_cut() {
+        let long = "é".repeat(30_000);
+        let shown = command([&b"echo"[..], long.as_bytes()]);
+        assert_eq!(shown.chars().count(), COMMAND_CHARS + 1);
+        assert!(shown.starts_with("echo 'é") && shown.ends_with('…'));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::{
     cli::RequestArgs,
     exit::Exit,
     local::{
-        client::{self, Conversation},
+        client::{ClientError, Conversation},
         protocol::{Ask, Reply, RequestAsk},
     },
     output,
@@ -65,7 +65,7 @@ pub(super) async fn request(args: RequestArgs, places: &Places) -> Result<Exit, 
             Reply::Ended { reason } => {
                 (Answer::SessionEnded { reason, text: reason.to_string() }, Exit::of_end(reason))
             }
-            other => return Err(problem(client::unexpected(&other))),
+            _ => return Err(problem(ClientError::Unexpected)),
         };
         return tell(&answer, exit, args.json);
     }

@@ -10,7 +10,7 @@ use crate::{
     cli::DiagArgs,
     exit::Exit,
     local::{
-        client::{self, Conversation},
+        client::{ClientError, Conversation},
         protocol::{Ask, Flow, Reply},
     },
     output,
@@ -78,7 +78,7 @@ pub(super) async fn diag(args: &DiagArgs, places: &Places) -> Result<Exit, Probl
                     next,
                 ));
             }
-            other => return Err(problem(client::unexpected(&other))),
+            _ => return Err(problem(ClientError::Unexpected)),
         }
     }
     Ok(Exit::Ok)

@@ -4,7 +4,7 @@ use crate::{
     cli::EndArgs,
     exit::Exit,
     local::{
-        client::{self, ClientError, Conversation},
+        client::{ClientError, Conversation},
         protocol::{Ask, Reply},
     },
     place::Places,
@@ -20,7 +20,7 @@ pub(super) async fn end(args: &EndArgs, places: &Places) -> Result<Exit, Problem
         Ok(Reply::Ended { .. }) => Ok(Exit::Ok),
         // Its process ended before it could say so: it is over all the same.
         Err(ClientError::Closed) => Ok(Exit::Ok),
-        Ok(other) => Err(problem(&client::unexpected(&other))),
+        Ok(_) => Err(problem(&ClientError::Unexpected)),
         Err(error) => Err(problem(&error)),
     }
 }

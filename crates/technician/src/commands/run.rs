@@ -16,7 +16,7 @@ use crate::{
     escape::Filter,
     exit::Exit,
     local::{
-        client::{self, Conversation},
+        client::{ClientError, Conversation},
         protocol::{Ask, Bytes, Reply, RunAsk},
     },
     output,
@@ -235,7 +235,7 @@ impl Printer {
                 }
                 return Ok(Some(Exit::of_outcome(&outcome)));
             }
-            other => return Err(super::client_problem(&client::unexpected(&other), NOT_RUN)),
+            _ => return Err(super::client_problem(&ClientError::Unexpected, NOT_RUN)),
         }
         Ok(None)
     }
@@ -287,7 +287,7 @@ impl Printer {
                 };
                 (event, Some(exit))
             }
-            other => return Err(super::client_problem(&client::unexpected(other), NOT_RUN)),
+            _ => return Err(super::client_problem(&ClientError::Unexpected, NOT_RUN)),
         };
         self.json(&event);
         Ok(exit)

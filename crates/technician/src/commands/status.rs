@@ -57,7 +57,7 @@ async fn all(places: &Places) -> Result<Vec<Status>, Problem> {
 async fn one(places: &Places, wanted: Option<&str>) -> Result<Status, ClientError> {
     let mut conversation = Conversation::begin(&places.runtime, wanted, Ask::Status).await?;
     let reply = conversation.next().await?;
-    if let Reply::Status(status) = reply { Ok(*status) } else { Err(client::unexpected(&reply)) }
+    if let Reply::Status(status) = reply { Ok(*status) } else { Err(ClientError::Unexpected) }
 }
 
 /// The status for a person.

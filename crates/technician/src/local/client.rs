@@ -121,12 +121,6 @@ impl Conversation {
     }
 }
 
-/// What to make of a reply that does not belong to the question.
-pub(crate) fn unexpected(reply: &Reply) -> ClientError {
-    tracing::debug!(?reply, "unexpected reply");
-    ClientError::Unexpected
-}
-
 /// Every live session, the newest first.
 ///
 /// # Errors

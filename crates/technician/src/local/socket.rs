@@ -54,15 +54,10 @@ impl SessionSocket {
     ///
     /// If the directory is not private, or the socket cannot be made.
     pub(crate) fn bind(directory: &Path, session: SessionId) -> Result<Self, SocketError> {
-        place::private_runtime(directory)?;
+        check(directory)?;
         let path = directory.join(format!("{session}.sock"));
         // A socket file that nobody listens on yet looks stale to others, so it takes its name only when it is ready.
-        let temporary = directory.join(format!(".{session}.{}", std::process::id()));
-        for path in [&path, &temporary] {
-            if path.as_os_str().len() > PATH_BYTES {
-                return Err(SocketError::PathTooLong { path: path.clone() });
-            }
-        }
+        let temporary = temporary(directory, session);
         let refused = |source| SocketError::Io { path: path.clone(), source };
         match fs::remove_file(&temporary) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(refused(error)),
@@ -92,6 +87,22 @@ impl SessionSocket {
             tracing::warn!("another user connected to the session's socket and was refused");
         }
     }
+}
+
+/// Whether a session could listen in `directory`, which is made if it is not there.
+///
+/// # Errors
+///
+/// As [`SessionSocket::bind`].
+pub(crate) fn check(directory: &Path) -> Result<(), SocketError> {
+    place::private_runtime(directory)?;
+    // The longest name that any session's socket has at any time.
+    let path = temporary(directory, SessionId([0; 8]));
+    if path.as_os_str().len() > PATH_BYTES { Err(SocketError::PathTooLong { path }) } else { Ok(()) }
+}
+
+fn temporary(directory: &Path, session: SessionId) -> PathBuf {
+    directory.join(format!(".{session}.{}", std::process::id()))
 }
 
 impl Drop for SessionSocket {

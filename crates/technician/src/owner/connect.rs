@@ -28,7 +28,7 @@ use super::{Command, Ports, Setup, board::Board};
 use crate::{
     attempts::{AttemptError, Attempts},
     exit::Exit,
-    local::socket::SocketError,
+    local::socket::{self, SocketError},
     problem::Problem,
 };
 
@@ -101,9 +101,7 @@ impl AttachError {
                 (Exit::Denied, "Ask the end user for a new code and compare it digit by digit.")
             }
             Self::Attempts(_) => (Exit::Other, "Make the state directory writable, then attach again."),
-            Self::Socket(_) => {
-                (Exit::Other, "Make the runtime directory usable, then ask the end user for a new code.")
-            }
+            Self::Socket(_) => (Exit::Other, "Make that directory usable, then attach again."),
             Self::Left => (Exit::Signal(2), "Attach again when you are ready; the code may still be good."),
             Self::Internal => (Exit::Other, "Attach again; if it repeats, run with ASSENT_LOG=debug and report it."),
         };
@@ -235,6 +233,8 @@ async fn steps(
     show: &mut dyn FnMut(&str),
     reached: &mut Option<(Node, Control)>,
 ) -> Result<Met, AttachError> {
+    // A code is good for one session, so what can fail without it fails first.
+    socket::check(&setup.places.runtime).map_err(AttachError::Socket)?;
     let attempts = Attempts::new(&setup.places.state);
     attempts.check(setup.code.locator(), clock::wall_time()).map_err(AttachError::Attempts)?;
     let request =

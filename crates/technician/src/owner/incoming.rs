@@ -23,6 +23,13 @@ use super::Readings;
 /// How long a new stream may take to say what it is; its first bytes opened it.
 const HEADER_DEADLINE: Duration = Duration::from_secs(10);
 
+/// Shortest time between two frames of diagnostics that are taken. Agents send one in 250 ms at most; one that sends more is held up by
+/// the stream's flow control instead of keeping this side busy.
+const PACE: Duration = Duration::from_millis(50);
+
+/// Frames that a stream begins with at once: the identity card and the first sample.
+const FIRST_FRAMES: u64 = 2;
+
 /// Streams that were opened and not taken by the actor yet.
 const OPENED: usize = 8;
 
@@ -98,7 +105,10 @@ pub(super) async fn follow(
     readings: watch::Sender<Readings>,
 ) -> Result<(), DiagnosticsError> {
     let mut decoder = DeltaDecoder::new();
-    loop {
+    for frames in 0u64.. {
+        if frames >= FIRST_FRAMES {
+            tokio::time::sleep(PACE).await;
+        }
         let frame = match stream.recv::<StreamFrame>().await {
             Ok(Some(frame)) => frame,
             Ok(None) => return Ok(()),
@@ -119,4 +129,5 @@ pub(super) async fn follow(
             }
         }
     }
+    Ok(())
 }

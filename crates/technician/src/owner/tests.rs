@@ -551,3 +551,15 @@ async fn a_relay_that_is_not_there_is_named() {
     assert!(matches!(error, AttachError::Relay(transport::node::ConnectError::WrongKey)), "{error}");
     assert_eq!(error.problem().exit(), 5);
 }
+
+#[tokio::test]
+async fn a_code_is_not_used_up_when_the_session_could_not_be_reached_anyway() {
+    let world = World::start().await;
+    let agent = world.agent().await;
+    let mut setup = world.setup(&agent.code.to_string());
+    setup.places.runtime = world.directory.path().join("x".repeat(100));
+    let (_handle, session) = prepare(setup);
+    let error = patiently(Box::pin(session)).await.unwrap_err();
+    assert!(matches!(error, AttachError::Socket(_)), "{error}");
+    assert!(!world.places().state.join("attempts.json").exists());
+}

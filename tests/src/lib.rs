@@ -7,6 +7,7 @@
 mod codes;
 mod faults;
 mod hostile_relay;
+mod hostile_technician;
 mod runs;
 mod session;
 mod world;

@@ -1,6 +1,6 @@
 //! One relay, one person at a machine, one technician.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use serde_json::Value;
@@ -71,6 +71,49 @@ impl World {
     pub(crate) async fn share_exit(&mut self) -> anyhow::Result<Option<i32>> {
         Ok(self.share.terminal_mut().wait_exit(PATIENCE).await?.code())
     }
+}
+
+/// What an audit log, or a copy of one, says happened.
+#[derive(Debug)]
+pub(crate) struct Log {
+    events: Vec<Value>,
+}
+
+impl Log {
+    /// Reads every entry. Whether they can be believed, [`verified`] tells.
+    pub(crate) fn read(path: &Path) -> anyhow::Result<Self> {
+        let text = std::fs::read_to_string(path)?;
+        let event = |line: &str| anyhow::Ok(serde_json::from_str::<Value>(line)?["event"].clone());
+        Ok(Self { events: text.lines().map(event).collect::<anyhow::Result<_>>()? })
+    }
+
+    /// The events of this name, in order.
+    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Value> {
+        self.events.iter().filter(move |event| event["event"] == name)
+    }
+
+    /// Whether nothing was run.
+    pub(crate) fn nothing_ran(&self) -> bool {
+        self.all("run_starting").next().is_none()
+    }
+
+    /// Why the session ended.
+    pub(crate) fn end(&self) -> Option<&str> {
+        self.all("ended").last()?["reason"].as_str()
+    }
+
+    /// What a technician's program did that no honest one does.
+    pub(crate) fn violation(&self) -> Option<&str> {
+        self.all("violation").last()?["what"].as_str()
+    }
+}
+
+/// What `assent verify --json` makes of a file. Fails unless every entry is sound.
+pub(crate) async fn verified(technician: &Technician, file: &Path) -> anyhow::Result<Value> {
+    let file = file.to_str().context("a temporary path is UTF-8")?;
+    let done = technician.run(["verify", "--json", file]).await?;
+    ensure!(done.code() == 0, "{file} is not sound: {}{}", done.stdout, done.stderr);
+    Ok(serde_json::from_str::<Value>(&done.stdout)?["summary"].clone())
 }
 
 /// For what takes seconds by itself.

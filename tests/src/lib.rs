@@ -5,6 +5,7 @@
 #![cfg(test)]
 
 mod codes;
+mod corpus;
 mod faults;
 mod hostile_relay;
 mod hostile_technician;

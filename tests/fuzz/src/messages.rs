@@ -1,0 +1,124 @@
+//! Messages in the encoding of `wire::codec`, and the header of sealed packets.
+
+use std::fmt::Debug;
+
+use wire::{
+    channel::{ChannelId, DataHeader, Family, HEADER_BYTES, family},
+    codec::{self, Message},
+    control::{FromRelay, ToRelay},
+    limits,
+    pairing::Introduction,
+    run::{ExactRun, RunLimits, RunProposal},
+    session::{StreamHeader, ToAgent, ToTechnician},
+    text::shown_bytes,
+};
+
+use super::{Verdict, readable::assert_readable};
+
+/// Decodes as every program does, and checks what holds for every message that is accepted and for every refusal.
+pub(super) fn decode<M: Message + Debug + PartialEq>(bytes: &[u8]) -> Option<M> {
+    match codec::decode::<M>(bytes) {
+        Ok(message) => {
+            check(&message, bytes);
+            Some(message)
+        }
+        Err(error) => {
+            assert_readable(&error.to_string());
+            None
+        }
+    }
+}
+
+fn check<M: Message + Debug + PartialEq>(message: &M, bytes: &[u8]) {
+    assert!(bytes.len() <= M::MAX_BYTES, "a message of {} bytes was accepted", bytes.len());
+    let again = codec::encode(message).expect("what was accepted fits into its own limit");
+    assert!(again.len() <= bytes.len(), "written out it is longer than it was");
+    assert_eq!(codec::decode::<M>(&again).as_ref(), Ok(message));
+    let framed = codec::frame(message).expect("what was accepted fits into its own limit");
+    let (prefix, body) = framed.split_first_chunk().expect("a frame has a prefix");
+    assert_eq!((codec::frame_length::<M>(*prefix), body), (Ok(again.len()), again.as_slice()));
+    assert_readable(&format!("{message:?}"));
+}
+
+fn verdict<M: Message + Debug + PartialEq>(bytes: &[u8]) -> Verdict {
+    Verdict::accepted_if(decode::<M>(bytes).is_some())
+}
+
+pub(super) fn to_relay(bytes: &[u8]) -> Verdict {
+    match decode::<ToRelay>(bytes) {
+        Some(ToRelay::ReleaseLocator { locator } | ToRelay::Attach { locator }) => {
+            assert!(locator.is_valid(), "{locator} was accepted");
+            Verdict::Accepted
+        }
+        Some(_) => Verdict::Accepted,
+        None => Verdict::Refused,
+    }
+}
+
+pub(super) fn from_relay(bytes: &[u8]) -> Verdict {
+    verdict::<FromRelay>(bytes)
+}
+
+pub(super) fn introduction(bytes: &[u8]) -> Verdict {
+    verdict::<Introduction>(bytes)
+}
+
+pub(super) fn to_technician(bytes: &[u8]) -> Verdict {
+    verdict::<ToTechnician>(bytes)
+}
+
+pub(super) fn stream_header(bytes: &[u8]) -> Verdict {
+    verdict::<StreamHeader>(bytes)
+}
+
+pub(super) fn to_agent(bytes: &[u8]) -> Verdict {
+    let message = decode::<ToAgent>(bytes);
+    if let Some(ToAgent::ProposeRun(proposal)) = &message
+        && proposal.check().is_ok()
+    {
+        check_proposal(proposal);
+    }
+    Verdict::accepted_if(message.is_some())
+}
+
+/// What a person is asked about can be read in full and be handed to an operating system.
+fn check_proposal(proposal: &RunProposal) {
+    let variables = proposal.environment.iter().flat_map(|variable| [&variable.name, &variable.value]);
+    let parts = std::iter::once(&proposal.program)
+        .chain(&proposal.arguments)
+        .chain(&proposal.directory)
+        .chain(variables)
+        .collect::<Vec<_>>();
+    assert!(parts.iter().all(|part| !part.contains(&0)), "a NUL byte passed");
+    assert!(parts.iter().map(|part| part.len()).sum::<usize>() <= limits::RUN_SPEC_BYTES, "it is too long");
+    parts.iter().for_each(|part| assert_readable(&shown_bytes(part)));
+    assert!(!proposal.program.is_empty() && proposal.arguments.len() <= limits::RUN_ARGUMENTS);
+    assert!(proposal.environment.iter().all(|variable| !variable.name.contains(&b'=')));
+    let clamped = proposal.limits.clamped();
+    assert!((RunLimits::MIN.time_secs..=RunLimits::MAX.time_secs).contains(&clamped.time_secs));
+    assert!(clamped.output_bytes <= RunLimits::MAX.output_bytes);
+    assert!((RunLimits::MIN.memory_mib..=RunLimits::MAX.memory_mib).contains(&clamped.memory_mib));
+}
+
+/// The digest that a person approves does not depend on how the run was spelt on its way.
+pub(super) fn exact_run(bytes: &[u8]) -> Verdict {
+    let Some(run) = decode::<ExactRun>(bytes) else { return Verdict::Refused };
+    let digest = trust::run_digest(&run).expect("what was accepted can be written out");
+    let again = codec::encode(&run).and_then(|bytes| codec::decode::<ExactRun>(&bytes)).expect("it was checked above");
+    assert_eq!(trust::run_digest(&again), Ok(digest));
+    let other = ExactRun { user_id: run.user_id ^ 1, ..run };
+    assert_ne!(trust::run_digest(&other).ok(), Some(digest));
+    Verdict::Accepted
+}
+
+pub(super) fn channel(packet: &[u8]) -> Verdict {
+    let Some(header) = DataHeader::parse(packet) else { return Verdict::Refused };
+    assert_eq!(family(packet), Family::Channel);
+    assert!(header.channel.is_valid());
+    assert_eq!(ChannelId::new(header.channel.slot(), header.channel.generation()), Some(header.channel));
+    let written = header.to_bytes();
+    assert_eq!(DataHeader::parse(&written), Some(header));
+    // The relay forwards the bytes as they came: beside the flags there is only one way to write a header.
+    assert_eq!(written.get(2..), packet.get(2..HEADER_BYTES));
+    Verdict::Accepted
+}

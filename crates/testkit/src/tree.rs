@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fd::OwnedFd,
-    io::Errno,
+    io::{Errno, retry_on_intr},
     process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
 };
 
@@ -97,7 +97,8 @@ impl Tree {
         let patience_left = Timespec::try_from(patience).context("too patient")?;
         while let Some((pid, held)) = self.processes.first_key_value() {
             let pid = *pid;
-            let ready = poll(&mut [PollFd::new(held, PollFlags::IN)], Some(&patience_left))?;
+            // Every child of this process that dies is a signal and interrupts a call that waits.
+            let ready = retry_on_intr(|| poll(&mut [PollFd::new(held, PollFlags::IN)], Some(&patience_left)))?;
             if ready == 0 {
                 bail!("still alive after {patience:?}: {}", self.describe());
             }

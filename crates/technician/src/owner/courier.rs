@@ -37,6 +37,9 @@ const TAIL_LINE_CHARS: usize = 200;
 /// How long output may stand still after the run is over before the rest of it counts as lost.
 const LATE_OUTPUT: Duration = Duration::from_secs(10);
 
+/// How long a command may take to hear that the agent sent more than it may.
+const LAST_WORD: Duration = Duration::from_secs(2);
+
 /// What a courier learns.
 #[derive(Debug)]
 pub(super) enum News {
@@ -202,6 +205,8 @@ impl Courier {
         };
         lane.received = lane.received.saturating_add(bytes.len() as u64);
         if lane.received > lane.limit {
+            // The session ends over it. A command that reads slowly is not waited for long.
+            let _ = timeout(LAST_WORD, self.tell(Reply::Ended { reason: EndReason::Protocol })).await;
             return Err(TooMuchOutput);
         }
         locked(&self.tail).take(bytes.len(), &lane.filter.push(&bytes));

@@ -389,9 +389,12 @@ async fn an_agent_that_sends_more_output_than_allowed_ends_the_session() {
             // The technician may stop reading in the middle.
             let written: Result<(), StreamError> = stdout.write_all(&[b'y'; 11]).await;
             drop(written);
+            let mut last = None;
             while let Some(reply) = patiently(replies.recv()).await {
                 assert!(!matches!(reply, Reply::Finished { .. }), "{reply:?}");
+                last = Some(reply);
             }
+            assert_eq!(last, Some(Reply::Ended { reason: EndReason::Protocol }), "whoever waits is told why");
             end.closed().await;
         })
         .await

@@ -7,6 +7,7 @@
 mod codes;
 mod corpus;
 mod faults;
+mod hostile_agent;
 mod hostile_relay;
 mod hostile_technician;
 mod runs;

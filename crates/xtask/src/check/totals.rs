@@ -33,10 +33,10 @@ impl Totals {
 /// libtest: `test result: ok. 3 passed; 0 failed; 0 ignored; …`.
 /// nextest: `Summary [ 12.3s] 412 tests run: 410 passed (3 slow), 1 failed, 1 timed out, 0 skipped`.
 fn counts_in(line: &str) -> Option<Counts> {
-    let line = line.trim_start();
+    // libtest's own line is not indented; nextest shows it indented within the output of a test that failed.
     let figures = match line.strip_prefix("test result: ") {
         Some(result) => result.split_once(". ")?.1,
-        None => line.strip_prefix("Summary [")?.split_once(" run: ")?.1,
+        None => line.trim_start().strip_prefix("Summary [")?.split_once(" run: ")?.1,
     };
     let mut counts = Counts::default();
     for part in figures.split([';', ',']) {
@@ -65,6 +65,7 @@ mod tests {
             "test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.02s",
             "     Summary [  12.345s] 412 tests run: 409 passed (3 slow, 1 flaky), 2 failed, 1 timed out, 0 skipped",
             "test a_test_result_is_told ... ok",
+            "    test result: FAILED. 0 passed; 1 failed; 0 ignored; 0 measured; 54 filtered out; finished in 33.49s",
         ] {
             totals.see(line);
         }

@@ -1,6 +1,11 @@
 //! Things that go wrong underneath: the relay, the disk, the terminal.
 
+use std::path::Path;
+
+use anyhow::Context as _;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
 use testkit::{PATIENCE, share::ShareOptions, tree::Tree};
+use tokio::time::timeout;
 
 use crate::world::{LONG, World};
 
@@ -20,6 +25,43 @@ async fn a_session_survives_a_relay_that_is_killed_and_restarted() -> anyhow::Re
     );
     let done = world.run_to_end(&["--", "echo", "still here"]).await?;
     assert_eq!((done.code(), done.stdout.as_str()), (0, "still here\n"), "{}", done.stderr);
+    Ok(())
+}
+
+#[tokio::test]
+async fn output_that_is_written_while_there_is_no_relay_arrives_whole() -> anyhow::Result<()> {
+    let mut world = World::start().await?;
+    let _attached = world.attach().await?;
+    let gate = world.share.home().path().join("gate");
+    mknodat(CWD, &gate, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
+    // The program goes on when somebody opens the gate: there is output before, without, and after the relay.
+    let script = "seq 1 100000; : < \"$0\"; seq 100001 200000; : < \"$0\"; seq 200001 300000; exit 9";
+    let gate_path = gate.to_str().context("a temporary path is UTF-8")?;
+    let arguments = ["--output-limit", "16777216", "--", "sh", "-c", script, gate_path];
+    let mut running = world.run_allowed(&arguments).await?;
+    running.wait_for_bytes(300_000, PATIENCE).await?;
+    world.relay.kill().await?;
+    open_gate(&gate).await?;
+    world.relay.restart().await?;
+    open_gate(&gate).await?;
+    let done = running.wait_exit(LONG).await?;
+    let whole = (1..=300_000).map(|number| format!("{number}\n")).collect::<String>();
+    assert!(
+        done.code() == 9 && done.stdout == whole,
+        "{} of {} bytes: {}",
+        done.stdout.len(),
+        whole.len(),
+        done.stderr
+    );
+    Ok(())
+}
+
+/// Returns once the program has come to the gate, and lets it through.
+async fn open_gate(gate: &Path) -> anyhow::Result<()> {
+    let gate = gate.to_owned();
+    // Opening a FIFO waits for whoever reads it.
+    let opened = tokio::task::spawn_blocking(move || std::fs::File::options().write(true).open(gate));
+    timeout(PATIENCE, opened).await.context("the program does not come to the gate")???;
     Ok(())
 }
 
@@ -88,7 +130,7 @@ async fn a_log_that_cannot_be_written_stops_the_session_with_a_clear_error() -> 
 }
 
 /// From here on no file of the process can grow beyond what its log has now, as on a disk that is full.
-fn limit_file_size(pid: u32, log: &std::path::Path) -> anyhow::Result<()> {
+fn limit_file_size(pid: u32, log: &Path) -> anyhow::Result<()> {
     use rustix::process::{Pid, Resource, Rlimit, prlimit};
     let bytes = log.metadata()?.len();
     let limit = Rlimit { current: Some(bytes), maximum: Some(bytes) };

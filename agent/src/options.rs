@@ -51,7 +51,7 @@ Files:
   ~/.config/assent/share.toml     settings (relay, unlock_delay_secs, longest_session_secs, organisations)
   ~/.local/state/assent/sessions  what happened in each session; check with: assent verify FILE
 
-Exit codes: 0 the session ended as somebody wished, 1 it could not go on, 2 wrong usage, 5 the relay cannot be reached";
+Exit codes: 0 the session is over, 1 there was no way to ask or to keep the record, 2 wrong usage, 5 the relay cannot be reached";
 
 /// A place where the person is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

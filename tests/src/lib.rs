@@ -7,6 +7,7 @@
 mod codes;
 mod corpus;
 mod faults;
+mod full_disk;
 mod hostile_agent;
 mod hostile_relay;
 mod hostile_technician;

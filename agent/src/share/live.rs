@@ -178,7 +178,11 @@ impl Live<'_> {
             self.share.stage.session(&self.core, clock::now());
             if let Some(reason) = self.over {
                 self.say_farewell(reason).await;
-                return record_failed.map_or(Ok(()), |error| Err(error.into()));
+                return match record_failed {
+                    None => Ok(()),
+                    Some(error) if self.log_path.is_some() => Err(ShareError::RecordStopped(error)),
+                    Some(error) => Err(ShareError::Record(error)),
+                };
             }
             self.next(&mut path_look).await;
         }

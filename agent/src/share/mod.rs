@@ -95,6 +95,12 @@ pub enum ShareError {
     #[error("the record of the session could not be started, so nobody was let in")]
     #[diagnostic(help("make room on the disk or choose another folder with --state-dir, then start again"))]
     Record(#[from] RecordError),
+    /// The log was started and could not be written to its end.
+    #[error("the record of the session could not be written any more, so the session was stopped")]
+    #[diagnostic(help(
+        "nothing of it is running any more; make room on the disk or choose another folder with --state-dir, then start again"
+    ))]
+    RecordStopped(#[source] RecordError),
     /// The system refused something that always works.
     #[error("the system refused to {what}")]
     #[diagnostic(help("close some programs, then start again"))]
@@ -113,7 +119,11 @@ impl ShareError {
         match self {
             Self::Config(_) | Self::Organisation { .. } => 2,
             Self::Relay(_) => 5,
-            Self::NoFrontEnd(_) | Self::StateDir { .. } | Self::Record(_) | Self::System { .. } => 1,
+            Self::NoFrontEnd(_)
+            | Self::StateDir { .. }
+            | Self::Record(_)
+            | Self::RecordStopped(_)
+            | Self::System { .. } => 1,
         }
     }
 }

@@ -153,21 +153,23 @@ impl ShareProcess {
     pub async fn allow_with_words(&self, spoken: &str) -> anyhow::Result<()> {
         if self.answer_by_word().await? == Taken::WantsWords {
             self.answer(spoken).await?;
-            let taken = |text: &str| (!wants_words(text)).then_some(());
-            self.terminal.wait_until("the words to be taken", PATIENCE, taken).await?;
+            let closed = |text: &str| (!is_open(text)).then_some(());
+            self.terminal.wait_until("the words to be taken", PATIENCE, closed).await?;
         }
         Ok(())
     }
 
+    /// Waits until the question is closed, and not only until the answer is on its way: meanwhile it may be drawn once more, and
+    /// its word would pass for that of the next question.
     async fn answer_by_word(&self) -> anyhow::Result<Taken> {
         let word = self.word().await?;
         self.answer(&word).await?;
         let taken = |text: &str| {
             if wants_words(text) {
-                Some(Taken::WantsWords)
-            } else {
-                (word_on(text).as_ref() != Some(&word)).then_some(Taken::Yes)
+                return Some(Taken::WantsWords);
             }
+            let is_another = word_on(text).is_some_and(|shown| shown != word);
+            (is_another || !is_open(text)).then_some(Taken::Yes)
         };
         Ok(self.terminal.wait_until("the answer to be taken", PATIENCE, taken).await?)
     }
@@ -188,7 +190,7 @@ impl ShareProcess {
     ///
     /// When no question comes in time.
     pub async fn asked(&self) -> anyhow::Result<()> {
-        let asks = |text: &str| on_one_line(text).contains("To deny, type n").then_some(());
+        let asks = |text: &str| is_open(text).then_some(());
         Ok(self.terminal.wait_until("a question", PATIENCE, asks).await?)
     }
 
@@ -207,7 +209,9 @@ impl ShareProcess {
     ///
     /// When no question comes in time.
     pub async fn word(&self) -> anyhow::Result<String> {
-        Ok(self.terminal.wait_until("a question", PATIENCE, word_on).await?)
+        // What is typed before the whole question was written counts for nothing, and its last line is where the cursor waits.
+        let whole = |text: &str| word_on(text).filter(|_| text.trim_end().ends_with('>'));
+        Ok(self.terminal.wait_until("a question", PATIENCE, whole).await?)
     }
 
     /// Types a line and presses the return key.
@@ -268,6 +272,11 @@ fn word_on(text: &str) -> Option<String> {
     Some(after.split_once('»')?.0.to_owned())
 }
 
+/// Whether a question waits for an answer, or an answer for the program.
+fn is_open(text: &str) -> bool {
+    on_one_line(text).contains("To deny, type n")
+}
+
 fn wants_words(text: &str) -> bool {
     on_one_line(text).contains("Type the two words that")
 }
@@ -318,6 +327,8 @@ mod tests {
         let text = "To allow it, type the word «apple» and press Enter.\n…\nTo allow what is ticked, type the\nword «river» and";
         assert_eq!(word_on(text).as_deref(), Some("river"));
         assert_eq!(word_on("Take your time to read. You can allow it in 3 s."), None);
+        assert!(is_open("Sent. Waiting for the program.\nTo deny, type n and press Enter."));
+        assert!(!is_open("s stops everything at once"));
         assert!(wants_words("Type the two\nwords that the person on the phone reads to you"));
     }
 }

@@ -64,13 +64,13 @@ impl Runs {
     /// Stops a run. Never waits.
     pub(super) fn stop(&mut self, run: RunId, stop: Stop) {
         let Some(stoppers) = self.stoppers.get(&run) else { return };
-        if stop == Stop::Now {
-            stoppers.outputs.cancel();
-        }
-        if let Some(process) = stoppers.process.get() {
+        let process = stoppers.process.get();
+        if let Some(process) = process {
             process.stop(stop);
-        } else {
-            stoppers.outputs.cancel(); // not started yet: it will not be
+        }
+        // One that is not started yet will not be.
+        if stop == Stop::Now || process.is_none() {
+            stoppers.outputs.cancel();
         }
     }
 
@@ -99,7 +99,8 @@ async fn drive(
         return;
     }
     let event = match executor.start(&approved) {
-        Ok(Running { stdout, stderr, mut handle }) => {
+        // The pipes stay open until the run is over: a program that is stopped is killed, and never told by a closed pipe first.
+        Ok(Running { stdout: mut stdout_pipe, stderr: mut stderr_pipe, mut handle }) => {
             let stopper = handle.stopper();
             let _ = stoppers.process.set(stopper.clone());
             if stoppers.outputs.is_cancelled() {
@@ -109,8 +110,8 @@ async fn drive(
             let limit = approved.exact.limits.output_bytes;
             let outputs = async {
                 tokio::join!(
-                    forward(&session, run, Output::Stdout, stdout, limit, &stoppers.outputs),
-                    forward(&session, run, Output::Stderr, stderr, limit, &stoppers.outputs),
+                    forward(&session, run, Output::Stdout, &mut stdout_pipe, limit, &stoppers.outputs),
+                    forward(&session, run, Output::Stderr, &mut stderr_pipe, limit, &stoppers.outputs),
                 )
             };
             let ((stdout, stderr), outcome) = to_the_end(outputs, handle.finished(), &stoppers.outputs).await;
@@ -153,7 +154,7 @@ async fn forward(
     session: &Sealed,
     run: RunId,
     output: Output,
-    mut from: impl AsyncRead + Unpin,
+    from: &mut (impl AsyncRead + Unpin),
     limit: u64,
     stop: &CancellationToken,
 ) -> OutputCount {

@@ -456,8 +456,13 @@ impl Live<'_> {
         self.share.stage.phase(Phase::Ended { reason: text, receipt });
         self.samples.stop();
         self.outbox = None;
-        let sent = async { while self.sender.join_next().await.is_some() {} };
-        let _ = tokio::time::timeout(FAREWELL, sent).await;
+        // A connection that is closed here takes with it what the technician has received and not read yet. So it is the technician who
+        // closes it, on reading why the session is over; one that does not is not waited for long.
+        let heard = async {
+            while self.sender.join_next().await.is_some() {}
+            self.sealed.closed().await;
+        };
+        let _ = tokio::time::timeout(FAREWELL, heard).await;
         let code = if reason == EndReason::Protocol { CloseCode::Protocol } else { CloseCode::Done };
         self.sealed.close(code, "");
         let _ = tokio::time::timeout(FAREWELL, self.runs.all_gone()).await;

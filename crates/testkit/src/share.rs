@@ -139,7 +139,8 @@ impl ShareProcess {
     ///
     /// When no question comes, or it does not go away.
     pub async fn allow(&self) -> anyhow::Result<()> {
-        match self.answer_by_word().await? {
+        let word = self.word().await?;
+        match self.answer_by_word(&word).await? {
             Taken::Yes => Ok(()),
             Taken::WantsWords => bail!("the question also wants the technician's two words:\n{}", self.terminal.text()),
         }
@@ -151,25 +152,19 @@ impl ShareProcess {
     ///
     /// As there.
     pub async fn allow_with_words(&self, spoken: &str) -> anyhow::Result<()> {
-        if self.answer_by_word().await? == Taken::WantsWords {
+        let word = self.word().await?;
+        if self.answer_by_word(&word).await? == Taken::WantsWords {
             self.answer(spoken).await?;
-            let closed = |text: &str| (!is_open(text)).then_some(());
-            self.terminal.wait_until("the words to be taken", PATIENCE, closed).await?;
+            let taken = |text: &str| is_closed(text, &word).then_some(());
+            self.terminal.wait_until("the words to be taken", PATIENCE, taken).await?;
         }
         Ok(())
     }
 
-    /// Waits until the question is closed, and not only until the answer is on its way: meanwhile it may be drawn once more, and
-    /// its word would pass for that of the next question.
-    async fn answer_by_word(&self) -> anyhow::Result<Taken> {
-        let word = self.word().await?;
-        self.answer(&word).await?;
+    async fn answer_by_word(&self, word: &str) -> anyhow::Result<Taken> {
+        self.answer(word).await?;
         let taken = |text: &str| {
-            if wants_words(text) {
-                return Some(Taken::WantsWords);
-            }
-            let is_another = word_on(text).is_some_and(|shown| shown != word);
-            (is_another || !is_open(text)).then_some(Taken::Yes)
+            if wants_words(text) { Some(Taken::WantsWords) } else { is_closed(text, word).then_some(Taken::Yes) }
         };
         Ok(self.terminal.wait_until("the answer to be taken", PATIENCE, taken).await?)
     }
@@ -277,6 +272,12 @@ fn is_open(text: &str) -> bool {
     on_one_line(text).contains("To deny, type n")
 }
 
+/// Whether the question with this word is gone, and not only the answer on its way: meanwhile it may be drawn once more, and its
+/// word would pass for that of the next question.
+fn is_closed(text: &str, word: &str) -> bool {
+    !is_open(text) || word_on(text).is_some_and(|shown| shown != word)
+}
+
 fn wants_words(text: &str) -> bool {
     on_one_line(text).contains("Type the two words that")
 }
@@ -328,7 +329,9 @@ mod tests {
         assert_eq!(word_on(text).as_deref(), Some("river"));
         assert_eq!(word_on("Take your time to read. You can allow it in 3 s."), None);
         assert!(is_open("Sent. Waiting for the program.\nTo deny, type n and press Enter."));
-        assert!(!is_open("s stops everything at once"));
+        assert!(is_closed("s stops everything at once", "apple"));
+        let open = "type the word «apple» and press Enter. To deny, type n";
+        assert!(!is_closed(open, "apple") && is_closed(open, "river"));
         assert!(wants_words("Type the two\nwords that the person on the phone reads to you"));
     }
 }

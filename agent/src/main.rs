@@ -11,7 +11,8 @@ fn main() -> ExitCode {
     }
     let arguments = Arguments::parse();
     start_logging();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+    // One thread: a session waits almost all the time, and each hand-over between threads costs more than what is handed over.
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&miette::miette!("the program could not start: {error}"), 1),
     };

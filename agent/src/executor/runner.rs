@@ -187,7 +187,7 @@ impl<'a> Watch<'a> {
         loop {
             self.reap()?;
             let left = until - transport::clock::now();
-            if left.is_zero() || tree::descendants(self.this)?.is_empty() {
+            if left.is_zero() || tree::is_gone(self.this)? {
                 return Ok(None);
             }
             if self.wait_for_order(left.min(REAP_LOOK * 4))? == Some(STOP_NOW) {
@@ -201,7 +201,7 @@ impl<'a> Watch<'a> {
         let until = transport::clock::now() + KILL_DEADLINE;
         loop {
             self.reap()?;
-            if tree::descendants(self.this)?.is_empty() {
+            if tree::is_gone(self.this)? {
                 return Ok(true);
             }
             if transport::clock::now() >= until {

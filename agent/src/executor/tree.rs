@@ -26,6 +26,18 @@ pub fn descendants(root: Pid) -> io::Result<Vec<Pid>> {
     Ok(entries.iter().filter(|entry| entry.state != b'Z').filter_map(|entry| Pid::from_raw(entry.pid)).collect())
 }
 
+/// Whether nobody is left below `root`; zombies do not count.
+///
+/// A look at `/proc` is not a moment: a process that was read before its parent ended is linked to nobody, if its parent's number
+/// comes after its own. By a second look it has its new parent.
+///
+/// # Errors
+///
+/// As [`descendants`].
+pub fn is_gone(root: Pid) -> io::Result<bool> {
+    Ok(descendants(root)?.is_empty() && descendants(root)?.is_empty())
+}
+
 /// The children of `parent` alone; zombies included, since they are somebody's to wait for.
 ///
 /// # Errors

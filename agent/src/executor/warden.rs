@@ -85,11 +85,11 @@ async fn until_gone(kill: impl Fn() -> io::Result<bool> + Clone + Send + 'static
 }
 
 fn kill_below(runner: Pid) -> io::Result<bool> {
-    let nobody = tree::descendants(runner)?.is_empty();
-    if !nobody {
+    let gone = tree::is_gone(runner)?;
+    if !gone {
         tree::kill(runner)?;
     }
-    Ok(nobody)
+    Ok(gone)
 }
 
 /// Kills every tree that came to this process from a runner that is over.

@@ -244,6 +244,56 @@ fn a_process_that_ends_while_it_is_looked_at_does_not_count() {
     assert!(sample.processes.iter().all(|process| process.pid != 500));
 }
 
+/// A machine with more processes than are looked at with every sample.
+fn crowded() -> FixtureMachine {
+    let machine = FixtureMachine::before();
+    (1000..1200).for_each(|pid| machine.works(pid, "idle", 0));
+    machine
+}
+
+impl FixtureMachine {
+    /// One process with what it has used so far.
+    fn works(&self, pid: u32, name: &str, ticks: u64) {
+        let line = format!("{pid} ({name}) S 1 1 1 0 -1 0 0 0 0 0 {ticks} 0 0 0 20 0 1 0 5000 0 10 0\n");
+        self.write(&format!("proc/{pid}/stat"), line);
+    }
+}
+
+#[test]
+fn on_a_crowded_machine_the_listed_are_looked_at_each_second_and_all_every_other() {
+    let machine = crowded();
+    let mut collector = machine.collector();
+    let mut at_second = |second: u64| collector.sample(at(second * 1000));
+    let used = |sample: &Snapshot, pid| sample.processes.iter().find(|row| row.pid == pid).map(|row| row.cpu_permille);
+
+    at_second(1);
+    machine.works(1150, "busy", 100);
+    let whole = at_second(2);
+    assert_eq!(used(&whole, 1150), Some(500), "over the two seconds since it was looked at last");
+    machine.works(1150, "busy", 130);
+    machine.works(1151, "late", 200);
+    let partial = at_second(3);
+    assert_eq!((used(&partial, 1150), used(&partial, 1151)), (Some(300), None));
+    machine.works(1150, "busy", 140);
+    let whole = at_second(4);
+    assert_eq!((used(&whole, 1150), used(&whole, 1151)), (Some(100), Some(1000)));
+}
+
+#[test]
+fn a_listed_process_that_ends_on_a_crowded_machine_is_gone_at_once_and_its_number_is_free() {
+    let machine = crowded();
+    let mut collector = machine.collector();
+    let before = collector.sample(at(2000));
+    let listed = |sample: &Snapshot, pid| sample.processes.iter().any(|row| row.pid == pid);
+    assert!(listed(&before, 310) && listed(&before, 311));
+    machine.remove("proc/310");
+    machine.write("proc/311/stat", "311 (other) R 1 1 1 0 -1 0 0 0 0 0 7 0 0 0 20 0 1 0 99999999 0 10 0\n");
+    let after = collector.sample(at(3000));
+    assert!(!listed(&after, 310) && !listed(&after, 311));
+    assert_eq!(after.processes_total, before.processes_total - 2);
+    assert_eq!(collector.sample(at(4000)).processes_total, before.processes_total - 1);
+}
+
 #[test]
 fn a_process_that_cannot_be_read_counts_as_such() {
     let machine = FixtureMachine::before();

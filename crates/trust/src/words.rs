@@ -50,9 +50,25 @@ impl fmt::Display for Words {
     }
 }
 
-/// Draws the word that a person has to type to allow something, so that no reflex and no stuck key can.
+/// What a person who is asked types to say no. Some of them are on the list.
+const NO: [&str; 14] = [
+    "n", "no", "cancel", "close", "decline", "deny", "end", "exit", "leave", "never", "quit", "refuse", "reject",
+    "stop",
+];
+
+/// Whether a typed line says no, whatever word would have said yes.
+pub fn says_no(line: &str) -> bool {
+    NO.iter().any(|no| line.trim().eq_ignore_ascii_case(no))
+}
+
+/// Draws the word that a person has to type to allow something, so that no reflex and no stuck key can. Never one that says no.
 pub fn challenge_word(rng: &mut dyn CryptoRngCore) -> &'static str {
-    word(rng.next_u32())
+    loop {
+        let word = word(rng.next_u32());
+        if !says_no(word) {
+            return word;
+        }
+    }
 }
 
 #[cfg(test)]
@@ -101,5 +117,13 @@ mod tests {
         let drawn = (0..64).map(|_| challenge_word(&mut rng)).collect::<BTreeSet<_>>();
         assert!(drawn.len() > 50);
         assert!(drawn.iter().all(|word| LIST.contains(word)));
+    }
+
+    #[test]
+    fn no_word_that_says_yes_also_says_no() {
+        let mut rng = crate::testing::TestRng::new("no");
+        assert!((0..16 * COUNT).map(|_| challenge_word(&mut rng)).all(|word| !says_no(word)));
+        assert!(LIST.iter().any(|word| says_no(word)), "and the list has some");
+        assert!(says_no(" Deny ") && says_no("N") && !says_no("not") && !says_no(""));
     }
 }

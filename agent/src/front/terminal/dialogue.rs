@@ -7,6 +7,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use consent::{Answer, PromptId, Proof, Verdict};
+use trust::words::says_no;
 use wire::{session::Ability, time::Moment};
 
 use super::{
@@ -141,7 +142,7 @@ impl Dialogue {
     fn came_too_fast(&self, keys: &[Key], now: Moment) -> bool {
         let letters = keys.iter().filter_map(|key| if let Key::Char(letter) = key { Some(*letter) } else { None });
         let text = letters.collect::<String>();
-        self.question.is_some() && self.locked_ms(now) > 0 && text.chars().count() > 1 && !is_no(&text)
+        self.question.is_some() && self.locked_ms(now) > 0 && text.chars().count() > 1 && !says_no(&text)
     }
 
     fn handle_key(&mut self, key: Key, now: Moment) {
@@ -209,7 +210,7 @@ impl Dialogue {
         let locked = self.locked_ms(now) > 0;
         let Some(question) = &mut self.question else { return };
         question.message = None;
-        if is_no(line) {
+        if says_no(line) {
             question.sent = true;
             let prompt = PromptId(question.prompt.prompt);
             let answer = Answer { prompt, digest: question.prompt.digest, verdict: Verdict::Deny };
@@ -429,10 +430,6 @@ fn new_lines<'a>(old: &[ActivityLine], new: &'a [ActivityLine]) -> &'a [Activity
         new.starts_with(rest).then_some(rest.len())
     });
     new.get(kept.unwrap_or(0)..).unwrap_or_default()
-}
-
-fn is_no(line: &str) -> bool {
-    ["n", "no", "deny"].iter().any(|no| line.eq_ignore_ascii_case(no))
 }
 
 /// The numbers in a line that has nothing else in it.

@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use anyhow::Context as _;
 use pty::Size;
 use testkit::{PATIENCE, attach::Technician, share::ShareProcess};
 use tokio::time::Instant;
@@ -82,7 +83,8 @@ async fn attach(agents_relay: &RelayLink, technicians_relay: &RelayLink) -> anyh
     let word = share.word().await?;
     share.answer(&word).await?;
     let answered = Instant::now();
-    screen.wait_until("figures of the machine", PATIENCE, |text| shows_figures(text).then_some(())).await?;
+    let shown = screen.wait_until("figures of the machine", PATIENCE, |text| shows_figures(text).then_some(())).await;
+    shown.with_context(|| format!("the person's screen shows:\n{}", share.terminal().text()))?;
     Ok(Times { typed, asked, answered, shown: Instant::now() })
 }
 

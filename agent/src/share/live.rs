@@ -23,7 +23,7 @@ use transport::sealed::{CloseCode, Sealed};
 use transport::streams::{FrameReceiver, FrameSender, StreamError};
 use trust::pairing::Paired;
 use wire::channel::ChannelId;
-use wire::control::{ChannelOrigin, FromRelay, Side, ToRelay};
+use wire::control::{ChannelOrigin, FromRelay, Refusal, Side, ToRelay};
 use wire::evidence::Event;
 use wire::ids::RunId;
 use wire::run::{ExactRun, OutputCount, RunOutcome, RunProposal};
@@ -96,7 +96,6 @@ pub(super) async fn serve(share: &mut Share, attached: Attached) -> Result<(), S
         log_path: None,
         paired: attached.paired,
         channel: Some(attached.channel),
-        rejoins: 0,
         over: None,
     };
     live.run().await
@@ -159,7 +158,6 @@ struct Live<'a> {
     paired: Paired,
     /// The channel at the relay; `None` while it has to be found again.
     channel: Option<ChannelId>,
-    rejoins: u32,
     over: Option<EndReason>,
 }
 
@@ -309,7 +307,6 @@ impl Live<'_> {
                 self.share.stage.connection(format!("Reconnecting: {why}"));
             }
             ControlEvent::Message(FromRelay::ChannelOpen { channel, origin: ChannelOrigin::Rejoin }) => {
-                self.rejoins += 1;
                 if self.share.node.move_session(self.sealed.session_ref(), channel).is_ok() {
                     self.channel = Some(channel);
                     self.show_path();
@@ -322,6 +319,10 @@ impl Live<'_> {
             ControlEvent::Message(FromRelay::ChannelClosed { channel, .. }) if self.channel == Some(channel) => {
                 self.rejoin();
             }
+            // The relay waited long enough for the technician; this side has not.
+            ControlEvent::Message(FromRelay::Refused { reason: Refusal::NobodyWaiting }) if self.channel.is_none() => {
+                self.rejoin();
+            }
             ControlEvent::Message(_) | _ => {}
         }
     }
@@ -329,7 +330,7 @@ impl Live<'_> {
     /// Asks the relay to find the technician again. The inner connection decides how long that may take.
     fn rejoin(&mut self) {
         self.channel = None;
-        let rendezvous = self.paired.next_rendezvous(self.rejoins);
+        let rendezvous = self.paired.rendezvous;
         // If the relay is away, this is said again when it is back.
         self.share.tell(ToRelay::Rejoin { rendezvous, side: Side::Agent });
         self.share.stage.connection("Reconnecting: looking for the technician again".to_owned());

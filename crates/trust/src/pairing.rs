@@ -27,8 +27,8 @@
 //! the technician draws its own before the agent's is revealed, so that somebody in the middle who *guessed the code* can still not
 //! search for keys that show both people the same words: one chance in four million.
 //!
-//! **Rejoining** a session whose connection to the relay was lost needs a meeting point: [`Paired::next_rendezvous`] derives as many
-//! as needed from the final transcript; the relay cannot compute one from another.
+//! **Rejoining** a session whose connection to the relay was lost needs a meeting point: [`Paired::rendezvous`], derived from the
+//! final transcript.
 
 use std::fmt;
 
@@ -68,7 +68,6 @@ const TECHNICIAN_CONFIRMS: &[u8] = b"assent-pair-v1 technician confirms";
 const AGENT_CONFIRMS: &[u8] = b"assent-pair-v1 agent confirms";
 const INTRODUCTION: &[u8] = b"assent-pair-v1 introduction";
 const WORDS: &[u8] = b"assent-pair-v1 words";
-const REJOIN: &[u8] = b"assent-pair-v1 rejoin";
 const RENDEZVOUS: &[u8] = b"assent-pair-v1 rendezvous";
 
 const TAG_BYTES: usize = 16;
@@ -161,22 +160,15 @@ impl PairingError {
     }
 }
 
-/// What both ends share once they are paired. Wiped from memory when it is dropped.
+/// What both ends share once they are paired.
 pub struct Paired {
     /// Both people see the same two, unless somebody is in the middle.
     pub words: Words,
-    /// Where the two ends meet the first time they have to rejoin: [`Paired::next_rendezvous`] of 0.
+    /// Where the two ends meet at the relay when they have to rejoin. The same each time, so that they meet whatever one of them
+    /// has missed.
     pub rendezvous: Rendezvous,
     /// The session's name.
     pub session: SessionId,
-    rejoin: Secret,
-}
-
-impl Paired {
-    /// The meeting point for the rejoin number `n`, counted from 0. Each is used once; knowing some gives none of the others.
-    pub fn next_rendezvous(&self, n: u32) -> Rendezvous {
-        rendezvous(&self.rejoin, n)
-    }
 }
 
 impl fmt::Debug for Paired {
@@ -477,8 +469,8 @@ impl Keys {
     fn paired(&self, agent: [u8; 16], technician: [u8; 16], session: SessionId, accepted: Digest) -> Paired {
         let context = [self.opened.0.as_slice(), &agent, &technician].concat();
         let words = Words::from_random(*self.secret.expand(WORDS, &context));
-        let rejoin = Secret::extract(RENDEZVOUS, self.secret.expand::<32>(REJOIN, &accepted.0).as_slice());
-        Paired { words, rendezvous: rendezvous(&rejoin, 0), session, rejoin }
+        let rendezvous = Rendezvous(*self.secret.expand(RENDEZVOUS, &accepted.0));
+        Paired { words, rendezvous, session }
     }
 }
 
@@ -494,10 +486,6 @@ fn commitment_to(nonce: [u8; 16]) -> [u8; 32] {
 /// Digest of everything up to the agent's proof.
 fn accepted(proved: Digest, proof: &[u8; 32], nonce: [u8; 16], session: SessionId) -> Digest {
     Hasher::new().field(ACCEPTED).field(&proved.0).field(proof).field(&nonce).field(&session.0).finish()
-}
-
-fn rendezvous(rejoin: &Secret, n: u32) -> Rendezvous {
-    Rendezvous(*rejoin.expand(RENDEZVOUS, &n.to_be_bytes()))
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ pub enum ToRelay {
     /// Both sides derive the same rendezvous from the session's secret; the relay pairs an agent and a technician that show
     /// the same one and learns nothing from it.
     Rejoin {
-        /// Derived by `trust` from the paired session, never reused.
+        /// Derived by `trust` from the paired session, the same for each rejoin of it.
         rendezvous: Rendezvous,
         /// Which end this is.
         side: Side,

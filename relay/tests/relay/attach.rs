@@ -107,8 +107,19 @@ async fn a_session_goes_on_over_a_new_channel_after_a_rejoin() {
     assert_eq!(agent.opened().await, new);
     assert_ne!(new, channel);
 
-    agent.node.move_session(at_agent.session_ref(), new).unwrap();
-    technician.node.move_session(at_technician.session_ref(), new).unwrap();
+    // The agent did not hear that the two met, and the technician loses it. They meet in the same place again.
+    technician.control.send(ToRelay::CloseChannel { channel: new }).await.unwrap();
+    for side in [&mut agent, &mut technician] {
+        assert_eq!(side.message().await, FromRelay::ChannelClosed { channel: new, reason: ChannelEnd::Closed });
+    }
+    technician.control.send(ToRelay::Rejoin { rendezvous, side: Side::Technician }).await.unwrap();
+    world.metric_becomes("rejoins_waiting", 1).await;
+    let answer = agent.ask(ToRelay::Rejoin { rendezvous, side: Side::Agent }).await;
+    let FromRelay::ChannelOpen { channel: last, origin: ChannelOrigin::Rejoin } = answer else { panic!("{answer:?}") };
+    assert_eq!(technician.opened().await, last);
+
+    agent.node.move_session(at_agent.session_ref(), last).unwrap();
+    technician.node.move_session(at_technician.session_ref(), last).unwrap();
     exchange(&mut at_agent, &mut at_technician).await;
 }
 

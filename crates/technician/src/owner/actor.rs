@@ -56,8 +56,6 @@ pub(super) struct SessionActor {
     node: Node,
     control: Control,
     channel: Option<ChannelId>,
-    /// Rejoins so far: both sides count them alike, so that they name the same meeting point.
-    rejoins: u32,
     sealed: Arc<Sealed>,
     receiver: FrameReceiver,
     outbox: Option<mpsc::Sender<ToAgent>>,
@@ -101,7 +99,6 @@ impl SessionActor {
             node,
             control,
             channel: Some(channel),
-            rejoins: 0,
             sealed: Arc::new(sealed),
             receiver,
             outbox: None,
@@ -231,7 +228,6 @@ impl SessionActor {
         match event {
             Some(ControlEvent::Up) => self.rejoin().await,
             Some(ControlEvent::Message(FromRelay::ChannelOpen { channel, origin: ChannelOrigin::Rejoin })) => {
-                self.rejoins += 1;
                 match self.node.move_session(self.sealed.session_ref(), channel) {
                     Ok(()) => {
                         self.channel = Some(channel);
@@ -270,7 +266,7 @@ impl SessionActor {
             // The relay has forgotten the channel along with the connection.
             self.path_lost("the relay was lost");
         }
-        let rendezvous = self.paired.next_rendezvous(self.rejoins);
+        let rendezvous = self.paired.rendezvous;
         let asked = self.control.send(ToRelay::Rejoin { rendezvous, side: Side::Technician });
         // Bounded, so that a full queue to the relay holds nothing up. If it is not sent, the next `Up` asks again.
         if !matches!(timeout(TICK, asked).await, Ok(Ok(()))) {

@@ -330,7 +330,7 @@ async fn the_session_goes_on_after_the_relay_was_restarted() {
         end.grant().await;
         until(&handle, |status| status.phase == Phase::Live).await;
         world.restart_relay().await;
-        patiently(agent.rejoin(&end, 0)).await;
+        patiently(agent.rejoin(&end)).await;
         let back = until(&handle, |status| status.path.reconnects == 1 && status.phase == Phase::Live).await;
         assert_eq!(back.session, Some(end.paired.session));
         let (run, mut replies) = propose(&handle, ask(&["ls"])).await;

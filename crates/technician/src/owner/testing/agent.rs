@@ -117,13 +117,13 @@ impl Agent {
     }
 
     /// Comes back to the technician after the relay was lost.
-    pub(crate) async fn rejoin(&mut self, end: &AgentEnd, number: u32) {
+    pub(crate) async fn rejoin(&mut self, end: &AgentEnd) {
         loop {
             if let ControlEvent::Up = self.control.recv().await.unwrap() {
                 break;
             }
         }
-        let rendezvous = end.paired.next_rendezvous(number);
+        let rendezvous = end.paired.rendezvous;
         self.control.send(ToRelay::Rejoin { rendezvous, side: Side::Agent }).await.unwrap();
         let channel = self.channel(ChannelOrigin::Rejoin).await;
         self.node.move_session(end.sealed.session_ref(), channel).unwrap();

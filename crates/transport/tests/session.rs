@@ -73,18 +73,24 @@ async fn bulk_arrives_whole_and_says_where_it_ends() {
     }
 }
 
+/// The agent sends all of `bytes` on one stream while the test goes on.
+#[expect(clippy::unwrap_used, reason = "a helper fails with its test")]
+async fn send_beside(pair: &Pair, bytes: Vec<u8>) -> JoinSet<()> {
+    let mut stream = pair.at_agent.sealed.open_uni(Priority::Bulk).await.unwrap();
+    let mut tasks = JoinSet::new();
+    common::beside(&mut tasks, async move {
+        stream.write_all(&bytes).await.unwrap();
+        stream.finish().await.unwrap();
+    });
+    tasks
+}
+
 #[tokio::test]
 async fn a_session_goes_on_when_it_is_moved_in_the_middle_of_bulk() {
     let mut pair = Pair::start().await;
     let sent = pattern(BULK_BYTES);
     let expected = digest(&sent);
-    let mut tasks = JoinSet::new();
-    let stream = pair.at_agent.sealed.open_uni(Priority::Bulk).await.unwrap();
-    common::beside(&mut tasks, async move {
-        let mut stream = stream;
-        stream.write_all(&sent).await.unwrap();
-        stream.finish().await.unwrap();
-    });
+    let mut tasks = send_beside(&pair, sent).await;
 
     let mut stream = pair.at_technician.sealed.accept_uni().await.unwrap();
     let mut received = Vec::new();
@@ -112,13 +118,7 @@ async fn a_session_outlives_the_relay_that_it_ran_over() {
     let mut pair = Pair::start().await;
     let sent = pattern(BULK_BYTES);
     let expected = digest(&sent);
-    let mut tasks = JoinSet::new();
-    let stream = pair.at_agent.sealed.open_uni(Priority::Bulk).await.unwrap();
-    common::beside(&mut tasks, async move {
-        let mut stream = stream;
-        stream.write_all(&sent).await.unwrap();
-        stream.finish().await.unwrap();
-    });
+    let mut tasks = send_beside(&pair, sent).await;
     let mut stream = pair.at_technician.sealed.accept_uni().await.unwrap();
     let mut received = stream.read(BULK_BYTES).await.unwrap().unwrap().to_vec();
 

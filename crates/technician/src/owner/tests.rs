@@ -58,6 +58,19 @@ async fn say_goodbye(end: &mut super::testing::AgentEnd) {
     end.send(ToTechnician::Ended { reason: EndReason::ByTechnician }).await;
 }
 
+/// Allows the session and waits until the technician knows.
+async fn go_live(handle: &Handle, end: &mut super::testing::AgentEnd) {
+    end.grant().await;
+    until(handle, |status| status.phase == Phase::Live).await;
+}
+
+/// The technician leaves and the agent lets them.
+async fn part(handle: &Handle, mut end: super::testing::AgentEnd) {
+    leave(handle).await;
+    say_goodbye(&mut end).await;
+    end.closed().await;
+}
+
 async fn told(replies: &mut mpsc::Receiver<Reply>) -> Reply {
     patiently(replies.recv()).await.expect("the run goes on")
 }
@@ -127,9 +140,7 @@ async fn a_verified_technician_is_told_so() {
             let status = until(&handle, |status| status.technician.standing != Standing::Unknown).await;
             let organisation = "Example\\u{202e} Ltd".to_owned();
             assert_eq!(status.technician.standing, Standing::Verified { organisation });
-            leave(&handle).await;
-            say_goodbye(&mut end).await;
-            end.closed().await;
+            part(&handle, end).await;
         })
         .await;
     assert_eq!(outcome.unwrap().reason, EndReason::ByTechnician);
@@ -140,8 +151,7 @@ async fn a_run_brings_both_outputs_and_how_it_ended() {
     let world = World::start().await;
     let outcome = world
         .play(async |handle, mut end| {
-            end.grant().await;
-            until(&handle, |status| status.phase == Phase::Live).await;
+            go_live(&handle, &mut end).await;
             let (run, mut replies) = propose(&handle, ask(&["printf", "two words"])).await;
             let run = run.unwrap();
             let proposal = end.approve_run(2).await;
@@ -174,9 +184,7 @@ async fn a_run_brings_both_outputs_and_how_it_ended() {
             let status = until(&handle, |status| status.runs.iter().any(|run| run.state.is_over())).await;
             assert_eq!(status.runs[0].command, "printf 'two words'");
             assert_eq!(status.runs[0].received_bytes, 7);
-            leave(&handle).await;
-            say_goodbye(&mut end).await;
-            end.closed().await;
+            part(&handle, end).await;
         })
         .await;
     assert_eq!(outcome.unwrap().reason, EndReason::ByTechnician);
@@ -187,8 +195,7 @@ async fn a_command_that_reads_slowly_holds_up_its_own_run_and_nothing_else() {
     let world = World::start().await;
     let outcome = world
         .play(async |handle, mut end| {
-            end.grant().await;
-            until(&handle, |status| status.phase == Phase::Live).await;
+            go_live(&handle, &mut end).await;
             let (replies, unread) = mpsc::channel(1);
             let (accepted, answer) = oneshot::channel();
             handle.commands.send(Command::Run { ask: ask(&["yes"]), replies, accepted }).await.unwrap();
@@ -272,8 +279,7 @@ async fn whoever_waits_for_a_run_hears_that_the_session_is_over() {
     let world = World::start().await;
     let outcome = world
         .play(async |handle, mut end| {
-            end.grant().await;
-            until(&handle, |status| status.phase == Phase::Live).await;
+            go_live(&handle, &mut end).await;
             let (run, mut replies) = propose(&handle, ask(&["sleep", "60"])).await;
             run.unwrap();
             end.approve_run(2).await;
@@ -300,8 +306,7 @@ async fn commands_in_other_terminals_reach_the_session_through_its_socket() {
     let runtime = world.places().runtime;
     let outcome = world
         .play(async |handle, mut end| {
-            end.grant().await;
-            until(&handle, |status| status.phase == Phase::Live).await;
+            go_live(&handle, &mut end).await;
             let mut run = Conversation::begin(&runtime, None, Ask::Run(ask(&["ls"]))).await.unwrap();
             let proposal = end.approve_run(2).await;
             end.finish_run(proposal.run, RunOutcome::Exited { code: 0 }, 0, 0).await;
@@ -327,8 +332,7 @@ async fn the_session_goes_on_after_the_relay_was_restarted() {
     let (handle, session) = prepare(world.setup(&agent.code.to_string()));
     let story = async {
         let mut end = agent.pair().await;
-        end.grant().await;
-        until(&handle, |status| status.phase == Phase::Live).await;
+        go_live(&handle, &mut end).await;
         world.restart_relay().await;
         patiently(agent.rejoin(&end)).await;
         let back = until(&handle, |status| status.path.reconnects == 1 && status.phase == Phase::Live).await;
@@ -338,9 +342,7 @@ async fn the_session_goes_on_after_the_relay_was_restarted() {
         end.approve_run(2).await;
         end.finish_run(run, RunOutcome::Exited { code: 0 }, 0, 0).await;
         while !matches!(told(&mut replies).await, Reply::Finished { .. }) {}
-        leave(&handle).await;
-        say_goodbye(&mut end).await;
-        end.closed().await;
+        part(&handle, end).await;
     };
     let outcome = both(session, story).await;
     assert_eq!(outcome.unwrap().reason, EndReason::ByTechnician);
@@ -379,8 +381,7 @@ async fn an_agent_that_sends_more_output_than_allowed_ends_the_session() {
     let world = World::start().await;
     let outcome = world
         .play(async |handle, mut end| {
-            end.grant().await;
-            until(&handle, |status| status.phase == Phase::Live).await;
+            go_live(&handle, &mut end).await;
             let small = RunAsk { output_bytes: 10, ..ask(&["yes"]) };
             let (run, mut replies) = propose(&handle, small).await;
             let run = run.unwrap();
@@ -431,8 +432,7 @@ async fn an_agent_that_goes_away_ends_the_session_with_a_reason() {
     let world = World::start().await;
     let outcome = world
         .play(async |handle, mut end| {
-            end.grant().await;
-            until(&handle, |status| status.phase == Phase::Live).await;
+            go_live(&handle, &mut end).await;
             end.sealed.close(CloseCode::Shutdown, "");
         })
         .await

@@ -154,6 +154,10 @@ pub enum PromptKind {
 pub struct RunPromptView {
     /// Absolute path.
     pub program: String,
+    /// The file that is executed, where `program` leads to another one.
+    pub target: Option<String>,
+    /// What runs the file, if it is a script.
+    pub interpreter: Option<String>,
     /// One line each.
     pub arguments: Vec<String>,
     /// Working directory.

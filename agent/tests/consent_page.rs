@@ -168,6 +168,8 @@ fn run_prompt() -> PromptView {
         abilities: vec![ability(Ability::AdhocArgv, "Run one command, exactly as shown", true)],
         run: Some(RunPromptView {
             program: "/usr/bin/find".into(),
+            target: Some("/opt/tools/find.sh".into()),
+            interpreter: Some("/bin/sh -e".into()),
             arguments: ["/var/spool/cups", "-name", "", "*.tmp  ", "-delete"].map(String::from).to_vec(),
             directory: "/home/mia".into(),
             user: "mia".into(),
@@ -415,6 +417,8 @@ async fn a_command_is_shown_part_by_part() {
         stage.script(lines).await,
         serde_json::json!([
             "Program|/usr/bin/find|part",
+            "Leads to|/opt/tools/find.sh|part",
+            "A script for|/bin/sh -e|part",
             "Argument 1|/var/spool/cups|part",
             "Argument 2|-name|part",
             "Argument 3|“” (an empty argument)|empty",
@@ -437,6 +441,8 @@ async fn hostile_text_stays_text_everywhere() {
     let words = AbilityView { ability: hostile(), words: hostile(), ticked: true };
     let run = RunPromptView {
         program: hostile(),
+        target: Some(hostile()),
+        interpreter: Some(hostile()),
         arguments: vec![hostile(), hostile()],
         directory: hostile(),
         user: hostile(),

@@ -2,9 +2,12 @@
 
 use std::{
     ffi::OsStr,
-    fs::Metadata,
-    io,
-    os::unix::{ffi::OsStrExt as _, fs::MetadataExt as _},
+    fs::{File, Metadata},
+    io::{self, Read as _},
+    os::unix::{
+        ffi::{OsStrExt as _, OsStringExt as _},
+        fs::MetadataExt as _,
+    },
     path::{Path, PathBuf},
 };
 
@@ -65,8 +68,12 @@ pub fn resolve(proposal: &RunProposal, account: &Account) -> Result<ExactRun, De
         return Err(DenyReason::NoDirectory);
     }
     let (program, metadata) = find_program(&proposal.program, &directory_path)?;
+    let target = program.canonicalize().map_err(|_| DenyReason::LookupFailed)?;
+    let interpreter = interpreter(&target);
     Ok(ExactRun {
         run: proposal.run,
+        target: (target != program).then(|| target.into_os_string().into_vec()),
+        interpreter,
         program: program.as_os_str().as_bytes().to_vec(),
         file: identify(&metadata),
         arguments: proposal.arguments.clone(),
@@ -128,6 +135,16 @@ fn executable(path: &Path) -> io::Result<Metadata> {
     Ok(metadata)
 }
 
+/// What a script's first line names (execve(2)); `None` for another kind of file, and for one that may be executed but not read.
+fn interpreter(file: &Path) -> Option<Vec<u8>> {
+    /// Where the kernel stops reading.
+    const LINE_BYTES: u64 = 256;
+    let mut start = Vec::new();
+    File::open(file).ok()?.take(LINE_BYTES).read_to_end(&mut start).ok()?;
+    let line = start.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
+    Some(line.trim_ascii().to_vec())
+}
+
 /// The short fixed environment with the proposal's additions, sorted by name.
 fn environment(proposal: &RunProposal, account: &Account) -> Vec<Variable> {
     let fixed: [(&[u8], &[u8]); 6] = [
@@ -151,7 +168,7 @@ fn environment(proposal: &RunProposal, account: &Account) -> Vec<Variable> {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::{io::Write as _, os::unix::fs::PermissionsExt as _};
 
     use wire::ids::RunId;
     use wire::text::Sentence;
@@ -185,12 +202,31 @@ mod tests {
     fn a_directory_or_a_plain_file_is_not_a_program() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("notes.txt");
-        std::fs::File::create(&file).unwrap();
+        File::create(&file).unwrap();
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o644)).unwrap();
         let refused = |path: &Path| resolve(&proposal(path.to_str().unwrap()), &account());
         assert_eq!(refused(&file), Err(DenyReason::ProgramNotExecutable));
         assert_eq!(refused(folder.path()), Err(DenyReason::ProgramNotExecutable));
         assert_eq!(refused(&folder.path().join("missing")), Err(DenyReason::ProgramNotFound));
+    }
+
+    #[test]
+    fn a_link_says_where_it_leads_and_a_script_what_runs_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let here = folder.path().canonicalize().unwrap();
+        let script = here.join("tidy");
+        File::create(&script).unwrap().write_all(b"#! /bin/sh -e \nexit 0\n").unwrap();
+        std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let link = here.join("harmless");
+        std::os::unix::fs::symlink("tidy", &link).unwrap();
+        let leads = |path: &Path| {
+            let exact = resolve(&proposal(path.to_str().unwrap()), &account()).unwrap();
+            (exact.target, exact.interpreter)
+        };
+        let runs_it = Some(b"/bin/sh -e".to_vec());
+        assert_eq!(leads(&script), (None, runs_it.clone()));
+        assert_eq!(leads(&link), (Some(script.as_os_str().as_bytes().to_vec()), runs_it));
+        assert_eq!(leads(&std::env::current_exe().unwrap().canonicalize().unwrap()), (None, None));
     }
 
     #[test]

@@ -80,6 +80,8 @@ pub(crate) fn run_prompt() -> PromptView {
         abilities: vec![],
         run: Some(RunPromptView {
             program: "/usr/bin/find".into(),
+            target: Some("/opt/tools/find.sh".into()),
+            interpreter: Some("/bin/sh -e".into()),
             arguments: ["/var/spool/cups", "-name", "", "*.tmp  ", "say \"hi\"", "-delete"].map(String::from).to_vec(),
             directory: "/home/mia".into(),
             user: "mia".into(),

@@ -175,6 +175,8 @@ fn run(exact: &ExactRun, prompt: &Prompt) -> RunPromptView {
         |variable: &wire::run::Variable| format!("{}={}", shown_bytes(&variable.name), shown_bytes(&variable.value));
     RunPromptView {
         program: shown_bytes(&exact.program),
+        target: exact.target.as_deref().map(shown_bytes),
+        interpreter: exact.interpreter.as_deref().map(shown_bytes),
         arguments: exact.arguments.iter().map(|argument| shown_bytes(argument)).collect(),
         directory: shown_bytes(&exact.directory),
         user: shown_bytes(&exact.user_name),

@@ -89,6 +89,8 @@ mod tests {
         ExactRun {
             run: RunId(7),
             program: b"/usr/bin/ip".to_vec(),
+            target: None,
+            interpreter: None,
             file: FileIdentity { device: 1, inode: 2, size_bytes: 3, modified_ns: 4, changed_ns: 5 },
             arguments: vec![b"link".to_vec(), b"show".to_vec()],
             directory: b"/home/ana".to_vec(),
@@ -117,14 +119,14 @@ mod tests {
     fn the_digest_of_a_run_never_changes() {
         assert_eq!(
             run_digest(&run()).unwrap().to_string(),
-            "e006a35c5e99387997e9fb6623ed36339b9d3edc805b23678dec9eb1d09a934c"
+            "552100b8f11d864a4befd802784517e0d2b828aa37e83e49a0a29defbbcbd11f"
         );
     }
 
     #[test]
     fn every_part_of_a_run_changes_its_digest() {
         let approved = run_digest(&run()).unwrap();
-        let changes: [fn(&mut ExactRun); 14] = [
+        let changes: [fn(&mut ExactRun); 16] = [
             |run| run.run = RunId(8),
             |run| run.program.push(b'6'),
             |run| run.file.device += 1,
@@ -132,6 +134,8 @@ mod tests {
             |run| run.file.size_bytes += 1,
             |run| run.file.modified_ns += 1,
             |run| run.file.changed_ns += 1,
+            |run| run.target = Some(b"/usr/bin/ip".to_vec()),
+            |run| run.interpreter = Some(b"/bin/sh".to_vec()),
             |run| run.arguments.swap(0, 1),
             |run| run.arguments = vec![b"linkshow".to_vec()],
             |run| run.directory.push(b'/'),

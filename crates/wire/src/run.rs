@@ -140,6 +140,10 @@ pub struct ExactRun {
     pub run: RunId,
     /// Absolute path of the program file.
     pub program: Vec<u8>,
+    /// Where `program` leads, if it is a symbolic link or lies behind one: the absolute path of the file that is executed.
+    pub target: Option<Vec<u8>>,
+    /// What runs the file, if it is a script: its first line after the `#!` (execve(2)), program and argument.
+    pub interpreter: Option<Vec<u8>>,
     /// Which file that path was when the person was asked; a replaced file is not run.
     pub file: FileIdentity,
     /// Arguments without the program's own name.

@@ -82,6 +82,8 @@ fn exact_run() -> ExactRun {
     ExactRun {
         run: RunId(2),
         program: b"/bin/ls".to_vec(),
+        target: Some(b"/b".to_vec()),
+        interpreter: None,
         file: FileIdentity { device: 1, inode: 300, size_bytes: 70_000, modified_ns: -1, changed_ns: 1 << 60 },
         arguments: vec![b"-l".to_vec(), vec![0xff]],
         directory: b"/".to_vec(),
@@ -212,7 +214,7 @@ fn messages_without_variants() {
     assert_eq!(hex(&codec::encode(&introduction).unwrap()), "045a6fc3ab010230000102000f03776879fb0807");
     assert_eq!(
         hex(&codec::encode(&exact_run()).unwrap()),
-        "02072f62696e2f6c7301fb2c01fc7011010001fd000000000000002002022d6c01ff012ffbe80303616e61010141003cfc00001000fb0002"
+        "02072f62696e2f6c7301022f620001fb2c01fc7011010001fd000000000000002002022d6c01ff012ffbe80303616e61010141003cfc00001000fb0002"
     );
 }
 

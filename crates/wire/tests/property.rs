@@ -4,7 +4,7 @@
 
 use std::fmt::Debug;
 
-use proptest::{prelude::*, sample::select};
+use proptest::{option, prelude::*, sample::select};
 use wire::{
     channel::ChannelId,
     codec::{self, CodecError, Message},
@@ -65,7 +65,7 @@ fn access_request() -> impl Strategy<Value = AccessRequest> {
 
 fn proposal() -> impl Strategy<Value = RunProposal> {
     let arguments = prop::collection::vec(bytes(), 0..6);
-    (any::<u32>(), sentence(), bytes(), arguments, prop::option::of(bytes()), environment(), limits()).prop_map(
+    (any::<u32>(), sentence(), bytes(), arguments, option::of(bytes()), environment(), limits()).prop_map(
         |(run, reason, program, arguments, directory, environment, limits)| RunProposal {
             run: RunId(run),
             reason,
@@ -82,10 +82,15 @@ fn exact_run() -> impl Strategy<Value = ExactRun> {
     let file = any::<(u64, u64, u64, i128, i128)>().prop_map(|(device, inode, size_bytes, modified_ns, changed_ns)| {
         FileIdentity { device, inode, size_bytes, modified_ns, changed_ns }
     });
-    (proposal(), file, bytes(), any::<u32>(), bytes()).prop_map(|(proposal, file, directory, user_id, user_name)| {
+    let leads = (option::of(bytes()), option::of(bytes()));
+    let account = (any::<u32>(), bytes());
+    (proposal(), leads, file, bytes(), account).prop_map(|(proposal, leads, file, directory, (user_id, user_name))| {
+        let (target, interpreter) = leads;
         ExactRun {
             run: proposal.run,
             program: proposal.program,
+            target,
+            interpreter,
             file,
             arguments: proposal.arguments,
             directory,
@@ -156,8 +161,11 @@ fn from_unpaired_agent() -> impl Strategy<Value = FromUnpairedAgent> {
 }
 
 fn introduction() -> impl Strategy<Value = Introduction> {
-    (any::<String>(), prop::option::of(bytes()), access_request())
-        .prop_map(|(name, certificate, request)| Introduction { claimed_name: Label::cut(&name), certificate, request })
+    (any::<String>(), option::of(bytes()), access_request()).prop_map(|(name, certificate, request)| Introduction {
+        claimed_name: Label::cut(&name),
+        certificate,
+        request,
+    })
 }
 
 fn to_agent() -> impl Strategy<Value = ToAgent> {

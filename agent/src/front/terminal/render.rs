@@ -233,6 +233,12 @@ fn command(run: &RunPromptView, width: usize) -> Vec<Line> {
         lines.extend(wrap_exactly(Look::Bold, &quoted(text), &first, "              ⋮ ", width));
     };
     part("program", &run.program);
+    if let Some(target) = &run.target {
+        part("leads to", target);
+    }
+    if let Some(interpreter) = &run.interpreter {
+        part("a script for", interpreter);
+    }
     for (index, argument) in run.arguments.iter().enumerate() {
         part(&format!("argument {}", index + 1), argument);
     }
@@ -368,6 +374,8 @@ mod tests {
         assert_eq!(
             command,
             "  program      \"/usr/bin/find\"\n  \
+               leads to     \"/opt/tools/find.sh\"\n  \
+               a script for \"/bin/sh -e\"\n  \
                argument 1   \"/var/spool/cups\"\n  \
                argument 2   \"-name\"\n  \
                argument 3   \"\"\n  \

@@ -102,6 +102,8 @@ pub(crate) fn exact_run(number: u32) -> ExactRun {
     ExactRun {
         run: RunId(number),
         program: b"/usr/bin/df".to_vec(),
+        target: None,
+        interpreter: None,
         file: FileIdentity { device: 1, inode: 2, size_bytes: 3, modified_ns: 4, changed_ns: 5 },
         arguments: vec![b"-h".to_vec()],
         directory: b"/home/ana".to_vec(),

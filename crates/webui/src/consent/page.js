@@ -314,7 +314,10 @@ function openQuestion(key, prompt, technician) {
 function renderRun(run) {
   const part = (text) => text === "" ? node("span", { class: "empty" }, "“” (an empty argument)") : node("span", { class: "part" }, text);
   const line = (place, text) => node("li", {}, node("span", { class: "place" }, place), part(text));
-  byId("run-command").replaceChildren(line("Program", run.program), ...run.arguments.map((argument, index) => line(`Argument ${index + 1}`, argument)));
+  const leads = [];
+  if (run.target !== null) leads.push(line("Leads to", run.target));
+  if (run.interpreter !== null) leads.push(line("A script for", run.interpreter));
+  byId("run-command").replaceChildren(line("Program", run.program), ...leads, ...run.arguments.map((argument, index) => line(`Argument ${index + 1}`, argument)));
   const facts = [["In the folder", [run.directory]], ["As the user", [run.user]]];
   if (run.environment.length) facts.push(["With the settings", run.environment]);
   byId("run-facts").replaceChildren(

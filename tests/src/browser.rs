@@ -1,5 +1,7 @@
 //! The person at the consent page, with a keyboard and no mouse.
 
+use anyhow::Context as _;
+use serde_json::Value;
 use testkit::{PATIENCE, attach::Technician, relay::RelayProcess, running::Running, share_page::SharePage, tree::Tree};
 
 use crate::world::{LONG, Log, verified};
@@ -34,6 +36,17 @@ impl Desk {
         let running = self.technician.start([&["run"], arguments].concat())?;
         self.share.allow_with_words(&words).await?;
         Ok(running)
+    }
+
+    /// Returns when the technician has seen the pause go on for so many seconds.
+    async fn pause_goes_on_for(&self, seconds: u64) -> anyhow::Result<()> {
+        let left = async || {
+            let status = self.technician.run(["status", "--json"]).await?;
+            serde_json::from_str::<Value>(&status.stdout)?["phase"]["ends_in_secs"].as_u64().context("no pause")
+        };
+        let until = left().await?.checked_sub(seconds).context("the pause is about to end")?;
+        while left().await? > until {}
+        Ok(())
     }
 
     /// What the agent's only log says.
@@ -82,6 +95,48 @@ async fn in_the_browser_a_no_ends_the_session_before_it_began() -> anyhow::Resul
     desk.share.sees("You did not allow the session.").await?;
     assert_eq!(desk.share.wait_exit().await?.code(), 0);
     assert_eq!(desk.log()?.all("granted").count(), 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn in_the_browser_a_closed_page_stops_everything_and_one_that_is_opened_again_goes_on() -> anyhow::Result<()> {
+    let mut desk = Desk::start().await?;
+    let attached = desk.attach().await?;
+    let mut running = desk.run_allowed(&attached, &["--", "sh", "-c", "echo up; sleep 600; :"]).await?;
+    running.wait_for_line("the command to be up", PATIENCE, |line| (line == "up").then_some(())).await?;
+    let below = Tree::below(desk.share.pid())?;
+    let readings = desk.technician.start(["diag", "--follow"])?;
+    readings.wait_for_bytes(1, PATIENCE).await?;
+
+    desk.share.close().await?;
+    let paused =
+        desk.technician.wait_status(&attached, "the pause", |status| status["phase"]["name"] == "paused").await?;
+    assert_eq!(paused["phase"]["reason"], "page_closed");
+    below.wait_dead(PATIENCE).await?;
+    assert_eq!(running.wait_exit(PATIENCE).await?.code(), 3);
+    let away = |line: &str| line.contains("the end user is away").then_some(());
+    readings.wait_for_error_line("the pause", PATIENCE, away).await?;
+    let refused = desk.technician.run(["request", "diag.logs", "--reason", "to see them"]).await?;
+    assert_eq!(refused.code(), 3, "{}", refused.stderr);
+    // time itself is tested: readings come once a second, and in three seconds there is none.
+    let shown = readings.stdout_bytes();
+    desk.pause_goes_on_for(3).await?;
+    assert_eq!(readings.stdout_bytes(), shown, "{}", readings.stdout());
+
+    desk.share.open().await?;
+    desk.technician
+        .wait_status(&attached, "the return", |status| status["activity"].to_string().contains("the end user is back"))
+        .await?;
+    desk.share.sees("Going on, because you are back").await?;
+    readings.wait_for_bytes(shown + 1, PATIENCE).await?;
+    let mut again = desk.technician.start(["run", "--", "echo", "still here"])?;
+    desk.share.allow().await?;
+    assert_eq!(again.wait_exit(LONG).await?.stdout, "still here\n");
+    let log = desk.log()?;
+    assert_eq!(
+        (log.all("paused").count(), log.all("resumed").count(), log.all("diagnostics_stopped").count()),
+        (1, 1, 1)
+    );
     Ok(())
 }
 

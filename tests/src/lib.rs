@@ -1,9 +1,10 @@
-//! Stories from one end to the other: the real relay, the real agent with a person at a real terminal, the real technician's program.
+//! Stories from one end to the other: the real relay, the real agent with a person at a real terminal or page, the real technician's program.
 //!
-//! One file a kind of story. Nobody is mocked: questions are answered by typing the word that stands on the screen.
+//! One file a kind of story. Nobody is mocked: questions are answered by typing the word that stands on the screen, or on the page.
 
 #![cfg(test)]
 
+mod browser;
 mod codes;
 mod corpus;
 mod faults;

@@ -37,7 +37,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use transport::clock;
-use webui::{Loopback, OpenUrl, Server, Site, Tab};
+use webui::{Loopback, OpenUrl, Server, Site, Tab, access::TICKET_LIFETIME};
 use wire::session::Absence;
 
 use self::{
@@ -58,7 +58,7 @@ const ACT_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct BrowserFrontEnd {
     server: Server,
-    seated: watch::Receiver<bool>,
+    presence: watch::Receiver<Option<Presence>>,
     stop: CancellationToken,
     tasks: JoinSet<()>,
 }
@@ -77,7 +77,7 @@ impl BrowserFrontEnd {
         let stop = CancellationToken::new();
         let first = Aged::new(view.borrow().clone(), clock::now());
         let (aged, views) = watch::channel(first);
-        let (seated, seen) = watch::channel(false);
+        let (tell, presence) = watch::channel(None);
         let shared = Arc::new(Shared {
             views,
             acts,
@@ -88,9 +88,9 @@ impl BrowserFrontEnd {
         });
         let mut tasks = JoinSet::new();
         tasks.spawn(keep_age(view, aged, stop.clone()));
-        tasks.spawn(watch_presence(Arc::clone(&shared), seated));
+        tasks.spawn(watch_presence(Arc::clone(&shared), tell));
         let server = loopback.serve(Site { files: webui::consent::PAGE, api: router(shared) });
-        Ok(Self { server, seated: seen, stop, tasks })
+        Ok(Self { server, presence, stop, tasks })
     }
 
     /// A fresh address that opens the page once, within a minute. Ask for a new one each time that one is shown or opened.
@@ -104,8 +104,35 @@ impl BrowserFrontEnd {
     ///
     /// Dropping the future has no effect.
     pub async fn first_page(&self) {
-        // The sender lives as long as this front end, so an error cannot come before the page could.
-        let _ = self.seated.clone().wait_for(|seated| *seated).await;
+        self.told(|presence| presence.is_some()).await;
+    }
+
+    /// A fresh address once the last one is of no more use: the page that it opened was lost, or it has opened none in its minute.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future has no effect.
+    pub async fn next_url(&self) -> OpenUrl {
+        let void_at = clock::now() + TICKET_LIFETIME;
+        tokio::select! {
+            biased;
+            () = async {
+                self.told(|presence| presence == Some(Presence::Here)).await;
+                self.told(|presence| presence == Some(Presence::Away)).await;
+            } => {}
+            () = async {
+                clock::sleep_until(void_at).await;
+                self.told(|presence| presence != Some(Presence::Here)).await;
+            } => {}
+        }
+        self.url()
+    }
+
+    async fn told(&self, wanted: impl Fn(Option<Presence>) -> bool) {
+        if self.presence.clone().wait_for(|presence| wanted(*presence)).await.is_err() {
+            // Nobody looks any more, because this is about to end.
+            std::future::pending::<()>().await;
+        }
     }
 
     /// Ends the streams, then the server. The page keeps showing what it showed last, or says that the program is gone.
@@ -153,14 +180,14 @@ async fn keep_age(mut view: watch::Receiver<View>, aged: watch::Sender<Aged>, st
 }
 
 /// Tells the session whether the person is there.
-async fn watch_presence(shared: Arc<Shared>, seated: watch::Sender<bool>) {
+async fn watch_presence(shared: Arc<Shared>, tell: watch::Sender<Option<Presence>>) {
     loop {
         let (presence, wake) = {
             let mut seat = shared.seat();
-            seated.send_if_modified(|seated| !std::mem::replace(seated, seat.was_taken()) && *seated);
             (seat.presence(clock::now()), seat.poll_timeout())
         };
         if let Some(presence) = presence {
+            tell.send_replace(Some(presence));
             let act = match presence {
                 Presence::Here => UserAct::Present,
                 Presence::Away => UserAct::Away(Absence::PageClosed),

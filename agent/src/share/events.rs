@@ -31,6 +31,11 @@ impl Events {
         Self { enabled }
     }
 
+    /// Whether programs read what happens, so that nothing need be written for people.
+    pub(super) fn enabled(&self) -> bool {
+        self.enabled
+    }
+
     pub(super) fn page(&self, url: &str) {
         self.print(&Line::Page { url });
     }

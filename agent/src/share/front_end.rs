@@ -1,6 +1,10 @@
 //! Which front end asks the person, and starting it.
 
-use std::{io::Write as _, path::Path};
+use std::{
+    convert::Infallible,
+    io::{IsTerminal as _, Write as _},
+    path::Path,
+};
 
 use tokio::sync::{mpsc, watch};
 
@@ -16,7 +20,7 @@ pub(super) enum FrontEnd {
     Browser {
         server: Box<BrowserFrontEnd>,
         /// Removes the file that the browser was sent to.
-        _opened: Option<OpenedBrowser>,
+        opened: Option<OpenedBrowser>,
     },
     Terminal(TerminalFrontEnd),
 }
@@ -39,11 +43,10 @@ impl FrontEnd {
                 let url = url.as_str();
                 events.page(url);
                 let opened = if arguments.no_open { None } else { open::open_in_browser(url, state_dir).ok() };
-                if opened.is_none() && !arguments.json {
-                    // Only this terminal sees the address; it is good for one page and one minute.
-                    let _ = writeln!(std::io::stderr(), "Open this page in the browser of this computer:\n\n  {url}\n");
+                if opened.is_none() && !events.enabled() {
+                    print_address("Open this page in the browser of this computer:", url);
                 }
-                Ok(Self::Browser { server: Box::new(server), _opened: opened })
+                Ok(Self::Browser { server: Box::new(server), opened })
             }
         }
     }
@@ -53,11 +56,33 @@ impl FrontEnd {
         matches!(self, Self::Terminal(_))
     }
 
+    /// Shows a new address whenever the person could not get to the page any more: it was closed, or not opened in time.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future has no effect but that nothing more is shown.
+    pub(super) async fn keep_reachable(&self, events: &Events) -> Infallible {
+        let Self::Browser { server, opened } = self else { return std::future::pending().await };
+        loop {
+            let url = server.next_url().await.expose();
+            events.page(&url);
+            // Where a browser was opened there may be nobody who reads this, and then it does not belong into some log.
+            if !events.enabled() && (opened.is_none() || std::io::stderr().is_terminal()) {
+                print_address("The page is not open. To see what happens and to be asked, open:", &url);
+            }
+        }
+    }
+
     /// Shows the last view and ends.
     pub(super) async fn shutdown(self) {
         match self {
-            Self::Browser { server, _opened } => server.shutdown().await,
+            Self::Browser { server, opened: _opened } => server.shutdown().await,
             Self::Terminal(terminal) => terminal.shutdown().await,
         }
     }
+}
+
+/// Only this terminal sees the address; it is good for one page and one minute.
+fn print_address(text: &str, url: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}\n\n  {url}\n");
 }

@@ -154,12 +154,16 @@ pub async fn run(arguments: &Arguments) -> Result<(), ShareError> {
         acts: inbox,
         signals,
         stage,
-        events,
+        events: events.clone(),
         key: Arc::new(SigningKey::generate(&mut OsRng)),
         present: front_end.sees_the_person_from_the_start(),
         executor: Executor::this_program(),
     };
-    let outcome = share.serve().await;
+    let outcome = tokio::select! {
+        biased;
+        outcome = share.serve() => outcome,
+        never = front_end.keep_reachable(&events) => match never {},
+    };
     front_end.shutdown().await;
     share.node.close().await;
     outcome

@@ -6,6 +6,7 @@
 //! | [`programs`] | where the built programs are, and private homes for them |
 //! | [`running`] | a program with its output, ended with its test |
 //! | [`relay`], [`share`], [`attach`] | the three programs, driven as a person drives them |
+//! | [`share_page`] | the agent with a person at its page instead of a terminal |
 //! | [`browser`] | Chromium, for the consent page |
 //! | [`tree`] | process trees: who is in one, how much it uses, when it is dead |
 //! | [`delay_link`] | a network between two programs that is slow, lossy or hostile |
@@ -23,6 +24,7 @@ pub mod programs;
 pub mod relay;
 pub mod running;
 pub mod share;
+pub mod share_page;
 pub mod tree;
 
 use std::{future::Future, time::Duration};

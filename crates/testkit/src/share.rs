@@ -49,6 +49,12 @@ impl Default for ShareOptions {
     }
 }
 
+impl ShareOptions {
+    pub(crate) fn program(&self) -> anyhow::Result<PathBuf> {
+        self.program.clone().map_or_else(|| Program::Share.path(), Ok)
+    }
+}
+
 /// `assent-share --consent terminal` in a terminal. The person in front of it is the test.
 ///
 /// Dropping kills the agent with everything below it.
@@ -76,8 +82,7 @@ impl ShareProcess {
     pub fn start_with(relay: &RelayLink, options: &ShareOptions) -> anyhow::Result<Self> {
         let home = Home::new()?;
         write_settings(&home, options)?;
-        let program = options.program.clone().map_or_else(|| Program::Share.path(), Ok)?;
-        let mut command = command(program);
+        let mut command = command(options.program()?);
         home.apply(&mut command);
         command.args(["--consent", "terminal", "--relay"]).arg(relay.to_string()).args(&options.arguments);
         command.envs(options.environment.iter().map(|(name, value)| (name, value)));
@@ -287,7 +292,7 @@ fn on_one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn write_settings(home: &Home, options: &ShareOptions) -> anyhow::Result<()> {
+pub(crate) fn write_settings(home: &Home, options: &ShareOptions) -> anyhow::Result<()> {
     let mut text = String::new();
     writeln!(text, "unlock_delay_secs = {}", options.unlock_delay.as_secs())?;
     writeln!(text, "{}", options.settings)?;

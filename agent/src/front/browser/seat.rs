@@ -102,11 +102,6 @@ impl Seat {
         matches!(self.state, State::Seated { stream: current, .. } if current == stream)
     }
 
-    /// Whether any page was ever seated.
-    pub(crate) fn was_taken(&self) -> bool {
-        self.streams > 0
-    }
-
     /// When to call [`Seat::presence`] again.
     pub(crate) fn poll_timeout(&self) -> Option<Moment> {
         match self.state {
@@ -144,7 +139,6 @@ mod tests {
         let mut seat = Seat::new();
         assert_eq!(seat.presence(at(1_000_000)), None);
         assert_eq!(seat.poll_timeout(), None);
-        assert!(!seat.was_taken());
     }
 
     #[test]

@@ -33,15 +33,7 @@ impl Stage {
     }
 
     async fn page(&self) -> Page {
-        let url = self.front.url();
-        let text = url.expose();
-        let (address, ticket) = text.strip_prefix("http://").unwrap().split_once("/#t=").unwrap();
-        let mut page = Page { address: address.to_owned(), cookie: String::new(), bearer: String::new() };
-        let (head, body) = page.call("/session", &json!({ "ticket": ticket })).await;
-        page.cookie = head.split("set-cookie: ").nth(1).unwrap().split(';').next().unwrap().to_owned();
-        let body = serde_json::from_str::<Value>(&body).unwrap();
-        page.bearer = body["bearer"].as_str().unwrap().to_owned();
-        page
+        Page::open(&self.front.url()).await
     }
 }
 
@@ -53,6 +45,17 @@ struct Page {
 }
 
 impl Page {
+    async fn open(url: &OpenUrl) -> Self {
+        let text = url.expose();
+        let (address, ticket) = text.strip_prefix("http://").unwrap().split_once("/#t=").unwrap();
+        let mut page = Self { address: address.to_owned(), cookie: String::new(), bearer: String::new() };
+        let (head, body) = page.call("/session", &json!({ "ticket": ticket })).await;
+        page.cookie = head.split("set-cookie: ").nth(1).unwrap().split(';').next().unwrap().to_owned();
+        let body = serde_json::from_str::<Value>(&body).unwrap();
+        page.bearer = body["bearer"].as_str().unwrap().to_owned();
+        page
+    }
+
     async fn send(&self, path: &str, body: &Value) -> TcpStream {
         let Self { address, cookie, bearer } = self;
         let body = body.to_string();
@@ -211,6 +214,25 @@ async fn a_page_that_is_lost_means_away_and_one_that_returns_means_present() {
     drop(events);
     assert_eq!(stage.act().await, UserAct::Away(Absence::PageClosed));
     assert!(clock::now() - before >= seat::LEFT_SEAT);
+}
+
+#[tokio::test]
+async fn a_page_that_is_lost_can_be_opened_by_a_new_address() {
+    let mut stage = Stage::start(samples::live()).await;
+    let first = stage.page().await;
+    let events = first.events().await;
+    assert_eq!(stage.act().await, UserAct::Present);
+    let url = {
+        let next = stage.front.next_url();
+        tokio::pin!(next);
+        let early = tokio::select! { biased; _ = &mut next => true, () = tokio::task::yield_now() => false };
+        assert!(!early, "whoever has the page open needs no address");
+        drop(events);
+        timeout(PATIENCE, next).await.unwrap()
+    };
+    assert_eq!(stage.act().await, UserAct::Away(Absence::PageClosed));
+    let _events = Page::open(&url).await.events().await;
+    assert_eq!(stage.act().await, UserAct::Present);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use anyhow::Context as _;
 
-/// Folders that hold nothing of ours: built, fetched, or git's own.
+/// What is not ours: built, fetched, or git's own.
 const SKIPPED: [&str; 5] = ["target", ".git", "node_modules", "dist", "artifacts"];
 
 /// One file that is valid UTF-8.
@@ -45,7 +45,11 @@ fn walk(dir: &Path, prefix: &str, files: &mut Vec<SourceFile>) -> anyhow::Result
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
         let kind = entry.file_type()?;
-        if kind.is_dir() && !SKIPPED.contains(&name.as_str()) {
+        // In a second working tree of the same clone, `.git` is a file that says where the clone is.
+        if SKIPPED.contains(&name.as_str()) {
+            continue;
+        }
+        if kind.is_dir() {
             walk(&entry.path(), &format!("{prefix}{name}/"), files)?;
         } else if kind.is_file()
             && let Ok(text) = String::from_utf8(fs::read(entry.path())?)
@@ -54,4 +58,20 @@ fn walk(dir: &Path, prefix: &str, files: &mut Vec<SourceFile>) -> anyhow::Result
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_ours_is_not_read_be_it_a_folder_or_a_file() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("target")).unwrap();
+        for path in [".git", "target/built.rs", "ours.rs"] {
+            fs::File::create(dir.path().join(path)).unwrap();
+        }
+        let paths = read(dir.path()).unwrap().into_iter().map(|file| file.path).collect::<Vec<_>>();
+        assert_eq!(paths, ["ours.rs"]);
+    }
 }

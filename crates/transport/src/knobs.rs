@@ -5,6 +5,8 @@ use std::{sync::Arc, time::Duration};
 use quinn::{MtuDiscoveryConfig, TransportConfig, VarInt};
 use rand_core::{OsRng, RngCore};
 
+use crate::congestion::ShortQueue;
+
 /// First guess of the round-trip time (quinn's own is 333 ms). It sets how soon a lost first packet is sent again: 300 ms.
 const INITIAL_RTT: Duration = Duration::from_millis(100);
 
@@ -89,6 +91,7 @@ pub(crate) fn control_client() -> Arc<TransportConfig> {
 fn session() -> TransportConfig {
     let mut config = base();
     config
+        .congestion_controller_factory(Arc::new(ShortQueue))
         .send_window(BULK_WINDOW)
         .max_idle_timeout(quinn::IdleTimeout::try_from(SESSION_IDLE).ok())
         .keep_alive_interval(Some(SESSION_KEEP_ALIVE));

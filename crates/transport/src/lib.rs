@@ -17,6 +17,7 @@
 
 mod address;
 pub mod clock;
+mod congestion;
 pub mod counters;
 mod demux;
 mod knobs;

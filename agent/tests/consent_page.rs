@@ -434,6 +434,46 @@ async fn a_command_is_shown_part_by_part() {
 }
 
 #[tokio::test]
+async fn letters_that_run_the_other_way_do_not_reorder_a_command() {
+    let there = || "a \u{5d0}\u{5d1} - 1 > \u{627}\u{628} b".to_owned();
+    let run = RunPromptView {
+        target: None,
+        interpreter: None,
+        program: there(),
+        arguments: vec![there()],
+        directory: there(),
+        user: there(),
+        environment: vec![there()],
+        limits: "at most 60 seconds".to_owned(),
+    };
+    let asking = View { prompt: Some(PromptView { run: Some(run), ..run_prompt() }), ..live() };
+    let mut running = live();
+    running.runs = vec![RunView { run: RunId(1), command: there(), running_ms: 0 }];
+    let stage = Stage::open(asking).await;
+    // Whether each character stands to the right of the one before it.
+    let in_order = |parts: &str| {
+        format!(
+            "return [...document.querySelectorAll('{parts}')].filter((part) => part.textContent.startsWith('a ')).map((part) => {{
+                const range = document.createRange();
+                const lefts = [...part.textContent].map((_, index) => {{
+                    range.setStart(part.firstChild, index);
+                    range.setEnd(part.firstChild, index + 1);
+                    return range.getBoundingClientRect().left;
+                }});
+                return lefts.every((left, index) => index === 0 || left > lefts[index - 1]);
+            }})"
+        )
+    };
+    stage.browser.sees("This runs exactly as shown, once").await.unwrap();
+    let parts = in_order("#run-command .part, #run-facts .part");
+    assert_eq!(stage.script(&parts).await, serde_json::json!([true, true, true, true, true]));
+    stage.view.send_replace(running);
+    stage.browser.sees(&there()).await.unwrap();
+    assert_eq!(stage.script(&in_order("#runs-list code")).await, serde_json::json!([true]));
+    stage.finish().await;
+}
+
+#[tokio::test]
 async fn hostile_text_stays_text_everywhere() {
     let hostile = || HOSTILE.to_owned();
     let name =

@@ -111,6 +111,40 @@ async fn stopping_reaches_a_program_that_stopped_its_runner() {
 }
 
 #[tokio::test]
+async fn cancelling_reaches_a_program_that_stopped_its_runner() {
+    let world = Marked::new();
+    let mut running = start(&world.script("kill -STOP $PPID; sleep 600 & sleep 600"));
+    world.wait_for_processes(3).await;
+    running.handle.stopper().stop(Stop::Gently);
+    let outcome = tokio::time::timeout(Duration::from_secs(20), running.handle.finished()).await;
+    assert_eq!(outcome, Ok(RunOutcome::Cancelled));
+    assert_eq!(world.processes(), 0);
+}
+
+#[tokio::test]
+async fn time_runs_out_for_a_program_that_stopped_its_runner() {
+    let world = Marked::new();
+    let mut slow = world.script("kill -STOP $PPID; sleep 600 & sleep 600");
+    slow.limits.time_secs = 1;
+    let mut running = start(&slow);
+    let outcome = tokio::time::timeout(Duration::from_secs(20), running.handle.finished()).await;
+    assert_eq!(outcome, Ok(RunOutcome::TimedOut));
+    assert_eq!(world.processes(), 0);
+}
+
+#[tokio::test]
+async fn revoking_does_not_wait_for_a_cancel_that_is_under_way() {
+    let world = Marked::new();
+    let mut running = start(&world.script("kill -STOP $PPID; sleep 600 & sleep 600"));
+    world.wait_for_processes(3).await;
+    running.handle.stopper().stop(Stop::Gently);
+    running.handle.stopper().stop(Stop::Now);
+    let outcome = tokio::time::timeout(Duration::from_secs(5), running.handle.finished()).await;
+    assert_eq!(outcome, Ok(RunOutcome::Revoked));
+    assert_eq!(world.processes(), 0);
+}
+
+#[tokio::test]
 async fn nothing_is_left_of_a_program_that_killed_its_runner() {
     let world = Marked::new();
     let mut running = start(&world.script("setsid sleep 600 & kill -KILL $PPID; sleep 600"));

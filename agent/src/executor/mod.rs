@@ -35,16 +35,20 @@ use std::{
     path::PathBuf,
     process::Stdio,
     sync::Arc,
+    time::Duration,
 };
 
 use rustix::process::Pid;
-use tokio::process::{Child, ChildStderr, ChildStdout, Command};
-use tokio_util::sync::CancellationToken;
+use tokio::{
+    process::{Child, ChildStderr, ChildStdout, Command},
+    sync::watch,
+};
+use transport::clock;
 use wire::run::{ApprovedRun, RunOutcome, StartFailure};
 use wire::text::Sentence;
 
 use protocol::{Order, Report, STOP_GENTLY, STOP_NOW};
-use warden::{HASTE, Warden};
+use warden::{Due, Warden};
 
 /// Keeps other programs of the same user, approved ones above all, from looking into this process: from reading its memory, changing
 /// it, or taking its sockets (`PR_SET_DUMPABLE`, ptrace(2)). Also keeps its secrets out of core dumps.
@@ -90,8 +94,8 @@ pub struct RunHandle {
 #[derive(Debug, Clone)]
 pub struct RunStopper {
     socket: Arc<UnixStream>,
-    /// Set by [`Stop::Now`]: from then on the agent does not rely on the runner.
-    now: CancellationToken,
+    /// From when on the agent does not rely on the runner. Only ever brought forward.
+    due: Arc<watch::Sender<Due>>,
 }
 
 /// How a run is stopped.
@@ -146,7 +150,9 @@ impl Executor {
         // The order is smaller than the socket's buffer, so this never blocks the runtime.
         (&socket).write_all(&order.to_bytes()?)?;
         socket.set_nonblocking(true)?;
-        let stopper = RunStopper { socket: Arc::new(socket), now: CancellationToken::new() };
+        let limit = Duration::from_secs(approved.exact.limits.time_secs.into());
+        let (due, _) = watch::channel(Due::after(limit, clock::now()));
+        let stopper = RunStopper { socket: Arc::new(socket), due: Arc::new(due) };
         Ok(Running { stdout, stderr, handle: RunHandle { runner, warden, stopper } })
     }
 
@@ -169,9 +175,7 @@ impl RunStopper {
         };
         // A runner that cannot be written to has ended; what it may have left is cleared by `RunHandle::finished`.
         let _ = (&*self.socket).write(&[byte]);
-        if stop == Stop::Now {
-            self.now.cancel();
-        }
+        self.due.send_modify(|due| due.bring_forward(stop, clock::now()));
     }
 }
 
@@ -183,26 +187,21 @@ impl RunHandle {
 
     /// Waits until the program and everything that it started is gone.
     ///
-    /// A run that was stopped with [`Stop::Now`] is killed from here if its runner does not do it at once: the program may have
-    /// stopped or killed the runner.
+    /// A run that was stopped, or whose time is over, is killed from here if its runner does not end it: the program may have stopped
+    /// or killed the runner.
     ///
     /// # Cancel safety
     ///
     /// Cancel safe: nothing is lost if the future is dropped, a later call goes on.
     pub async fn finished(&mut self) -> RunOutcome {
-        let now = self.stopper.now.clone();
-        let overdue = async {
-            now.cancelled().await;
-            tokio::time::sleep(HASTE).await;
-        };
         let status = tokio::select! {
             biased;
             status = self.runner.wait() => status,
-            () = overdue => {
+            outcome = warden::overdue(self.stopper.due.subscribe()) => {
                 let gone = self.warden.kill().await.unwrap_or(false);
                 let _ = self.runner.wait().await;
                 let nobody_left = self.warden.clear_orphans().await.unwrap_or(false);
-                return if gone && nobody_left { RunOutcome::Revoked } else { RunOutcome::Lost };
+                return if gone && nobody_left { outcome } else { RunOutcome::Lost };
             }
         };
         let mut bytes = [0; Report::MAX_BYTES];

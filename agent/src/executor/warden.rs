@@ -1,8 +1,9 @@
 //! What the agent does itself about a run whose runner does not do it.
 //!
 //! A program runs as the same user as its runner and so can stop it or kill it. A runner that was told to stop at once and is still
-//! there after [`HASTE`] has its tree killed from outside; what a killed runner leaves behind comes to the agent, the next
-//! subreaper above it (`prctl(2)`), and is told from everything else below the agent by `no_new_privs`, which no process can take off.
+//! there after [`HASTE`] has its tree killed from outside, and so has one that does not cancel its run or end it in time. What a killed
+//! runner leaves behind comes to the agent, the next subreaper above it (`prctl(2)`), and is told from everything else below the
+//! agent by `no_new_privs`, which no process can take off.
 
 use std::{
     io,
@@ -11,12 +12,18 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, WaitOptions};
+use tokio::sync::watch;
 use transport::clock;
+use wire::run::RunOutcome;
+use wire::time::Moment;
 
-use super::tree;
+use super::{Stop, runner::GRACE, tree};
 
 /// How long a runner may take to end once it was told to stop at once.
-pub(super) const HASTE: Duration = Duration::from_millis(60);
+const HASTE: Duration = Duration::from_millis(60);
+
+/// How much longer than [`GRACE`] a runner may take that ends its run gently; a busy machine is no reason to doubt it.
+const MARGIN: Duration = Duration::from_secs(1);
 
 /// How long processes that cannot be killed are waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -26,6 +33,47 @@ const LOOK: Duration = Duration::from_millis(5);
 
 /// Runners of this process that are not over: the trees below them are theirs.
 static RUNNERS: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
+
+/// When a run is over at the latest, and how it has ended if the agent has to see to it.
+#[derive(Debug, Clone)]
+pub(super) struct Due {
+    at: Moment,
+    outcome: RunOutcome,
+}
+
+impl Due {
+    /// A run that starts now and may take `limit`.
+    pub(super) fn after(limit: Duration, now: Moment) -> Self {
+        Self { at: now + limit + GRACE + MARGIN, outcome: RunOutcome::TimedOut }
+    }
+
+    /// The runner was told to stop.
+    pub(super) fn bring_forward(&mut self, stop: Stop, now: Moment) {
+        let (at, outcome) = match stop {
+            Stop::Now => (now + HASTE, RunOutcome::Revoked),
+            Stop::Gently => (now + GRACE + MARGIN, RunOutcome::Cancelled),
+        };
+        if at < self.at {
+            *self = Self { at, outcome };
+        }
+    }
+}
+
+/// Waits until a run is due and returns how it has ended then.
+///
+/// # Cancel safety
+///
+/// Cancel safe: being due does not depend on who waits.
+pub(super) async fn overdue(mut due: watch::Receiver<Due>) -> RunOutcome {
+    loop {
+        let Due { at, outcome } = due.borrow_and_update().clone();
+        tokio::select! {
+            () = clock::sleep_until(at) => return outcome,
+            // A due without anybody left to bring it forward is still a due.
+            Ok(()) = due.changed() => {}
+        }
+    }
+}
 
 /// Watches over one runner, from before it has its order until it is over.
 #[derive(Debug)]
@@ -112,4 +160,30 @@ fn kill_orphans() -> io::Result<bool> {
 fn runners() -> MutexGuard<'static, Vec<Pid>> {
     // Every change is a single call: a panic in between leaves nothing half done.
     RUNNERS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const START: Moment = Moment::from_origin(Duration::from_secs(100));
+
+    #[test]
+    fn a_run_is_due_when_its_time_and_its_grace_are_over() {
+        let due = Due::after(Duration::from_secs(60), START);
+        assert!(due.at > START + Duration::from_secs(60) + GRACE);
+        assert_eq!(due.outcome, RunOutcome::TimedOut);
+    }
+
+    #[test]
+    fn a_stop_brings_a_run_forward_and_nothing_puts_it_off() {
+        let mut due = Due::after(Duration::from_secs(60), START);
+        due.bring_forward(Stop::Gently, START);
+        let cancelled = due.at;
+        assert!(cancelled > START + GRACE && cancelled < START + Duration::from_secs(60));
+        due.bring_forward(Stop::Gently, START + GRACE);
+        assert_eq!((due.at, &due.outcome), (cancelled, &RunOutcome::Cancelled));
+        due.bring_forward(Stop::Now, START + GRACE);
+        assert_eq!((due.at, due.outcome), (START + GRACE + HASTE, RunOutcome::Revoked));
+    }
 }

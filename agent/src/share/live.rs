@@ -11,7 +11,7 @@
 //! The core says what to do and in which order; this carries it out. While it waits for the disk it goes on listening to the person:
 //! Stop never waits.
 
-use std::{sync::Arc, time::Duration};
+use std::{pin::Pin, sync::Arc, time::Duration};
 
 use consent::{AnswerRefused, Ceiling, Policy};
 use rand_core::OsRng;
@@ -34,7 +34,7 @@ use super::present;
 use super::record::{RecordError, Recorder};
 use super::runs::{RUN_EVENTS, RunEvent, Runs};
 use super::samples::{Progress, Samples};
-use super::{Share, ShareError, wording};
+use super::{Share, ShareError, Signals, wording};
 use crate::executor::{Stop, resolve};
 use crate::view::{Phase, UserAct};
 
@@ -198,10 +198,7 @@ impl Live<'_> {
         // Each branch is cancel safe: channel receives, a buffered frame receive, waits without state.
         tokio::select! {
             biased;
-            act = self.share.acts.recv(), if self.front_end_there => {
-                self.front_end_there = act.is_some();
-                self.handle_act(act.unwrap_or(UserAct::FrontEndGone));
-            }
+            act = self.share.acts.recv(), if self.front_end_there => self.handle_act(act),
             () = self.share.signals.received() => self.core.end(EndReason::Shutdown, clock::now()),
             Some(event) = self.run_inbox.recv() => self.handle_run(event),
             () = timeout => self.handle_timeout(),
@@ -213,9 +210,11 @@ impl Live<'_> {
         }
     }
 
-    fn handle_act(&mut self, act: UserAct) {
+    /// Takes what the person did; `None` if the front end is gone.
+    fn handle_act(&mut self, act: Option<UserAct>) {
         let now = clock::now();
-        let notice = match act {
+        self.front_end_there = act.is_some();
+        let notice = match act.unwrap_or(UserAct::FrontEndGone) {
             UserAct::Answer(answer) => match self.core.handle_answer(&answer, now) {
                 Ok(()) => None,
                 Err(refused) => Some(explain(&refused)),
@@ -395,7 +394,7 @@ impl Live<'_> {
         }
     }
 
-    /// Makes one record durable. The person is listened to meanwhile, and what they stop is stopped at once.
+    /// Makes one record durable. The person and signals are listened to meanwhile, and what they stop is stopped at once.
     async fn record(&mut self, event: Event) -> Result<(), RecordError> {
         if let Some(line) = present::line_for(&event) {
             self.share.stage.happened(line);
@@ -404,12 +403,14 @@ impl Live<'_> {
         let lines = match std::mem::replace(&mut self.log, Log::Closed) {
             Log::None => {
                 let folder = self.share.config.state_dir.join("sessions");
-                let (recorder, lines) = Recorder::create(folder, self.paired.session, event).await?;
+                let created = Recorder::create(folder, self.paired.session, event);
+                let (recorder, lines) = self.wait_for(created).await?;
                 self.share.events.session(self.paired.session, recorder.path());
                 self.log_path = Some(recorder.path().display().to_string());
                 self.log = Log::Open(recorder);
                 lines
             }
+            // Everything was stopped by now.
             Log::Open(recorder) if last => recorder.close(event, Arc::clone(&self.share.key)).await?,
             Log::Open(recorder) => {
                 let written = recorder.append(event);
@@ -427,15 +428,14 @@ impl Live<'_> {
     async fn wait_for<T>(&mut self, written: impl Future<Output = T>) -> T {
         tokio::pin!(written);
         loop {
-            tokio::select! {
-                biased;
-                Some(act) = self.share.acts.recv() => {
-                    self.handle_act(act);
-                    while let Some(stop) = self.core.poll_stop() {
-                        self.stop(&stop);
-                    }
-                }
-                done = &mut written => return done,
+            let Share { acts, signals, .. } = &mut *self.share;
+            match hear(acts, self.front_end_there, signals, written.as_mut()).await {
+                Heard::Act(act) => self.handle_act(act),
+                Heard::Signal => self.core.end(EndReason::Shutdown, clock::now()),
+                Heard::Written(done) => return done,
+            }
+            while let Some(stop) = self.core.poll_stop() {
+                self.stop(&stop);
             }
         }
     }
@@ -473,6 +473,33 @@ impl Live<'_> {
     }
 }
 
+/// What can happen while the disk is waited for.
+#[derive(Debug)]
+enum Heard<T> {
+    Act(Option<UserAct>),
+    Signal,
+    Written(T),
+}
+
+/// Waits for the disk, unless somebody wants something first who does not wait for it.
+///
+/// # Cancel safety
+///
+/// Cancel safe, as far as `written` is.
+async fn hear<T>(
+    acts: &mut mpsc::Receiver<UserAct>,
+    front_end_there: bool,
+    signals: &mut Signals,
+    written: Pin<&mut impl Future<Output = T>>,
+) -> Heard<T> {
+    tokio::select! {
+        biased;
+        act = acts.recv(), if front_end_there => Heard::Act(act),
+        () = signals.received() => Heard::Signal,
+        done = written => Heard::Written(done),
+    }
+}
+
 /// What a person is told whose yes was not taken.
 fn explain(refused: &AnswerRefused) -> String {
     match refused {
@@ -495,5 +522,40 @@ fn explain(refused: &AnswerRefused) -> String {
         | AnswerRefused::NotAsked
         | AnswerRefused::NothingChosen
         | _ => format!("Your answer was not taken: {refused}. Nothing was allowed."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::pending, pin::pin};
+
+    use rustix::process::{Signal, getpid, kill_process};
+
+    use super::*;
+
+    /// What is heard while the disk does not answer.
+    async fn hear_on_a_bad_disk(acts: &mut mpsc::Receiver<UserAct>, signals: &mut Signals) -> Heard<()> {
+        let disk = pin!(pending());
+        let heard = hear(acts, true, signals, disk);
+        tokio::time::timeout(Duration::from_secs(20), heard).await.expect("somebody is heard")
+    }
+
+    #[tokio::test]
+    async fn signals_and_the_person_are_heard_while_a_record_waits_for_the_disk() {
+        let mut signals = Signals::install().unwrap();
+        let (person, mut acts) = mpsc::channel(1);
+        for signal in [Signal::TERM, Signal::INT] {
+            kill_process(getpid(), signal).unwrap();
+            let heard = hear_on_a_bad_disk(&mut acts, &mut signals).await;
+            assert!(matches!(heard, Heard::Signal), "{heard:?}");
+        }
+        person.send(UserAct::Stop).await.unwrap();
+        let heard = hear_on_a_bad_disk(&mut acts, &mut signals).await;
+        assert!(matches!(heard, Heard::Act(Some(UserAct::Stop))), "{heard:?}");
+        drop(person);
+        let heard = hear_on_a_bad_disk(&mut acts, &mut signals).await;
+        assert!(matches!(heard, Heard::Act(None)), "{heard:?}");
+        let written = hear(&mut acts, false, &mut signals, pin!(async { 7 })).await;
+        assert!(matches!(written, Heard::Written(7)), "a front end that is gone is heard once: {written:?}");
     }
 }

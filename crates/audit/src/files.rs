@@ -24,13 +24,14 @@ const TEMPORARY_NAMES: u32 = 100;
 #[non_exhaustive]
 pub enum FileError {
     /// The system refused.
-    #[error("cannot {doing} {}: {source}", path.display())]
+    #[error("cannot {doing} {}", path.display())]
     Io {
         /// What was tried.
         doing: &'static str,
         /// On what.
         path: PathBuf,
         /// The system's own words.
+        #[source]
         source: io::Error,
     },
     /// A file has no name, or no directory to be in.

@@ -24,8 +24,8 @@ use crate::{
 #[non_exhaustive]
 pub enum AuditError {
     /// There is no place for the log.
-    #[error("the audit log cannot be created, so no session can begin: {0}")]
-    Create(FileError),
+    #[error("the audit log cannot be created, so no session can begin")]
+    Create(#[source] FileError),
     /// The file could not be written, or not be brought to the disk.
     #[error(
         "the audit log {} could not be written: {obstacle}; what it was to record was not done, and the session ends; {}",

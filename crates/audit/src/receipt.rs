@@ -20,8 +20,8 @@ use crate::{
 #[non_exhaustive]
 pub enum ReceiptError {
     /// There is no place for the copy.
-    #[error("the copy of the audit log cannot be created: {0}")]
-    Create(FileError),
+    #[error("the copy of the audit log cannot be created")]
+    Create(#[source] FileError),
     /// The agent sent something that does not fit what it sent before. The copy holds everything up to there.
     #[error("the end user's machine sent an audit log that does not fit together: {0}")]
     Bad(BadEntry),

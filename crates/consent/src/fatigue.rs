@@ -4,7 +4,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use wire::{session::Ability, time::Moment};
 
-/// After a no, or after silence, the same abilities cannot be asked for again for this long. Runs count as the same ability.
+/// After a no, after silence, or after a question that was shown and taken back, the same abilities cannot be asked for again for this
+/// long. Runs count as the same ability.
 pub const SAME_QUESTION_PAUSE: Duration = Duration::from_secs(30);
 
 /// After this many of them nothing can be asked for [`COOL_DOWN`]; what is open is taken back. Then the count starts again.
@@ -34,7 +35,7 @@ impl Fatigue {
         now < self.quiet_until || abilities.iter().any(denied)
     }
 
-    /// Takes note of a no to `abilities`.
+    /// Takes note of a no to `abilities`, or of a question for them that the person saw in vain.
     pub(crate) fn denied(&mut self, abilities: &[Ability], now: Moment) -> After {
         for ability in abilities {
             self.denied.insert(*ability, now + SAME_QUESTION_PAUSE);

@@ -47,7 +47,7 @@ pub struct Cli {
 const AFTER_HELP: &str = concat!(
     "\
 Examples:
-  assent attach 4821 936 0423          attach to the machine whose user read this code out
+  assent attach                        ask for the code that a user read out, and attach to the machine
   assent diag                          show how the machine is doing, from another terminal
   assent run -- systemctl status cups  ask the end user for one command and run it
 
@@ -87,21 +87,25 @@ pub(crate) enum Command {
 /// The end user is asked before anything is shown. This process owns the session: it ends when this process ends. Other `assent`
 /// commands of the same user, in other terminals, use it.
 ///
+/// Everybody on this machine can read the arguments of a program, so leave CODE out if you share it with others: it is then asked
+/// for, or with `-` read from standard input.
+///
 /// A code with a typing mistake is found here and never tried. After two failed proofs of one code it is refused here for
 /// ten minutes, because somebody between you and the end user may be guessing.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 Examples:
-  assent attach 4821 936 0423
-  assent attach 4821-936-0423 --reason 'the printer does not answer'
-  assent attach 48219360423 --detach && assent diag --json | jq .sample.load_centi
+  assent attach                                          ask for the code
+  assent attach 4821 936 0423 --reason 'the printer does not answer'
+  assent attach - --detach < code && assent diag --json  take the code from a file
 
 Settings in $XDG_CONFIG_HOME/assent/config.toml, all optional, unknown ones refused:
   relay = \"assent://relay.example.org:4433#…\"   relay link, as `assent-relay` prints it
   name = \"Ana Ruiz\"                             how you are introduced to end users")]
 pub(crate) struct AttachArgs {
-    /// Session code as the end user reads it out; spaces and hyphens do not matter
-    #[arg(required = true, num_args = 1.., value_name = "CODE")]
+    /// Session code as the end user reads it out; spaces and hyphens do not matter. Asked for if absent; `-` takes the first line of
+    /// standard input
+    #[arg(num_args = 0.., value_name = "CODE")]
     pub(crate) code: Vec<String>,
     /// Relay link, `assent://HOST:PORT#PIN`
     #[arg(long, env = "ASSENT_RELAY", value_name = "LINK", hide_env_values = true)]
@@ -412,6 +416,14 @@ mod tests {
         let Command::Attach(args) = parse("assent attach 4821 936 0427 --detach").unwrap() else { panic!() };
         assert_eq!(args.code.join(" "), "4821 936 0427");
         assert!(args.detach);
+    }
+
+    #[test]
+    fn a_code_need_not_stand_in_the_arguments() {
+        for (line, code) in [("assent attach", &[][..]), ("assent attach - --json", &["-"])] {
+            let Command::Attach(args) = parse(line).unwrap() else { panic!("{line}") };
+            assert_eq!(args.code, code);
+        }
     }
 
     #[test]

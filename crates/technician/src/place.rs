@@ -3,8 +3,13 @@
 
 use std::{
     env, io,
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _},
+    os::unix::fs::DirBuilderExt as _,
     path::{Path, PathBuf},
+};
+
+use rustix::{
+    fs::{Mode, OFlags},
+    io::Errno,
 };
 
 /// Where everything lies.
@@ -95,23 +100,28 @@ pub(crate) fn private_runtime(directory: &Path) -> Result<(), PlaceError> {
 ///
 /// As [`private_runtime`]; a missing directory is [`PlaceError::Unusable`] with `NotFound` beneath.
 pub(crate) fn check_private(directory: &Path) -> Result<(), PlaceError> {
-    let metadata = std::fs::symlink_metadata(directory)
-        .map_err(|source| PlaceError::Unusable { path: directory.to_owned(), source })?;
-    let problem = if !metadata.is_dir() {
-        "is not a directory"
-    } else if metadata.uid() != rustix::process::geteuid().as_raw() {
-        "belongs to somebody else"
-    } else if metadata.mode() & 0o077 != 0 {
-        "is open to other users"
-    } else {
-        return Ok(());
+    let not_private = |problem| PlaceError::NotPrivate { path: directory.to_owned(), problem };
+    let unusable = |error: Errno| PlaceError::Unusable { path: directory.to_owned(), source: error.into() };
+    // What is looked at is what was opened: nobody can put something else there between two looks.
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = match rustix::fs::open(directory, flags, Mode::empty()) {
+        Ok(opened) => opened,
+        Err(Errno::NOTDIR | Errno::LOOP) => return Err(not_private("is not a directory")),
+        Err(error) => return Err(unusable(error)),
     };
-    Err(PlaceError::NotPrivate { path: directory.to_owned(), problem })
+    let found = rustix::fs::fstat(&opened).map_err(unusable)?;
+    if found.st_uid != rustix::process::geteuid().as_raw() {
+        Err(not_private("belongs to somebody else"))
+    } else if found.st_mode & 0o077 != 0 {
+        Err(not_private("is open to other users"))
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
     use super::*;
 
@@ -141,19 +151,39 @@ mod tests {
         assert_eq!(std::fs::metadata(&place).unwrap().mode() & 0o777, 0o700);
         private_runtime(&place).expect("an existing private one is fine");
 
-        std::fs::set_permissions(&place, std::fs::Permissions::from_mode(0o750)).unwrap();
-        let error = private_runtime(&place).unwrap_err();
-        assert!(error.to_string().ends_with("is open to other users"), "{error}");
+        for mode in [0o750, 0o701, 0o702, 0o704, 0o710, 0o720, 0o740, 0o1777] {
+            std::fs::set_permissions(&place, std::fs::Permissions::from_mode(mode)).unwrap();
+            let error = private_runtime(&place).unwrap_err();
+            assert!(error.to_string().ends_with("is open to other users"), "{mode:o}: {error}");
+        }
     }
 
     #[test]
-    fn a_symbolic_link_in_place_of_the_runtime_directory_is_refused() {
+    fn a_runtime_directory_of_somebody_else_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = dir.path().join("assent");
+        private_runtime(&place).unwrap();
+        // Only the administrator can give a directory away; for everybody else one of the administrator's serves.
+        let given_away = std::os::unix::fs::chown(&place, Some(4242), None).is_ok();
+        let theirs = if given_away { place.as_path() } else { Path::new("/") };
+        let error = private_runtime(theirs).unwrap_err();
+        assert!(error.to_string().ends_with("belongs to somebody else"), "{error}");
+    }
+
+    #[test]
+    fn a_symbolic_link_or_a_file_in_place_of_the_runtime_directory_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let target = dir.path().join("target");
         private_runtime(&target).unwrap();
-        let link = dir.path().join("assent");
+        let [link, nowhere, file] = ["link", "nowhere", "file"].map(|name| dir.path().join(name));
         std::os::unix::fs::symlink(&target, &link).unwrap();
-        let error = private_runtime(&link).unwrap_err();
-        assert!(error.to_string().ends_with("is not a directory"), "{error}");
+        std::os::unix::fs::symlink(dir.path().join("missing"), &nowhere).unwrap();
+        std::fs::File::create(&file).unwrap();
+        for place in [link, nowhere, file] {
+            let error = private_runtime(&place).unwrap_err();
+            assert!(error.to_string().ends_with("is not a directory"), "{error}");
+        }
+        let error = check_private(&dir.path().join("missing")).unwrap_err();
+        assert!(matches!(&error, PlaceError::Unusable { source, .. } if source.kind() == io::ErrorKind::NotFound));
     }
 }

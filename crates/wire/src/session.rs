@@ -272,8 +272,9 @@ pub enum DenyReason {
     /// The technician withdrew it.
     #[error("the technician withdrew the question")]
     Withdrawn,
-    /// The person said no, or did not answer, a moment ago; asking again at once would wear them down.
-    #[error("the end user said no a moment ago: wait before asking again")]
+    /// The person said no, did not answer, or was shown a question that was taken back, a moment ago; asking again at once would wear
+    /// them down.
+    #[error("the end user was asked a moment ago: wait before asking again")]
     TooSoon,
     /// The session's first question is not answered yet.
     #[error("the end user has not allowed the session yet")]

@@ -1,5 +1,9 @@
 //! What the terminal shows, as pure functions of the view.
 
+use std::fmt::Write as _;
+
+use icu_properties::{CodePointMapData, props::BidiClass};
+
 use super::text::{Line, Look, wrap, wrap_exactly};
 use crate::view::{AbilityView, GrantView, Phase, PromptKind, PromptView, RunPromptView, TechnicianView, View};
 
@@ -116,7 +120,13 @@ fn session(view: &View, width: usize, height: usize) -> Vec<Line> {
         }
     }
     for run in &view.runs {
-        rows.push(row(numbers.next(), &format!("running: {}", run.command), run.running_ms, Look::Bold, width));
+        rows.push(row(
+            numbers.next(),
+            &format!("running: {}", left_to_right(&run.command)),
+            run.running_ms,
+            Look::Bold,
+            width,
+        ));
     }
     let room = height.saturating_sub(lines.len() + 2).max(1);
     let hidden = rows.len().saturating_sub(room);
@@ -254,7 +264,25 @@ fn command(run: &RunPromptView, width: usize) -> Vec<Line> {
 /// In quotation marks, so that spaces at either end and an empty text are seen. A quotation mark within gets a backslash;
 /// a backslash of the text itself was doubled when it was made safe to show.
 fn quoted(text: &str) -> String {
-    format!("\"{}\"", text.replace('"', "\\\""))
+    format!("\"{}\"", left_to_right(text).replace('"', "\\\""))
+}
+
+/// The text with letters and digits of scripts that run from right to left as `\u{…}`, and everything else exactly as it is.
+///
+/// Some terminals reorder a line that has any of them (Unicode Standard Annex 9), digits and punctuation between them too, so that a
+/// command would read otherwise than it runs. What acts as a control character was made visible before.
+fn left_to_right(text: &str) -> String {
+    let classes = CodePointMapData::<BidiClass>::new();
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        let class = classes.get(character);
+        if [BidiClass::RightToLeft, BidiClass::ArabicLetter, BidiClass::ArabicNumber].contains(&class) {
+            write!(out, "\\u{{{:x}}}", u32::from(character)).expect("a String takes everything");
+        } else {
+            out.push(character);
+        }
+    }
+    out
 }
 
 /// A proved name as it is, a claimed one in quotation marks.
@@ -388,6 +416,37 @@ mod tests {
                limits       at most 60 seconds, 512 MiB of memory, 1024 KiB of each output\n\
              If you allow it, that counts for this one command, once."
         );
+    }
+
+    #[test]
+    fn letters_that_run_the_other_way_do_not_reorder_a_command() {
+        let there = "a/\u{5d0}\u{627}\u{7c1}\u{663} - 1 \u{10d00}b";
+        let shown = "a/\\u{5d0}\\u{627}\\u{7c1}\\u{663} - 1 \\u{10d00}b";
+        let run = RunPromptView {
+            program: there.into(),
+            target: None,
+            interpreter: None,
+            arguments: vec![there.into()],
+            directory: there.into(),
+            user: there.into(),
+            environment: vec![format!("NAME={there}")],
+            limits: "at most 60 seconds".into(),
+        };
+        let command = text(&command(&run, 79));
+        assert!(command.contains(&format!("\"NAME={shown}\"")), "{command}");
+        assert_eq!(command.matches(&format!("\"{shown}\"")).count(), 4, "{command}");
+        let mut view = samples::live();
+        view.runs[0].command = there.into();
+        let rows = text(&status(&view, 79, 23));
+        assert!(rows.contains(&format!("running: {shown}")), "{rows}");
+    }
+
+    #[test]
+    fn everything_else_of_a_command_is_shown_as_it_is() {
+        for plain in ["--to=1 -x \\\\u{5d0}", "Müller & Söhne", "Ана Руиз", "田中さん", "e\u{301}", "1,2;3", "…€→", ""]
+        {
+            assert_eq!(left_to_right(plain), plain);
+        }
     }
 
     #[test]

@@ -30,7 +30,9 @@ fn a_file_that_cannot_be_replaced_stays_and_leaves_nothing_behind() {
     let path = dir.path().join("taken");
     fs::create_dir(&path).unwrap();
     let error = write_atomic(&path, b"new", 0o600).unwrap_err();
-    assert!(error.to_string().contains("taken"), "{error}");
+    assert_eq!(error.to_string(), format!("cannot write {}", path.display()));
+    let source = std::error::Error::source(&error).expect("the system's own words").to_string();
+    assert!(!source.is_empty() && !error.to_string().contains(&source), "they are told once: {error}: {source}");
     assert_eq!(names(dir.path()), ["taken"]);
     let nowhere = write_atomic(&dir.path().join("missing").join("key"), b"new", 0o600);
     assert!(matches!(nowhere, Err(FileError::Io { .. })), "{nowhere:?}");

@@ -1,4 +1,4 @@
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::{error::Error, fs, iter, os::unix::fs::PermissionsExt as _};
 
 use super::*;
 use crate::{
@@ -58,6 +58,20 @@ fn a_log_is_never_written_over_another() {
     let again = AuditLog::create(dir.path(), SESSION, &paired(&agent()), START);
     assert!(matches!(again, Err(AuditError::Create(_))), "{again:?}");
     assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn a_log_that_has_no_place_says_why_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let taken = dir.path().join("taken");
+    File::create(&taken).unwrap();
+    let error = AuditLog::create(&taken.join("logs"), SESSION, &paired(&agent()), START).unwrap_err();
+    let causes =
+        iter::successors(Some(&error as &(dyn Error + 'static)), |error| (*error).source()).map(ToString::to_string);
+    let causes = causes.collect::<Vec<_>>();
+    assert_eq!(causes.len(), 3, "{causes:?}");
+    assert_eq!(causes[0], "the audit log cannot be created, so no session can begin");
+    assert!(causes[1].ends_with("taken/logs") && !causes[1].contains(&causes[2]), "{causes:?}");
 }
 
 #[test]

@@ -146,6 +146,8 @@ impl Consent {
     }
 
     /// Takes back a question, or a run that was announced, because the technician no longer wants it. Returns whether it was open.
+    ///
+    /// One that the person was shown counts as a no: showing and taking back wears them down as much as asking again does.
     pub fn withdraw(&mut self, subject: Subject, now: Moment) -> bool {
         let now = self.advance(now);
         let announced = match subject {
@@ -153,10 +155,12 @@ impl Consent {
             Subject::Request(_) => false,
         };
         let open = announced || self.open_questions(|open| open == subject) > 0;
-        if open {
+        if self.prompt().is_some_and(|shown| shown.subject == subject) {
+            self.deny_shown(DenyReason::Withdrawn, now);
+        } else if open {
             self.drop_question(subject, DenyReason::Withdrawn);
-            self.show_next(now);
         }
+        self.show_next(now);
         open
     }
 

@@ -1,7 +1,10 @@
 //! Nobody is worn down with questions.
 
-use consent::{COOL_DOWN, ConsentEvent, SAME_QUESTION_PAUSE};
-use wire::session::{Ability, DenyReason};
+use consent::{COOL_DOWN, SAME_QUESTION_PAUSE};
+use wire::{
+    ids::RunId,
+    session::{Ability, DenyReason},
+};
 
 use crate::scene::{Scene, verified};
 
@@ -48,12 +51,8 @@ fn after_three_times_no_nothing_is_asked_for_five_minutes_and_open_questions_go(
     scene.deny();
     assert!(scene.consent.prompt().is_none());
     assert_eq!(scene.consent.prompts_waiting(), 0);
-    let reasons = scene
-        .events()
-        .into_iter()
-        .filter_map(|event| if let ConsentEvent::Denied { reason, .. } = event { Some(reason) } else { None });
     let (by_user, too_soon) = (DenyReason::ByUser, DenyReason::TooSoon);
-    assert_eq!(reasons.collect::<Vec<_>>(), [by_user, by_user, by_user, too_soon, too_soon]);
+    assert_eq!(scene.denials(), [by_user, by_user, by_user, too_soon, too_soon]);
 
     assert_eq!(scene.try_ask(&[Ability::DiagBasic], 60), Err(DenyReason::TooSoon));
     scene.pass(COOL_DOWN);
@@ -75,10 +74,50 @@ fn after_the_cool_down_the_count_starts_again() {
 }
 
 #[test]
-fn a_withdrawn_question_is_no_denial() {
-    let mut scene = Scene::usual().live();
+fn a_question_that_was_shown_and_withdrawn_counts_as_a_no() {
+    let mut scene = Scene::everything(verified()).live();
+    for _ in 0..2 {
+        scene.ask_run();
+        scene.withdraw_run(scene.last_run());
+        assert_eq!(scene.try_ask_run(), Err(DenyReason::TooSoon));
+        scene.pass(SAME_QUESTION_PAUSE);
+    }
     scene.ask_run();
-    let run = wire::session::Subject::Run(scene.last_run());
-    scene.consent.withdraw(run, scene.now);
-    assert!(scene.try_ask_run().is_ok());
+    scene.ask(&[Ability::DiagLogs]);
+    scene.events();
+    scene.withdraw_run(scene.last_run());
+    assert_eq!(scene.denials(), [DenyReason::Withdrawn, DenyReason::TooSoon], "what is open is taken back too");
+    assert_eq!(scene.try_ask(&[Ability::DiagBasic], 60), Err(DenyReason::TooSoon));
+    scene.pass(COOL_DOWN);
+    assert!(scene.try_ask(&[Ability::DiagBasic], 60).is_ok());
+}
+
+#[test]
+fn withdrawing_and_denying_count_together() {
+    let mut scene = Scene::usual().live();
+    for deny in [true, false, true] {
+        scene.ask_run();
+        if deny {
+            scene.deny()
+        } else {
+            scene.withdraw_run(scene.last_run())
+        }
+        scene.pass(SAME_QUESTION_PAUSE);
+    }
+    assert_eq!(scene.try_ask_run(), Err(DenyReason::TooSoon), "longer than after a single no");
+}
+
+#[test]
+fn a_question_that_was_withdrawn_before_anybody_saw_it_is_no_denial() {
+    let mut scene = Scene::everything(verified()).live();
+    scene.ask_run();
+    for _ in 0..4 {
+        scene.ask_run();
+        scene.withdraw_run(scene.last_run());
+    }
+    let announced = RunId(scene.last_run().0 + 1);
+    scene.consent.announce_run(announced, scene.now).unwrap();
+    scene.withdraw_run(announced);
+    assert!(scene.consent.prompt().is_some());
+    assert!(scene.try_ask(&[Ability::DiagLogs], 60).is_ok());
 }

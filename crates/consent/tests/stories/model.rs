@@ -5,7 +5,10 @@
 
 mod ops;
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use consent::{
     Act, Answer, Ceiling, Consent, ConsentEvent, ConsentSetup, Policy, Prompt, PromptId, PromptKind, Proof, Rule, Stay,
@@ -14,7 +17,7 @@ use consent::{
 use proptest::{collection::vec, prelude::*, sample::Index};
 use wire::{
     ids::{Digest, GrantId, RequestId, RunId},
-    session::{Ability, Absence, AccessRequest, EndReason, GrantEnd, Subject, TechnicianIdentity},
+    session::{Ability, Absence, AccessRequest, DenyReason, EndReason, GrantEnd, Subject, TechnicianIdentity},
     text::Sentence,
     time::Moment,
 };
@@ -42,16 +45,44 @@ struct Model {
     confirmed: bool,
     away_since: Option<Moment>,
     given: Vec<Given>,
+    /// The question that the person sees.
+    shown: Option<Subject>,
+    /// How often the person was asked in vain since the last long pause, and until when nothing and what cannot be asked for.
+    in_vain: u32,
+    quiet_until: Moment,
+    not_again_until: BTreeMap<Ability, Moment>,
 }
 
 impl Model {
+    /// The person said no, let the time pass, or was shown a question that was then taken back.
+    fn asked_in_vain(&mut self, abilities: impl IntoIterator<Item = Ability>, now: Moment) {
+        for ability in abilities {
+            self.not_again_until.insert(ability, now + Duration::from_secs(30));
+        }
+        self.in_vain += 1;
+        if self.in_vain == 3 {
+            self.in_vain = 0;
+            self.quiet_until = now + Duration::from_secs(300);
+        }
+    }
+
+    fn is_too_soon(&self, abilities: impl IntoIterator<Item = Ability>, now: Moment) -> bool {
+        let again = |ability| self.not_again_until.get(&ability).is_some_and(|until| now < *until);
+        now < self.quiet_until || abilities.into_iter().any(again)
+    }
+
+    /// Whether device and organisation let anybody be asked for it.
+    fn can_be_asked_for(&self, ability: Ability) -> bool {
+        self.ceiling.allows(ability) && self.policy.of(ability) == Rule::Ask
+    }
+
     fn is_over(&self, now: Moment) -> bool {
         now >= self.ends_at || self.away_since.is_some_and(|since| now >= since + Duration::from_secs(60))
     }
 
     fn permits(&self, ability: Ability) -> bool {
         let trusted = self.confirmed || matches!(self.identity, TechnicianIdentity::Verified { .. });
-        self.ceiling.allows(ability) && self.policy.of(ability) == Rule::Ask && (trusted || view_only(ability))
+        self.can_be_asked_for(ability) && (trusted || view_only(ability))
     }
 
     fn is_live(&self, given: &Given, now: Moment) -> bool {
@@ -109,7 +140,19 @@ impl World {
             policy: policy.clone(),
         };
         let ends_at = START + ceiling.longest_session();
-        let model = Model { identity, ceiling, policy, ends_at, confirmed: false, away_since: None, given: Vec::new() };
+        let model = Model {
+            identity,
+            ceiling,
+            policy,
+            ends_at,
+            confirmed: false,
+            away_since: None,
+            given: Vec::new(),
+            shown: None,
+            in_vain: 0,
+            quiet_until: START,
+            not_again_until: BTreeMap::new(),
+        };
         Self {
             consent: Consent::new(setup, START),
             model,
@@ -182,20 +225,48 @@ impl World {
         assert!(asked.is_err() || !self.model.is_over(self.now), "asked after the end");
         assert!(asked.is_err() || self.model.away_since.is_none(), "asked while away");
         self.requests.push(request);
+        let abilities = self.abilities_of(Subject::Request(RequestId(number)));
+        self.check_pestering(asked.err(), abilities);
     }
 
     fn run(&mut self, time_secs: u32) {
         self.runs += 1;
         let mut exact = exact_run(self.runs);
         exact.limits.time_secs = time_secs;
-        if self.consent.announce_run(exact.run, self.now).is_ok() {
+        let announced = self.consent.announce_run(exact.run, self.now);
+        self.check_pestering(announced.err(), vec![Ability::AdhocArgv]);
+        if announced.is_ok() {
             let asked = self.consent.ask_run(exact, Vec::new(), Sentence::cut("why"), self.now, &mut self.dice);
             assert!(asked.is_ok(), "what was announced at this moment can be asked for at this moment");
         }
     }
 
+    /// Something was asked for now: it came too soon for the model if that is why it was refused, and not if it was not refused.
+    fn check_pestering(&mut self, refused: Option<DenyReason>, abilities: Vec<Ability>) {
+        // Time may have passed over a question that was not answered.
+        self.check_events();
+        match refused {
+            None => assert!(!self.model.is_too_soon(abilities, self.now), "asked too soon"),
+            Some(DenyReason::TooSoon) => assert!(self.model.is_too_soon(abilities, self.now), "not too soon"),
+            Some(_) => {}
+        }
+    }
+
+    /// What a question is about, as far as the person can be asked for it.
+    fn abilities_of(&self, subject: Subject) -> Vec<Ability> {
+        let asked = match subject {
+            Subject::Run(_) => vec![Ability::AdhocArgv],
+            Subject::Request(request) => {
+                let request = self.requests.iter().find(|asked| asked.request == request).expect("it was asked");
+                request.abilities.clone()
+            }
+        };
+        asked.into_iter().filter(|ability| self.model.can_be_asked_for(*ability)).collect()
+    }
+
     fn answer(&mut self, reply: &Reply) {
         self.consent.handle_timeout(self.now);
+        self.check_events();
         let Some(prompt) = self.consent.prompt().cloned().or(self.last_prompt.clone()) else { return };
         if reply.patient && prompt.unlocks_at > self.now {
             self.now = prompt.unlocks_at;
@@ -289,6 +360,9 @@ impl World {
         if let Some(prompt) = self.consent.prompt() {
             self.last_prompt = Some(prompt.clone());
         }
+        if self.now < self.model.quiet_until {
+            assert!(self.consent.prompt().is_none() && self.consent.prompts_waiting() == 0, "asked in a long pause");
+        }
         let runs = self.model.given.iter().filter_map(|given| given.run);
         let acts = runs.map(Act::Run).chain([Act::Diagnostics, Act::Run(Digest([1; 32]))]).collect::<Vec<_>>();
         let deadlines = self.model.given.iter().map(|given| given.until).filter(|until| *until >= self.now);
@@ -323,10 +397,9 @@ impl World {
                 ConsentEvent::Asked(prompt) => {
                     assert!(self.prompts_seen.insert(prompt.id), "{} twice", prompt.id);
                     assert!(self.digests_seen.insert(prompt.digest), "a digest twice");
-                    let layers = |ability: &Ability| {
-                        self.model.ceiling.allows(*ability) && self.model.policy.of(*ability) == Rule::Ask
-                    };
+                    let layers = |ability: &Ability| self.model.can_be_asked_for(*ability);
                     assert!(!prompt.abilities.is_empty() && prompt.abilities.iter().all(layers));
+                    assert_eq!(self.model.shown.replace(prompt.subject), None, "two questions at once");
                     self.last_prompt = Some(*prompt);
                 }
                 ConsentEvent::Over(reason) => {
@@ -338,10 +411,23 @@ impl World {
                     let given = self.model.given.iter().find(|given| given.id == grant).expect("it was given");
                     assert!(!self.model.is_live(given, self.now));
                 }
+                ConsentEvent::Granted { grant, .. } => {
+                    assert_eq!(self.model.shown.take(), Some(grant.subject), "a yes to what was not shown");
+                }
+                ConsentEvent::Denied { subject, reason } => {
+                    let shown = self.model.shown == Some(subject);
+                    if shown {
+                        self.model.shown = None;
+                    }
+                    let said_no = [DenyReason::ByUser, DenyReason::NoAnswer, DenyReason::NotVerified].contains(&reason);
+                    let in_vain = said_no || shown && reason == DenyReason::Withdrawn;
+                    if in_vain {
+                        let abilities = self.abilities_of(subject);
+                        self.model.asked_in_vain(abilities, self.now);
+                    }
+                }
                 ConsentEvent::GrantEnded { .. }
                 | ConsentEvent::WordsConfirmed
-                | ConsentEvent::Granted { .. }
-                | ConsentEvent::Denied { .. }
                 | ConsentEvent::Narrowed { .. }
                 | ConsentEvent::Paused { .. }
                 | ConsentEvent::Resumed => {}

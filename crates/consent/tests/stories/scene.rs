@@ -16,7 +16,7 @@ use wire::{
     ids::{GrantId, Locator, RequestId, RunId, SessionId},
     pairing::Introduction,
     run::{ExactRun, FileIdentity, RunLimits, Variable},
-    session::{Ability, AccessRequest, TechnicianIdentity},
+    session::{Ability, AccessRequest, DenyReason, Subject, TechnicianIdentity},
     text::{Label, Sentence},
     time::Moment,
 };
@@ -180,11 +180,7 @@ impl Scene {
         self.try_ask(abilities, 3600).expect("nothing stands against asking")
     }
 
-    pub(crate) fn try_ask(
-        &mut self,
-        abilities: &[Ability],
-        stay_secs: u32,
-    ) -> Result<PromptId, wire::session::DenyReason> {
+    pub(crate) fn try_ask(&mut self, abilities: &[Ability], stay_secs: u32) -> Result<PromptId, DenyReason> {
         self.requests += 1;
         let request = request(self.requests, abilities, stay_secs);
         self.consent.request(&request, self.now, &mut self.dice)
@@ -195,7 +191,7 @@ impl Scene {
         self.try_ask_run().expect("nothing stands against asking")
     }
 
-    pub(crate) fn try_ask_run(&mut self) -> Result<PromptId, wire::session::DenyReason> {
+    pub(crate) fn try_ask_run(&mut self) -> Result<PromptId, DenyReason> {
         self.runs += 1;
         let run = exact_run(self.runs);
         self.consent.announce_run(run.run, self.now)?;
@@ -205,6 +201,17 @@ impl Scene {
 
     pub(crate) fn last_run(&self) -> RunId {
         RunId(self.runs)
+    }
+
+    /// Takes a run's question back, which has to be open.
+    pub(crate) fn withdraw_run(&mut self, run: RunId) {
+        assert!(self.consent.withdraw(Subject::Run(run), self.now), "the question was open");
+    }
+
+    /// Why questions ended without a yes since the last look at the events.
+    pub(crate) fn denials(&mut self) -> Vec<DenyReason> {
+        let denied = |event| if let ConsentEvent::Denied { reason, .. } = event { Some(reason) } else { None };
+        self.events().into_iter().filter_map(denied).collect()
     }
 
     /// The question before the person.

@@ -28,9 +28,16 @@ use crate::{
 
 const NOTHING_SENT: &str = "nothing was sent and nobody was asked";
 
+/// More than anybody writes a code with.
+const CODE_LINE_BYTES: usize = 256;
+
 /// Attaches, and owns the session until it is over.
 pub(super) fn attach(args: AttachArgs, places: &Places) -> Result<Exit, Problem> {
-    let typed = args.code.join(" ");
+    let typed = match args.code.as_slice() {
+        [] => ask_for_code()?,
+        [dash] if dash == "-" => first_line()?,
+        words => words.join(" "),
+    };
     let code = parse_code(&typed)?;
     let config = TechnicianConfig::load(&places.config_file).map_err(|error| bad_config(places, &error))?;
     let relay = args.relay.or(config.relay).ok_or_else(|| no_relay(places))?;
@@ -130,6 +137,37 @@ fn conclude(outcome: &Outcome) -> Result<Exit, Problem> {
     };
     let happened = outcome.detail.clone().unwrap_or_else(|| outcome.reason.to_string());
     Err(Problem::new(exit, happened, "whatever was still going on was stopped", next))
+}
+
+/// Asks for the code at the terminal. It is good for one session and no secret from who sits here, so it is seen as it is typed.
+fn ask_for_code() -> Result<String, Problem> {
+    if !std::io::stdin().is_terminal() {
+        return Err(no_code("no session code is given, and there is no terminal to ask for it"));
+    }
+    output::to_stderr("Session code, as the end user reads it out: ");
+    first_line()
+}
+
+/// Reads the first line of standard input and leaves the rest of it for whoever reads on.
+fn first_line() -> Result<String, Problem> {
+    let mut line = Vec::new();
+    let mut byte = [0];
+    while line.len() < CODE_LINE_BYTES {
+        match rustix::io::read(rustix::stdio::stdin(), &mut byte) {
+            Ok(1) if byte != *b"\n" => line.extend(byte),
+            Ok(_) => break,
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(no_code("the session code cannot be read").because(&std::io::Error::from(error))),
+        }
+    }
+    if line.trim_ascii().is_empty() {
+        return Err(no_code("no session code is given"));
+    }
+    Ok(String::from_utf8_lossy(&line).into_owned())
+}
+
+fn no_code(happened: &str) -> Problem {
+    Problem::new(Exit::Usage, happened, NOTHING_SENT, "Type the code at the question, or give it: assent attach CODE.")
 }
 
 fn parse_code(typed: &str) -> Result<SessionCode, Problem> {

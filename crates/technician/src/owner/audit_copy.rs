@@ -1,6 +1,10 @@
 //! The technician's copy of the audit log, and what it tells about the technician's own standing.
 
-use std::path::{Path, PathBuf};
+use std::{
+    error::Error,
+    iter,
+    path::{Path, PathBuf},
+};
 
 use audit::{Content, Expected, Receipt, ReceiptError};
 use transport::clock;
@@ -75,7 +79,7 @@ impl AuditCopy {
             State::None => (None, None),
             State::Sound(receipt, _) => match receipt.finish() {
                 Ok(path) => (Some(path), None),
-                Err(error) => (None, Some(error.to_string())),
+                Err(error) => (None, Some(in_one_line(&error))),
             },
             State::Broken { file, problem } => (file, Some(problem)),
         }
@@ -84,7 +88,13 @@ impl AuditCopy {
 
 fn broken(file: Option<&Path>, error: &ReceiptError) -> State {
     tracing::warn!(%error, "the copy of the audit log is not sound");
-    State::Broken { file: file.map(Path::to_owned), problem: error.to_string() }
+    State::Broken { file: file.map(Path::to_owned), problem: in_one_line(error) }
+}
+
+/// What happened, and why.
+fn in_one_line(error: &ReceiptError) -> String {
+    let causes = iter::successors(Some(error as &(dyn Error + 'static)), |error| (*error).source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 fn standing(content: &Content) -> Option<Standing> {

@@ -94,6 +94,39 @@ async fn a_session_on_the_screen_from_the_code_to_the_end() {
 }
 
 #[tokio::test]
+async fn a_code_that_is_asked_for_or_read_from_standard_input_attaches() {
+    let mut world = World::start().await;
+    let mut screen = world.home.terminal(&["attach", "--relay", &world.link]);
+    shows(&screen, "Session code, as the end user reads it out:").await;
+    screen.type_text(&world.agent.code.to_string()).await.unwrap();
+    screen.press(Key::Enter).await.unwrap();
+    let mut end = patiently(world.agent.pair()).await;
+    end.grant().await;
+    shows(&screen, "Allowed diag.basic").await;
+    screen.type_text("q").await.unwrap();
+    shows(&screen, "This ends the session.").await;
+    screen.type_text("y").await.unwrap();
+    end_of(&mut end).await;
+    end.closed().await;
+    assert_eq!(screen.wait_exit(PATIENCE).await.unwrap().code(), Some(0));
+
+    let mut world = World::start().await;
+    let code = format!("{}\n", world.agent.code);
+    let attach = ["attach", "-", "--relay", &world.link, "--detach"];
+    let pairing = async {
+        let mut end = patiently(world.agent.pair()).await;
+        end.grant().await;
+        end
+    };
+    let (attached, mut end) = tokio::join!(world.home.run_with(&attach, &code), pairing);
+    assert_eq!(attached.code, Some(0), "{attached:?}");
+    let ending = world.home.assent(&["end"]).spawn().unwrap();
+    end_of(&mut end).await;
+    end.closed().await;
+    assert_eq!(patiently(ending.wait_with_output()).await.unwrap().status.code(), Some(0));
+}
+
+#[tokio::test]
 async fn a_denied_session_is_shown_until_it_was_seen() {
     let mut world = World::start().await;
     let attach = world.attach(&[]);

@@ -1,13 +1,16 @@
 //! What can be typed without a session.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::{os::unix::fs::PermissionsExt as _, time::Duration};
 
 use audit::{AuditLog, files};
+use pty::Key;
 use transport::clock;
 use trust::keys::SigningKey;
 use wire::{evidence::Event, ids::SessionId, session::EndReason};
 
 use crate::world::Home;
+
+const PATIENCE: Duration = Duration::from_secs(30);
 
 #[tokio::test]
 async fn a_mistake_on_the_command_line_ends_with_2_and_sends_nothing() {
@@ -15,7 +18,8 @@ async fn a_mistake_on_the_command_line_ends_with_2_and_sends_nothing() {
     files::private_dir(&home.path(".config/assent")).unwrap();
     for (arguments, says) in [
         (&["frobnicate"][..], "unrecognized subcommand"),
-        (&["attach"], "required"),
+        (&["attach"], "no session code is given, and there is no terminal"),
+        (&["attach", "-"], "no session code is given"),
         (&["attach", "4821", "936", "0424"], "a digit of the session code is mistyped"),
         (&["attach", "4821"], "has 11 to 13 digits, and this has 4"),
         (&["attach", "4821 936 0423"], "no relay is named"),
@@ -35,6 +39,30 @@ async fn a_mistake_on_the_command_line_ends_with_2_and_sends_nothing() {
     let ran = home.run(&["attach", "4821 936 0423"]).await;
     assert_eq!(ran.code, Some(2));
     assert!(ran.stderr.contains("config.toml: the file is malformed"), "{}", ran.stderr);
+}
+
+#[tokio::test]
+async fn a_code_from_standard_input_is_checked_before_anything_is_sent() {
+    let home = Home::new();
+    for (input, says) in [
+        ("4821 936 0424\n", "a digit of the session code is mistyped"),
+        ("\n4821 936 0423\n", "no session code is given"),
+        ("4821 936 0423", "no relay is named"),
+        ("48219360423\r\nmore", "no relay is named"),
+        (&"4".repeat(10_000), "has 11 to 13 digits"),
+        ("4821 936 042\u{1b}[2J\n", "session code"),
+    ] {
+        let ran = home.run_with(&["attach", "-"], input).await;
+        assert_eq!(ran.code, Some(2), "{input:?}: {ran:?}");
+        assert!(ran.stderr.contains(says) && !ran.stderr.contains('\u{1b}'), "{input:?}: {ran:?}");
+    }
+    let mut screen = home.terminal(&["attach"]);
+    screen.wait_for("Session code", PATIENCE).await.unwrap();
+    screen.type_text("4821 936 0424").await.unwrap();
+    screen.press(Key::Enter).await.unwrap();
+    assert_eq!(screen.wait_exit(PATIENCE).await.unwrap().code(), Some(2));
+    assert!(screen.text().contains("a digit of the session code is mistyped"), "{}", screen.text());
+    assert!(!home.path(".local/state/assent/attempts.json").exists());
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use relay::{
     config::{Overrides, RelayConfig},
     relay::Relay,
 };
-use tokio::process::Command;
+use tokio::{io::AsyncWriteExt as _, process::Command};
 
 use crate::agent::{Agent, patiently};
 
@@ -48,6 +48,14 @@ impl Home {
     /// Runs it to its end.
     pub(crate) async fn run(&self, arguments: &[&str]) -> Ran {
         Ran::new(patiently(self.assent(arguments).output()).await.unwrap())
+    }
+
+    /// Runs it to its end with something on its standard input.
+    pub(crate) async fn run_with(&self, arguments: &[&str], input: &str) -> Ran {
+        let mut child = self.assent(arguments).stdin(Stdio::piped()).spawn().unwrap();
+        // It may have read enough and be gone.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes()).await;
+        Ran::new(patiently(child.wait_with_output()).await.unwrap())
     }
 
     pub(crate) fn terminal(&self, arguments: &[&str]) -> Terminal {

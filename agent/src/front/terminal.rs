@@ -191,6 +191,7 @@ impl Actor {
             self.size = size;
             self.dialogue.handle_width(width(size));
         }
+        let frame = self.screen.pending.len();
         while let Some(output) = self.dialogue.poll_output() {
             match output {
                 Output::Write(lines) => self.screen.write(&lines),
@@ -203,6 +204,7 @@ impl Actor {
             let height = self.size.rows.saturating_sub(1).max(3);
             self.screen.draw(self.dialogue.live_lines(height, clock::now()));
         }
+        self.screen.end_frame(frame);
         if self.screen.pending.is_empty() {
             self.dialogue.all_written();
         }
@@ -286,6 +288,16 @@ impl Screen {
         }
         self.pending.extend_from_slice(b"\r\x1b[J");
         self.live.clear();
+    }
+
+    /// Has the terminal show all that was written since `pending` had `start` bytes at once, if it knows how
+    /// (<https://github.com/contour-terminal/vt-extensions/blob/master/synchronized-output.md>): a question must not vanish for a moment
+    /// while it is drawn again.
+    fn end_frame(&mut self, start: usize) {
+        if self.pending.len() > start {
+            self.pending.splice(start..start, *b"\x1b[?2026h");
+            self.pending.extend_from_slice(b"\x1b[?2026l");
+        }
     }
 
     fn written(&mut self, count: usize) {

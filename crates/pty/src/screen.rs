@@ -10,14 +10,14 @@ const RAW_BYTES: usize = 1 << 20;
 
 /// The emulated screen, and everything that the program wrote to it.
 pub struct Screen {
-    parser: vt100::Parser<Replies>,
+    parser: vt100::Parser<Extras>,
     raw: Vec<u8>,
     forgotten: usize,
 }
 
 impl Screen {
     pub(crate) fn new(rows: NonZeroU16, columns: NonZeroU16) -> Self {
-        let parser = vt100::Parser::new_with_callbacks(rows, columns, HISTORY_ROWS, Replies::default());
+        let parser = vt100::Parser::new_with_callbacks(rows, columns, HISTORY_ROWS, Extras::default());
         Self { parser, raw: Vec::new(), forgotten: 0 }
     }
 
@@ -30,7 +30,13 @@ impl Screen {
             self.raw.drain(..surplus);
             self.forgotten += surplus;
         }
-        std::mem::take(&mut self.parser.callbacks_mut().0).into_bytes()
+        std::mem::take(&mut self.parser.callbacks_mut().replies).into_bytes()
+    }
+
+    /// Whether the program is in the middle of drawing and wants nobody to look until it is done
+    /// (<https://github.com/contour-terminal/vt-extensions/blob/master/synchronized-output.md>).
+    pub fn is_updating(&self) -> bool {
+        self.parser.callbacks().is_updating
     }
 
     pub(crate) fn resize(&mut self, rows: NonZeroU16, columns: NonZeroU16) {
@@ -117,11 +123,15 @@ fn style_of(cell: &vt100::Cell) -> String {
     style
 }
 
-/// Answers to what programs ask of a terminal; without them some wait for seconds before they draw anything.
+/// What the emulator leaves to others.
 #[derive(Default)]
-struct Replies(String);
+struct Extras {
+    /// Answers to what programs ask of a terminal; without them some wait for seconds before they draw anything.
+    replies: String,
+    is_updating: bool,
+}
 
-impl vt100::Callbacks for Replies {
+impl vt100::Callbacks for Extras {
     fn unhandled_csi(
         &mut self,
         screen: &mut vt100::Screen,
@@ -135,10 +145,12 @@ impl vt100::Callbacks for Replies {
             // Device status report: where is the cursor? (ECMA-48 8.3.35)
             (None, 'n', 6) => {
                 let (row, column) = screen.cursor_position();
-                write!(self.0, "\x1b[{};{}R", row + 1, column + 1).expect("a String takes everything");
+                write!(self.replies, "\x1b[{};{}R", row + 1, column + 1).expect("a String takes everything");
             }
             // Primary device attributes: a VT100 with advanced video.
-            (None, 'c', 0) => self.0.push_str("\x1b[?1;2c"),
+            (None, 'c', 0) => self.replies.push_str("\x1b[?1;2c"),
+            (Some(b'?'), 'h', 2026) => self.is_updating = true,
+            (Some(b'?'), 'l', 2026) => self.is_updating = false,
             _ => {}
         }
     }
@@ -176,6 +188,16 @@ mod tests {
         assert_eq!(screen.process(b"ab\x1b[6n"), b"\x1b[1;3R");
         assert_eq!(screen.process(b"\x1b[c"), b"\x1b[?1;2c");
         assert_eq!(screen.process(b"plain"), b"");
+    }
+
+    #[test]
+    fn a_program_says_when_it_is_in_the_middle_of_drawing() {
+        let mut screen = screen();
+        screen.process(b"\x1b[?2026hab\x1b[1;1H");
+        assert!(screen.is_updating());
+        screen.process(b"cd\x1b[?2026l");
+        assert!(!screen.is_updating());
+        assert_eq!(screen.text(), "cd");
     }
 
     #[test]

@@ -182,7 +182,8 @@ impl Terminal {
         self.screen().text()
     }
 
-    /// Waits until `found` returns something for the visible text, looking again whenever the program wrote.
+    /// Waits until `found` returns something for the visible text, looking again whenever the program wrote. What is half drawn
+    /// is not looked at, if the program says so ([`Screen::is_updating`]).
     ///
     /// `what` completes "waited for …" in the error.
     ///
@@ -203,8 +204,8 @@ impl Terminal {
         let look = async {
             loop {
                 let progress = *changed.borrow_and_update();
-                let text = self.text();
-                if let Some(found) = found(&text) {
+                let text = Some(self.screen()).filter(|screen| !screen.is_updating()).map(|screen| screen.text());
+                if let Some(found) = text.as_deref().and_then(&mut found) {
                     return Ok(found);
                 }
                 if progress.closed || changed.changed().await.is_err() {

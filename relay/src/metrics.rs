@@ -119,11 +119,21 @@ impl Snapshot<'_> {
             listener.forwarded_bytes,
         );
         let sending = [("socket_full", listener.full), ("send_failed", listener.send_failed)];
-        let foreign = [("unknown_kind", listener.unknown_kind), ("too_large", listener.too_large)];
+        let foreign = [("unknown_kind", listener.unknown_kind)];
         let dropped =
             DropReason::ALL.map(DropReason::name).into_iter().zip(self.dropped).chain(sending).chain(foreign).collect();
         out.labelled("dropped_packets_total", "Packets dropped, by reason.", "reason", &dropped);
         out.counter("control_packets_total", "Packets of control connections received.", listener.control_packets);
+        out.counter(
+            "control_packets_unsent_total",
+            "Packets of control connections that the system did not take.",
+            listener.control_unsent,
+        );
+        out.counter(
+            "orders_lost_total",
+            "Messages and closes that found no room on their way to a peer.",
+            listener.lost_orders,
+        );
         out.counter("receive_errors_total", "Errors of the system in receiving.", listener.receive_errors);
         let handshakes = [
             ("done", listener.accepted),

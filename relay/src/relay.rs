@@ -10,7 +10,7 @@ use rand_core::OsRng;
 use tokio::{sync::Mutex, task::JoinSet};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{info, warn};
-use transport::listener::{BindError, Listener, ListenerConfig};
+use transport::listener::{BindError, Listener, ListenerConfig, PeerEvents};
 use trust::keys::SigningKey;
 use wire::link::RelayLink;
 
@@ -57,8 +57,8 @@ impl Relay {
         }
         let table = Arc::new(SlotTable::new(config.broker.max_slots, config.leg_bytes_per_sec));
         let http_listener = bind_http(config.http).await?;
-        let listener = bind(config, &key, &table)?;
-        let udp = listener.local_addr().map_err(RelayError::System)?;
+        let (listener, events) = bind(config, &key, &table)?;
+        let udp = listener.local_addr();
         let link = link::of(config, &key, udp)?;
         let http_address = http_listener.as_ref().map(|(_, address)| *address);
         info!(%udp, http = ?http_address, "listening");
@@ -75,7 +75,7 @@ impl Relay {
         });
 
         let stop = Stop::default();
-        let (actor, handle) = RelayActor::new(config, listener, table, report, stop.clone());
+        let (actor, handle) = RelayActor::new(config, (listener, events), table, report, stop.clone());
         let mut actors = JoinSet::new();
         actors.spawn(actor.run());
         let stop_http = CancellationToken::new();
@@ -151,7 +151,7 @@ async fn bind_http(http: Http) -> Result<Option<(tokio::net::TcpListener, Socket
     }
 }
 
-fn bind(config: &RelayConfig, key: &SigningKey, table: &Arc<SlotTable>) -> Result<Listener, RelayError> {
+fn bind(config: &RelayConfig, key: &SigningKey, table: &Arc<SlotTable>) -> Result<(Listener, PeerEvents), RelayError> {
     // Room for those who are told by the broker that the relay is full.
     let defaults = ListenerConfig::default();
     let max_connections = config.broker.max_connections + defaults.max_handshakes;

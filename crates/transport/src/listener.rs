@@ -1,29 +1,43 @@
 //! The relay: one UDP port on which control connections end and sealed packets are forwarded unread.
 //!
-//! Forwarding happens where packets are received, without a task, an allocation or a log line for each: the relay's own code
-//! ([`Forward`]) only looks up where a train goes. What cannot be sent at once is dropped and counted, never queued.
+//! A shard is a thread with a socket. It forwards packets where it receives them: the relay's own code ([`Forward`]) only looks up
+//! where a train goes. What cannot be sent at once is dropped and counted, never queued. Between trains it runs the control
+//! connections that came to it, on quinn-proto directly; what happens there comes as [`PeerEvent`]s to whoever decides, and what
+//! that one says goes back as orders. Neither waits for the other.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `shard` | the thread's loop |
+//! | `socket` | trains from and to the kernel |
+//! | `control` | all control connections of a shard, without a socket or a clock |
+//! | `frames` | messages from the bytes of a stream |
+//! | `peer` | events and how to say goodbye |
 
+mod control;
+mod frames;
 mod peer;
+mod shard;
 mod socket;
 
 use std::{
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::AtomicU64, atomic::Ordering},
+    thread::JoinHandle,
     time::Duration,
 };
 
-use quinn::{Endpoint, Incoming, TokioRuntime, VarInt};
-use tokio::{sync::mpsc, task::JoinSet, time::timeout};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{mpsc, watch};
 use trust::keys::SigningKey;
-use wire::channel::DataHeader;
+use wire::{channel::DataHeader, control::FromRelay, time::Moment};
 
-pub use self::peer::{ControlPeer, PeerClosed, PeerError};
-use self::socket::RelaySocket;
+pub use self::peer::{Farewell, PeerEnd, PeerEvent, PeerId};
+use self::{
+    control::{ControlEndpoint, HandshakeCounts},
+    shard::{Desk, Order, Shard},
+    socket::ShardSocket,
+};
 use crate::{
-    address::canonical,
-    counters::Count,
     knobs,
     restart::RestartKeys,
     socket::lock,
@@ -31,32 +45,39 @@ use crate::{
     udp::Offloading,
 };
 
-/// A handshake that takes longer is given up: it is two round trips.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Events of all peers that may wait to be taken. Behind it clients are not read, and are held up by QUIC's flow control.
+const EVENTS: usize = 1024;
 
-/// Finished handshakes that may wait for [`Listener::accept`]. Behind it they count as half-open.
-const ACCEPT_QUEUE: usize = 64;
+/// Orders that may wait for each connection there can be: to come back, that its channels are closed, and the end.
+const ORDERS_PER_CONNECTION: usize = 4;
 
-/// Handshakes whose first packet was read and that nobody has looked at yet.
+/// Orders that may wait besides.
+const ORDERS: usize = 1024;
+
+/// Handshakes that nobody has looked at yet: at most one for each packet of a batch.
 const INCOMING: usize = 4096;
 
 /// A first flight is two packets (`ClientHello` with a post-quantum share); this is room for repeats.
 const INCOMING_BYTES: u64 = 8 * 1024;
-
-/// How long [`Listener::shutdown`] waits for its last packets to leave.
-const CLOSING: Duration = Duration::from_secs(1);
 
 /// Application code of a control connection that ends because the relay stops.
 pub(crate) const DRAINING_CODE: u32 = 1;
 
 /// Where the relay's own code decides about packets. Called for every train: it must not wait, allocate or log.
 pub trait Forward: Send + Sync + 'static {
-    /// Where to forward a train of `segments` packets, `bytes` in all, headers included, that came from `from` for a channel.
-    /// `None`: drop it.
+    /// Where to forward a train of `segments` packets, `bytes` in all, headers included, that came from `from` for a channel at
+    /// `now`. `None`: drop it.
     ///
     /// Addresses are in one form throughout this module: IPv4 is never written as IPv6. They equal
-    /// [`ControlPeer::remote_address`] of the peer that uses the same socket.
-    fn route(&self, from: SocketAddr, header: DataHeader, bytes: usize, segments: usize) -> Option<SocketAddr>;
+    /// those of [`PeerEvent`]s of the peer that uses the same socket.
+    fn route(
+        &self,
+        from: SocketAddr,
+        header: DataHeader,
+        bytes: usize,
+        segments: usize,
+        now: Moment,
+    ) -> Option<SocketAddr>;
 
     /// Whether a new connection from this address may begin its handshake. Its address may be forged. Default: yes.
     fn admit(&self, from: SocketAddr) -> bool {
@@ -100,7 +121,7 @@ impl Default for ListenerConfig {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BindError {
-    /// The address cannot be had.
+    /// The address cannot be had, or no thread.
     #[error("cannot listen on UDP {address}")]
     Socket {
         /// What was asked for.
@@ -137,45 +158,59 @@ pub struct ListenerCounters {
     pub forwarded_bytes: u64,
     /// Sealed packets dropped because [`Forward::route`] knew no way.
     pub no_route: u64,
+    /// Orders that were lost because too many waited.
+    pub lost_orders: u64,
     /// Sealed packets dropped because the socket was full.
     pub full: u64,
     /// Sealed packets that the kernel refused to send.
     pub send_failed: u64,
     /// Packets that are neither QUIC nor DATA of this version.
     pub unknown_kind: u64,
-    /// Control packets larger than anything that is spoken here.
-    pub too_large: u64,
+    /// Control packets that the kernel did not take for sending. QUIC sends what was in them again.
+    pub control_unsent: u64,
     /// Errors of the kernel in receiving.
     pub receive_errors: u64,
 }
 
-#[derive(Debug, Default)]
-struct Handshakes {
-    accepted: Count,
-    failed: Count,
-    retried: Count,
-    refused: Count,
-    ignored: Count,
-}
-
-/// A bound relay. Dropping it closes every connection without a word of warning; [`Listener::shutdown`] does it politely.
+/// A bound relay. Dropping it ends it without a word to anybody; [`Listener::shutdown`] does it politely.
 #[derive(Debug)]
 pub struct Listener {
-    endpoint: Endpoint,
-    socket: Arc<RelaySocket>,
-    handshakes: Arc<Handshakes>,
-    accepted: tokio::sync::Mutex<mpsc::Receiver<ControlPeer>>,
-    /// New connections are refused from now on.
-    draining: CancellationToken,
-    /// Aborted with the listener.
-    tasks: Mutex<JoinSet<()>>,
+    local_addr: SocketAddr,
+    desk: Arc<Desk>,
+    handshakes: Arc<HandshakeCounts>,
+    lost_orders: AtomicU64,
+    /// Closed by the shard's end.
+    running: watch::Receiver<()>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// What happens on the control connections of a [`Listener`].
+#[derive(Debug)]
+pub struct PeerEvents {
+    queue: mpsc::Receiver<PeerEvent>,
+    desk: Arc<Desk>,
+}
+
+impl PeerEvents {
+    /// Waits for the next event. `None`: the listener has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses no event.
+    pub async fn recv(&mut self) -> Option<PeerEvent> {
+        let event = self.queue.recv().await;
+        if self.desk.stalled.load(Ordering::SeqCst) && self.desk.stalled.swap(false, Ordering::SeqCst) {
+            self.desk.wake();
+        }
+        event
+    }
 }
 
 impl Listener {
     /// Binds to `address` with the relay's own key. An unspecified IPv6 address takes IPv4 as well.
     ///
     /// What keys connections and tokens are named by is derived from `key`, so that clients of an earlier run are told at once that
-    /// it is over. Needs a tokio runtime with time and I/O.
+    /// it is over. Needs no runtime: it brings its own thread.
     ///
     /// A host with several addresses answers from the one that was asked, and forwards from the one that it received on; both
     /// sides of a session should therefore reach it by the same address.
@@ -188,160 +223,111 @@ impl Listener {
         key: &SigningKey,
         forward: Arc<dyn Forward>,
         config: ListenerConfig,
-    ) -> Result<Self, BindError> {
+    ) -> Result<(Self, PeerEvents), BindError> {
         let offloading = if config.plain_socket { Offloading::Never } else { Offloading::WhereAvailable };
         let bind = |source| BindError::Socket { address, source };
-        let socket = RelaySocket::bind(address, offloading, Arc::clone(&forward)).map_err(bind)?;
+        let socket = ShardSocket::bind(address, offloading).map_err(bind)?;
         socket.set_buffers(config.receive_buffer_bytes, config.send_buffer_bytes);
-        let socket = Arc::new(socket);
+        let local_addr = socket.local_addr().map_err(bind)?;
 
         let restart = RestartKeys::of(key);
-        let mut server = quinn::ServerConfig::new(Arc::new(tls::control_server(key)?), restart.token_key());
+        let mut server = quinn_proto::ServerConfig::new(Arc::new(tls::control_server(key)?), restart.token_key());
         server
             .transport_config(knobs::control_server())
             .max_incoming(INCOMING)
             .incoming_buffer_size(INCOMING_BYTES)
             .incoming_buffer_size_total(INCOMING_BYTES * INCOMING as u64);
-        let abstract_socket: Arc<RelaySocket> = Arc::clone(&socket);
-        let endpoint = Endpoint::new_with_abstract_socket(
+        let handshakes = Arc::new(HandshakeCounts::default());
+        let room = config.max_connections.saturating_mul(ORDERS_PER_CONNECTION).saturating_add(ORDERS);
+        let control = ControlEndpoint::new(
             restart.endpoint_config(),
-            Some(server),
-            abstract_socket,
-            Arc::new(TokioRuntime),
-        )
-        .map_err(bind)?;
-
-        let draining = CancellationToken::new();
-        let handshakes = Arc::new(Handshakes::default());
-        let (done, accepted) = mpsc::channel(ACCEPT_QUEUE);
-        let porter = Porter {
-            endpoint: endpoint.clone(),
-            forward,
+            Arc::new(server),
             config,
-            counts: Arc::clone(&handshakes),
-            done,
-            draining: draining.clone(),
-            under_way: JoinSet::new(),
-        };
-        let mut tasks = JoinSet::new();
-        tasks.spawn(porter.run());
-        Ok(Self {
-            endpoint,
-            socket,
+            Arc::clone(&forward),
+            0,
+            Arc::new(AtomicU64::new(1)),
+            Arc::clone(&handshakes),
+        );
+        let (sender, queue) = mpsc::channel(EVENTS);
+        let shard = Shard::new(socket, forward, control, sender, room).map_err(bind)?;
+        let desk = Arc::clone(shard.desk());
+        let (runs, running) = watch::channel(());
+        let thread = std::thread::Builder::new()
+            .name("relay-shard-0".to_owned())
+            .spawn(move || {
+                shard.run();
+                drop(runs);
+            })
+            .map_err(bind)?;
+        let listener = Self {
+            local_addr,
+            desk: Arc::clone(&desk),
             handshakes,
-            accepted: tokio::sync::Mutex::new(accepted),
-            draining,
-            tasks: Mutex::new(tasks),
-        })
+            lost_orders: AtomicU64::new(0),
+            running,
+            thread: Mutex::new(Some(thread)),
+        };
+        Ok((listener, PeerEvents { queue, desk }))
     }
 
-    /// Waits for the next client whose handshake is done. `None`: the listener was shut down.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future loses no client.
-    pub async fn accept(&self) -> Option<ControlPeer> {
-        self.accepted.lock().await.recv().await
+    /// Tells a client something. Never waits; a client that has said nothing yet, or does not read, misses it. The latter is
+    /// then closed as [`PeerEnd::TooSlow`].
+    pub fn tell(&self, peer: PeerId, message: FromRelay) {
+        self.order(Order::Tell(peer, message));
+    }
+
+    /// Closes a connection. [`PeerEvent::Ended`] follows.
+    pub fn close(&self, peer: PeerId, farewell: Farewell) {
+        self.order(Order::Close(peer, farewell));
     }
 
     /// What happened so far.
     pub fn counters(&self) -> ListenerCounters {
-        let packets = self.socket.packets();
-        ListenerCounters {
-            connections: self.endpoint.open_connections() as u64,
+        let mut sum = ListenerCounters {
             accepted: self.handshakes.accepted.read(),
             failed: self.handshakes.failed.read(),
             retried: self.handshakes.retried.read(),
             refused: self.handshakes.refused.read(),
             ignored: self.handshakes.ignored.read(),
-            ..packets
-        }
+            lost_orders: self.lost_orders.load(Ordering::Relaxed),
+            ..ListenerCounters::default()
+        };
+        self.desk.add_to(&mut sum);
+        sum
     }
 
     /// The address that the listener is bound to.
-    ///
-    /// # Errors
-    ///
-    /// The operating system does not say.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.bound_to()
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
     }
 
     /// Refuses new connections from now on; those that stand are not touched.
     pub fn drain(&self) {
-        self.draining.cancel();
+        self.order(Order::Drain);
     }
 
     /// Refuses new connections, waits up to `grace` for clients to leave by themselves, and closes those that have not.
     ///
-    /// Forwarding goes on meanwhile. Clients leave when they were told to, by [`FromRelay::Draining`](wire::control::FromRelay).
+    /// Forwarding goes on meanwhile. Clients leave when they were told to, by [`FromRelay::Draining`].
     pub async fn shutdown(&self, grace: Duration) {
-        self.drain();
-        // Whoever is still there after the grace is told by the close.
-        let _ = timeout(grace, self.endpoint.wait_idle()).await;
-        self.endpoint.close(VarInt::from_u32(DRAINING_CODE), b"the relay stops");
-        // Whoever does not hear of it finds out by silence.
-        let _ = timeout(CLOSING, self.endpoint.wait_idle()).await;
-        lock(&self.tasks).abort_all();
+        self.order(Order::Shutdown(grace));
+        // An error is the end.
+        let _ = self.running.clone().changed().await;
+    }
+
+    fn order(&self, order: Order) {
+        if !self.desk.order(order) {
+            self.lost_orders.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        self.endpoint.close(VarInt::from_u32(DRAINING_CODE), b"the relay stops");
-    }
-}
-
-/// Looks at everybody who knocks, and sees the handshakes through.
-struct Porter {
-    endpoint: Endpoint,
-    forward: Arc<dyn Forward>,
-    config: ListenerConfig,
-    counts: Arc<Handshakes>,
-    done: mpsc::Sender<ControlPeer>,
-    draining: CancellationToken,
-    under_way: JoinSet<()>,
-}
-
-impl Porter {
-    async fn run(mut self) {
-        loop {
-            tokio::select! {
-                incoming = self.endpoint.accept() => match incoming {
-                    Some(incoming) => self.receive(incoming),
-                    None => return,
-                },
-                Some(_) = self.under_way.join_next() => {}
-            }
+        self.desk.stop();
+        if let Some(thread) = lock(&self.thread).take() {
+            // It ends within one batch, and with it the socket: the address is free when this returns.
+            let _ = thread.join();
         }
-    }
-
-    fn receive(&mut self, incoming: Incoming) {
-        let under_way = self.under_way.len();
-        if self.draining.is_cancelled() || self.endpoint.open_connections() >= self.config.max_connections {
-            self.counts.refused.add(1);
-            incoming.refuse();
-        } else if under_way >= self.config.max_handshakes || !self.forward.admit(canonical(incoming.remote_address())) {
-            self.counts.ignored.add(1);
-            incoming.ignore();
-        } else if under_way >= self.config.retry_above && !incoming.remote_address_validated() {
-            self.counts.retried.add(1);
-            // Allowed whenever the address is not validated yet.
-            let _ = incoming.retry();
-        } else {
-            self.under_way.spawn(welcome(incoming, self.done.clone(), Arc::clone(&self.counts)));
-        }
-    }
-}
-
-async fn welcome(incoming: Incoming, done: mpsc::Sender<ControlPeer>, counts: Arc<Handshakes>) {
-    let handshake = async { incoming.accept()?.await };
-    match timeout(HANDSHAKE, handshake).await {
-        Ok(Ok(connection)) => {
-            counts.accepted.add(1);
-            // Fails only when the listener is gone, and the connection with it.
-            let _ = done.send(ControlPeer::new(connection)).await;
-        }
-        Ok(Err(_)) | Err(_) => counts.failed.add(1),
     }
 }

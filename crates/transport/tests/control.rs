@@ -8,7 +8,7 @@ use common::{Relay, V4, V6, message, node, until};
 use rand_core::OsRng;
 use tokio::net::UdpSocket;
 use transport::{
-    listener::{ListenerConfig, PeerClosed, PeerError},
+    listener::{ListenerConfig, PeerEnd},
     node::{ConnectError, ControlEvent, Loss, Node, NodeOptions, NotConnected},
 };
 use trust::keys::SigningKey;
@@ -25,7 +25,7 @@ async fn a_machine_without_ipv6_connects_as_any_other() {
     let mut relay = Relay::start(V4);
     let options = NodeOptions { bind: Some((V4, 0).into()), ..NodeOptions::default() };
     let (node, _control) = Node::start(relay.link(), options).await.unwrap();
-    assert_eq!(relay.peer().await.remote_address(), node.local_addr().unwrap());
+    assert_eq!(relay.peer().await.address, node.local_addr().unwrap());
 }
 
 /// Starts a node that is not patient.
@@ -45,9 +45,9 @@ async fn a_request_and_its_answer_pass_over_ipv4_and_ipv6() {
         let (node, mut control) = node(&relay.link()).await;
         control.send(ToRelay::AllocateLocator).await.unwrap();
         let mut peer = relay.peer().await;
-        assert_eq!(peer.remote_address(), common::seen_at(&node, ip));
-        assert_eq!(peer.recv().await.unwrap(), Some(ToRelay::AllocateLocator));
-        peer.send(&ALLOCATED).await.unwrap();
+        assert_eq!(peer.address, common::seen_at(&node, ip));
+        assert_eq!(peer.recv().await.unwrap(), ToRelay::AllocateLocator);
+        peer.send(ALLOCATED);
         assert_eq!(message(&mut control).await, ALLOCATED);
         until(|| relay.counters().accepted == 1).await;
     }
@@ -61,7 +61,7 @@ async fn a_relay_on_both_families_knows_ipv4_clients_by_their_ipv4_address() {
     for (host, ip) in [("127.0.0.1", V4), ("::1", V6)] {
         let link = RelayLink::new(host, relay.address.port(), pin).unwrap();
         let (node, _control) = node(&link).await;
-        assert_eq!(relay.peer().await.remote_address(), common::seen_at(&node, ip));
+        assert_eq!(relay.peer().await.address, common::seen_at(&node, ip));
     }
 }
 
@@ -110,8 +110,8 @@ async fn a_node_comes_back_after_the_relay_was_killed_and_started_again() {
 
     control.send(ToRelay::AllocateLocator).await.unwrap();
     let mut peer = relay.peer().await;
-    assert_eq!(peer.recv().await.unwrap(), Some(ToRelay::AllocateLocator), "only what was said after it came back");
-    peer.send(&ALLOCATED).await.unwrap();
+    assert_eq!(peer.recv().await.unwrap(), ToRelay::AllocateLocator, "only what was said after it came back");
+    peer.send(ALLOCATED);
     assert_eq!(message(&mut control).await, ALLOCATED);
 }
 
@@ -122,12 +122,12 @@ async fn a_relay_that_stops_says_when_to_come_back() {
     control.send(ToRelay::AllocateLocator).await.unwrap();
     let mut peer = relay.peer().await;
     peer.recv().await.unwrap();
-    peer.send(&FromRelay::Draining { reconnect_in_ms: 50_000 }).await.unwrap();
+    peer.send(FromRelay::Draining { reconnect_in_ms: 50_000 });
     assert!(matches!(message(&mut control).await, FromRelay::Draining { .. }));
 
     let listener = Arc::clone(&relay.listener);
     let (peer_end, (), down) = tokio::join!(peer.closed(), listener.shutdown(Duration::ZERO), control.recv());
-    assert_eq!(peer_end, PeerClosed::Here);
+    assert_eq!(peer_end, PeerEnd::Here);
     let Some(ControlEvent::Down { why: Loss::Draining, retry_in }) = down else { panic!("{down:?}") };
     assert!(retry_in > Duration::from_secs(20), "{retry_in:?}");
 }
@@ -149,14 +149,14 @@ async fn a_full_relay_refuses_and_goes_on() {
     assert_eq!(start(&relay.link()).await.unwrap_err(), ConnectError::Refused);
 
     first.close().await;
-    assert_eq!(relay.peer().await.closed().await, PeerClosed::ByPeer);
+    assert_eq!(relay.peer().await.closed().await, PeerEnd::ByPeer);
     until(|| relay.counters().connections < 2).await;
     start(&relay.link()).await.unwrap();
 
     let mut peer = relay.peer().await;
     control.send(ToRelay::AllocateLocator).await.unwrap();
-    assert_eq!(peer.recv().await.unwrap(), Some(ToRelay::AllocateLocator));
-    peer.send(&ALLOCATED).await.unwrap();
+    assert_eq!(peer.recv().await.unwrap(), ToRelay::AllocateLocator);
+    peer.send(ALLOCATED);
     assert_eq!(message(&mut control).await, ALLOCATED);
 }
 
@@ -184,11 +184,11 @@ async fn a_relay_cannot_speak_before_it_is_spoken_to() {
     let mut relay = Relay::start(V4);
     let (_node, control) = node(&relay.link()).await;
     let mut peer = relay.peer().await;
-    assert_eq!(peer.send(&ALLOCATED).await, Err(PeerError::NotReady));
+    peer.send(FromRelay::Draining { reconnect_in_ms: 1 });
     let release = ToRelay::ReleaseLocator { locator: Locator::new(4821, 4).unwrap() };
     control.send(release.clone()).await.unwrap();
-    assert_eq!(peer.recv().await.unwrap(), Some(release));
-    peer.send(&ALLOCATED).await.unwrap();
+    assert_eq!(peer.recv().await.unwrap(), release);
+    peer.send(ALLOCATED);
 }
 
 #[tokio::test]
@@ -198,7 +198,7 @@ async fn a_node_that_is_dropped_leaves_the_relay() {
     let peer = relay.peer().await;
     drop(control);
     drop(node);
-    assert_eq!(peer.closed().await, PeerClosed::ByPeer);
+    assert_eq!(peer.closed().await, PeerEnd::ByPeer);
 }
 
 #[tokio::test]

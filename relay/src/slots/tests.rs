@@ -120,18 +120,3 @@ fn tiny_packets_are_charged_for_their_headers() {
     // 1,600,000 bytes at 57 each, with a little rounding.
     assert!((28_000..28_200).contains(&passed.count()));
 }
-
-#[tokio::test]
-async fn a_miss_asks_for_the_slot_to_be_looked_at_but_not_for_each_packet() {
-    let (table, open) = (table(), channel(3, 5));
-    table.open(open, address(AGENT), address(TECHNICIAN));
-    route(&table, STRANGER, open, 1);
-    assert_eq!(table.missed().await, 3);
-
-    route(&table, STRANGER, open, 1);
-    route(&table, STRANGER, channel(3, 6), 2);
-    let asked = tokio::time::timeout(Duration::ZERO, table.missed()).await;
-    assert!(asked.is_err(), "again within 20 ms, or for a channel that is not open");
-    route(&table, STRANGER, open, 2);
-    assert_eq!(table.missed().await, 3);
-}

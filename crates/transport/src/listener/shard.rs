@@ -1,0 +1,357 @@
+//! One thread with one socket: receives a batch, forwards trains, runs its control connections.
+//!
+//! Nothing in here waits but for packets, orders and timers. For a train there is one look-up, one send and a few counters: no
+//! allocation, no lock, no log line and no other system call.
+
+use std::{
+    io,
+    net::IpAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{
+            AtomicBool, AtomicU64,
+            Ordering::{Acquire, Relaxed, SeqCst},
+        },
+    },
+    time::{Duration, Instant},
+};
+
+use mio::{Events, Interest, Poll, Token, Waker};
+use quinn::udp::Transmit;
+use tokio::sync::mpsc::{self, error::TrySendError};
+use wire::{
+    channel::{ChannelId, DataHeader},
+    control::FromRelay,
+    time::Moment,
+};
+
+use super::{
+    Forward, ListenerCounters,
+    control::ControlEndpoint,
+    peer::{Farewell, PeerEvent, PeerId},
+    socket::{Sent, ShardSocket},
+};
+use crate::{
+    clock,
+    counters::Count,
+    demux::Class,
+    socket::lock,
+    udp::{Inbox, Received},
+};
+
+/// Trains taken from the kernel at once: 2 MiB of memory.
+const TRAINS: usize = 32;
+
+/// Receive errors in a row after which the shard waits for the next packet instead of asking again at once.
+const ERRORS_IN_A_ROW: usize = 8;
+
+/// How long a shard that stops looks after connections that were closed, for those whose last packet was lost.
+const CLOSING: Duration = Duration::from_secs(1);
+
+const SOCKET: Token = Token(0);
+const ORDERS: Token = Token(1);
+
+/// What a shard is told.
+#[derive(Debug)]
+pub(super) enum Order {
+    Tell(PeerId, FromRelay),
+    Close(PeerId, Farewell),
+    /// Take nobody new.
+    Drain,
+    /// Take nobody new, wait so long for everybody to leave, close those who have not, and end.
+    Shutdown(Duration),
+}
+
+/// What others see and use of a shard.
+#[derive(Debug)]
+pub(super) struct Desk {
+    orders: Mutex<Vec<Order>>,
+    /// There are orders. Keeps the shard from locking for nothing.
+    ordered: AtomicBool,
+    /// Most orders that wait.
+    room: usize,
+    /// The shard holds events because the queue was full.
+    pub(super) stalled: AtomicBool,
+    /// The shard shall end at once.
+    stopped: AtomicBool,
+    waker: Waker,
+    counts: PacketCounts,
+}
+
+/// What happened to packets.
+#[derive(Debug, Default)]
+struct PacketCounts {
+    connections: AtomicU64,
+    control_packets: Count,
+    control_unsent: Count,
+    forwarded_packets: Count,
+    forwarded_bytes: Count,
+    no_route: Count,
+    full: Count,
+    send_failed: Count,
+    unknown_kind: Count,
+    receive_errors: Count,
+}
+
+impl Desk {
+    /// Gives an order. `false`: there is no room, and the order is lost.
+    pub(super) fn order(&self, order: Order) -> bool {
+        {
+            let mut orders = lock(&self.orders);
+            if orders.len() >= self.room {
+                return false;
+            }
+            orders.push(order);
+        }
+        if !self.ordered.swap(true, SeqCst) {
+            self.wake();
+        }
+        true
+    }
+
+    /// Ends the shard at once.
+    pub(super) fn stop(&self) {
+        self.stopped.store(true, SeqCst);
+        self.wake();
+    }
+
+    pub(super) fn wake(&self) {
+        // Fails when the shard has ended, or when it is to be woken already.
+        let _ = self.waker.wake();
+    }
+
+    pub(super) fn add_to(&self, sum: &mut ListenerCounters) {
+        let counts = &self.counts;
+        sum.connections += counts.connections.load(Relaxed);
+        sum.control_packets += counts.control_packets.read();
+        sum.control_unsent += counts.control_unsent.read();
+        sum.forwarded_packets += counts.forwarded_packets.read();
+        sum.forwarded_bytes += counts.forwarded_bytes.read();
+        sum.no_route += counts.no_route.read();
+        sum.full += counts.full.read();
+        sum.send_failed += counts.send_failed.read();
+        sum.unknown_kind += counts.unknown_kind.read();
+        sum.receive_errors += counts.receive_errors.read();
+    }
+}
+
+/// The thread's own.
+pub(super) struct Shard {
+    poll: Poll,
+    wire: Wire,
+    inbox: Inbox,
+    control: ControlEndpoint,
+    desk: Arc<Desk>,
+    events: mpsc::Sender<PeerEvent>,
+    /// Set when orders are taken, so that their memory is used again.
+    taken: Vec<Order>,
+    stopping: Option<Stopping>,
+}
+
+/// What a packet needs on its way out.
+struct Wire {
+    socket: ShardSocket,
+    forward: Arc<dyn Forward>,
+    desk: Arc<Desk>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Stopping {
+    /// Clients may leave by themselves until then.
+    grace_until: Instant,
+    closed: bool,
+}
+
+impl Shard {
+    /// A shard with its own socket. `room` bounds the orders that wait.
+    pub(super) fn new(
+        mut socket: ShardSocket,
+        forward: Arc<dyn Forward>,
+        control: ControlEndpoint,
+        events: mpsc::Sender<PeerEvent>,
+        room: usize,
+    ) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        poll.registry().register(socket.source(), SOCKET, Interest::READABLE)?;
+        let desk = Arc::new(Desk {
+            orders: Mutex::default(),
+            ordered: AtomicBool::new(false),
+            room,
+            stalled: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
+            waker: Waker::new(poll.registry(), ORDERS)?,
+            counts: PacketCounts::default(),
+        });
+        let inbox = socket.inbox(TRAINS);
+        let wire = Wire { socket, forward, desk: Arc::clone(&desk) };
+        Ok(Self { poll, wire, inbox, control, desk, events, taken: Vec::new(), stopping: None })
+    }
+
+    pub(super) fn desk(&self) -> &Arc<Desk> {
+        &self.desk
+    }
+
+    /// Runs until it is told to end.
+    pub(super) fn run(mut self) {
+        let mut ready = Events::with_capacity(2);
+        let mut readable = true;
+        while !self.desk.stopped.load(Acquire) {
+            if readable {
+                readable = self.receive();
+            }
+            let now = clock::quic_now();
+            self.take_orders(now);
+            self.control.handle_timeout(now);
+            let Self { control, wire, .. } = &mut self;
+            control.go_on(now, wire.socket.max_segments(), &mut |transmit, bytes| wire.send(transmit, bytes));
+            self.hand_over();
+            self.desk.counts.connections.store(self.control.connections() as u64, Relaxed);
+            if self.has_ended(now) {
+                return;
+            }
+            if readable || self.control.has_more() {
+                continue;
+            }
+            let deadline = self.control.poll_timeout().into_iter().chain(self.wants_to_stop_at()).min();
+            let timeout = deadline.map(|at| at.saturating_duration_since(now));
+            // Interrupted by a signal, it has nothing to say.
+            let _ = self.poll.poll(&mut ready, timeout);
+            readable = ready.iter().any(|event| event.token() == SOCKET);
+            ready.clear();
+        }
+    }
+
+    /// Handles one batch. Returns whether there may be more.
+    fn receive(&mut self) -> bool {
+        let mut errors = 0;
+        loop {
+            match self.wire.socket.receive(&mut self.inbox) {
+                Ok(()) => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                Err(_) => {
+                    self.desk.counts.receive_errors.add(1);
+                    errors += 1;
+                    if errors == ERRORS_IN_A_ROW {
+                        // The next packet wakes us; a lasting error does not spin.
+                        return false;
+                    }
+                }
+            }
+        }
+        let (now, quic_now) = (clock::now(), clock::quic_now());
+        let most = self.wire.socket.max_segments().max(1);
+        let limit = |class| match class {
+            Class::Quic | Class::Foreign => 1,
+            Class::Data(_) => most,
+        };
+        while let Some(received) = self.inbox.next(limit) {
+            match received.run.class {
+                Class::Data(channel) => self.wire.pass_on(&received, channel, now),
+                Class::Foreign => self.desk.counts.unknown_kind.add(1),
+                Class::Quic => {
+                    self.desk.counts.control_packets.add(1);
+                    let Self { control, wire, .. } = self;
+                    let Received { run, from, meta } = received;
+                    let ecn = meta.ecn.and_then(|ecn| quinn_proto::EcnCodepoint::from_bits(ecn as u8));
+                    control.handle_packet(run.bytes, from, meta.dst_ip, ecn, quic_now, &mut |transmit, bytes| {
+                        wire.send(transmit, bytes)
+                    });
+                }
+            }
+        }
+        true
+    }
+
+    fn take_orders(&mut self, now: Instant) {
+        if !self.desk.ordered.load(Relaxed) || !self.desk.ordered.swap(false, SeqCst) {
+            return;
+        }
+        std::mem::swap(&mut *lock(&self.desk.orders), &mut self.taken);
+        for order in self.taken.drain(..) {
+            match order {
+                Order::Tell(peer, message) => self.control.tell(peer, &message, now),
+                Order::Close(peer, farewell) => self.control.close(peer, farewell, now),
+                Order::Drain => self.control.drain(),
+                Order::Shutdown(grace) => {
+                    self.control.drain();
+                    self.stopping = Some(Stopping { grace_until: now + grace, closed: false });
+                }
+            }
+        }
+    }
+
+    /// Hands events over as far as there is room.
+    fn hand_over(&mut self) {
+        while let Some(event) = self.control.poll_event() {
+            let Err(TrySendError::Full(event)) = self.events.try_send(event) else { continue };
+            // Whoever takes an event from now on wakes us. Something may have been taken before that was said.
+            self.desk.stalled.store(true, SeqCst);
+            if let Err(TrySendError::Full(event)) = self.events.try_send(event) {
+                self.control.take_back(event);
+                return;
+            }
+        }
+    }
+
+    fn wants_to_stop_at(&self) -> Option<Instant> {
+        self.stopping.map(|Stopping { grace_until, closed }| if closed { grace_until + CLOSING } else { grace_until })
+    }
+
+    /// Goes on with a shutdown, and says whether it is done.
+    fn has_ended(&mut self, now: Instant) -> bool {
+        let Some(stopping) = &mut self.stopping else { return false };
+        if self.control.connections() == 0 {
+            return true;
+        }
+        if stopping.closed {
+            return stopping.grace_until + CLOSING <= now;
+        }
+        if stopping.grace_until <= now {
+            *stopping = Stopping { grace_until: now, closed: true };
+            self.control.close_all(&Farewell::draining(), now);
+        }
+        false
+    }
+}
+
+impl Wire {
+    /// Sends a run on, unchanged, as the train that it came in.
+    fn pass_on(&self, received: &Received<'_>, channel: ChannelId, now: Moment) {
+        let Received { run, from, meta } = received;
+        let counts = &self.desk.counts;
+        let segments = run.segments();
+        let Some(to) = self.forward.route(*from, DataHeader { channel }, run.bytes.len(), segments, now) else {
+            counts.no_route.add(segments);
+            return;
+        };
+        let Sent { done, bytes, full, refused } = self.socket.send(&Transmit {
+            destination: to,
+            ecn: meta.ecn,
+            contents: run.bytes,
+            segment_size: run.segment_size(),
+            src_ip: meta.dst_ip.filter(|own| is_ipv4(*own) == to.is_ipv4()),
+        });
+        counts.forwarded_packets.add(done);
+        counts.forwarded_bytes.add(bytes);
+        if done < segments {
+            counts.full.add(full);
+            counts.send_failed.add(refused);
+        }
+    }
+
+    /// Sends a control packet. What the kernel does not take counts as lost on the way; QUIC sends it again.
+    fn send(&self, transmit: &quinn_proto::Transmit, bytes: &[u8]) {
+        let sent = self.socket.send(&Transmit {
+            destination: crate::address::canonical(transmit.destination),
+            ecn: transmit.ecn.and_then(|ecn| quinn::udp::EcnCodepoint::from_bits(ecn as u8)),
+            contents: bytes.get(..transmit.size).unwrap_or(bytes),
+            segment_size: transmit.segment_size,
+            src_ip: transmit.src_ip,
+        });
+        self.desk.counts.control_unsent.add(sent.full + sent.refused);
+    }
+}
+
+fn is_ipv4(ip: IpAddr) -> bool {
+    ip.to_canonical().is_ipv4()
+}

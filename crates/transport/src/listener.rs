@@ -148,6 +148,8 @@ pub struct ListenerCounters {
     pub retried: u64,
     /// Connections refused because there were too many, or because the relay stops.
     pub refused: u64,
+    /// Connections given up because of a bug in this program or in QUIC. Should be zero.
+    pub panicked: u64,
     /// First packets ignored because too many handshakes were under way or [`Forward::admit`] said no.
     pub ignored: u64,
     /// Control packets received.
@@ -289,6 +291,7 @@ impl Listener {
             retried: self.handshakes.retried.read(),
             refused: self.handshakes.refused.read(),
             ignored: self.handshakes.ignored.read(),
+            panicked: self.handshakes.panicked.read(),
             lost_orders: self.lost_orders.load(Ordering::Relaxed),
             ..ListenerCounters::default()
         };

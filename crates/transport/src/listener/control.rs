@@ -9,6 +9,7 @@ mod client;
 use std::{
     collections::{BTreeSet, VecDeque},
     net::{IpAddr, SocketAddr},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -18,14 +19,15 @@ use std::{
 
 use bytes::BytesMut;
 use quinn_proto::{
-    ConnectionHandle, DatagramEvent, EcnCodepoint, Endpoint, EndpointConfig, Incoming, ServerConfig, Transmit,
+    ConnectionHandle, DatagramEvent, EcnCodepoint, Endpoint, EndpointConfig, EndpointEvent, Incoming, ServerConfig,
+    Transmit,
 };
-use wire::control::FromRelay;
+use wire::{control::FromRelay, text::Label};
 
 use self::client::{Client, PassedOn};
 use super::{
     Forward, ListenerConfig,
-    peer::{Farewell, PeerEvent, PeerId},
+    peer::{Farewell, PeerEnd, PeerEvent, PeerId},
 };
 use crate::{address::canonical, counters::Count};
 
@@ -42,7 +44,7 @@ const SEGMENTS: usize = 4;
 /// Takes packets that are to be sent; the bytes beside each are its contents.
 pub(super) type Send<'a> = &'a mut dyn FnMut(&Transmit, &[u8]);
 
-/// What has been done since the listener was bound.
+/// What became of connections since the listener was bound.
 #[derive(Debug, Default)]
 pub(super) struct HandshakeCounts {
     pub(super) accepted: Count,
@@ -50,6 +52,7 @@ pub(super) struct HandshakeCounts {
     pub(super) retried: Count,
     pub(super) refused: Count,
     pub(super) ignored: Count,
+    pub(super) panicked: Count,
 }
 
 /// The control connections of a shard. See the module's introduction.
@@ -125,8 +128,10 @@ impl ControlEndpoint {
         match self.endpoint.handle(now, from, to, ecn, BytesMut::from(packet), &mut self.scratch) {
             Some(DatagramEvent::ConnectionEvent(ConnectionHandle(place), event)) => {
                 if let Some(client) = self.clients.get_mut(place).and_then(Option::as_deref_mut) {
-                    client.handle_event(event);
-                    self.stir(place);
+                    match guarded(|| client.handle_event(event)) {
+                        Some(()) => self.stir(place),
+                        None => self.abandon(place),
+                    }
                 }
             }
             Some(DatagramEvent::NewConnection(incoming)) => self.knocking.push(incoming),
@@ -234,8 +239,10 @@ impl ControlEndpoint {
             self.timers.pop_first();
             if let Some(client) = self.clients.get_mut(place).and_then(Option::as_deref_mut) {
                 client.wakes_at = None;
-                client.handle_timeout(now);
-                self.stir(place);
+                match guarded(|| client.handle_timeout(now)) {
+                    Some(()) => self.stir(place),
+                    None => self.abandon(place),
+                }
             }
         }
     }
@@ -270,7 +277,7 @@ impl ControlEndpoint {
         let Some(client) = clients.get_mut(place).and_then(Option::as_deref_mut) else { return };
         client.stirred = false;
         let was_handshaking = client.is_handshaking();
-        let is_drained = loop {
+        let mut attend = || loop {
             let may_read = events.len() < EVENTS_HELD;
             client.go_on(may_read, now, &mut |event| events.push_back(event));
             loop {
@@ -288,16 +295,18 @@ impl ControlEndpoint {
                 PassedOn::Drained => break true,
             }
         };
+        let Some(is_drained) = guarded(&mut attend) else {
+            if was_handshaking && !client.is_handshaking() {
+                self.handshakes -= 1;
+            }
+            return self.abandon(place);
+        };
         if was_handshaking && !client.is_handshaking() {
             self.handshakes -= 1;
             if client.was_welcomed() { self.counts.accepted.add(1) } else { self.counts.failed.add(1) }
         }
         if is_drained {
-            if let Some(at) = client.wakes_at {
-                self.timers.remove(&(at, place));
-            }
-            clients[place] = None;
-            self.connections -= 1;
+            self.forget(place);
             return;
         }
         if client.may_have_unread && !client.listed_unread {
@@ -313,6 +322,30 @@ impl ControlEndpoint {
             }
             self.timers.insert((at, place));
         }
+    }
+
+    fn forget(&mut self, place: usize) {
+        let Some(client) = self.clients.get_mut(place).and_then(Option::take) else { return };
+        if let Some(at) = client.wakes_at {
+            self.timers.remove(&(at, place));
+        }
+        self.connections -= 1;
+    }
+
+    /// Forgets a client whose connection has panicked.
+    fn abandon(&mut self, place: usize) {
+        let Some(client) = self.clients.get(place).and_then(Option::as_deref) else { return };
+        if client.is_handshaking() {
+            self.handshakes -= 1;
+            self.counts.failed.add(1);
+        } else if !client.is_over() {
+            let why = PeerEnd::Broken { reason: Label::cut("an error of the relay's own") };
+            self.events.push_back(PeerEvent::Ended { peer: client.id, why });
+        }
+        self.counts.panicked.add(1);
+        self.forget(place);
+        // What the connection would have said last.
+        let _ = self.endpoint.handle_event(ConnectionHandle(place), EndpointEvent::drained());
     }
 
     /// The next thing that happened.
@@ -344,3 +377,12 @@ impl ControlEndpoint {
         }
     }
 }
+
+/// Runs what a bug may make panic, such as one in QUIC that a client has found: it then ends this client's connection and not
+/// the shard with everybody's. `None`: it has panicked.
+fn guarded<T>(work: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(work)).ok()
+}
+
+#[cfg(test)]
+mod tests;

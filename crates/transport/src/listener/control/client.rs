@@ -116,6 +116,11 @@ impl Client {
         matches!(self.state, State::Handshaking(_))
     }
 
+    /// Whether its end was told, or never will be.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.state, State::Over(_))
+    }
+
     /// Whether its handshake was done, once it is over.
     pub(super) fn was_welcomed(&self) -> bool {
         match self.state {

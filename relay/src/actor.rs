@@ -259,6 +259,7 @@ impl RelayActor {
                     counts: self.broker.counts(),
                     listener: self.listener.counters(),
                     dropped: self.table.dropped(),
+                    shards: self.listener.shards() as u64,
                     draining: self.drain_until.is_some(),
                     uptime_secs: (clock::now() - self.started).as_secs(),
                 };

@@ -57,6 +57,7 @@ pub(crate) struct Snapshot<'a> {
     pub(crate) listener: ListenerCounters,
     /// In the order of [`DropReason::ALL`].
     pub(crate) dropped: [u64; DropReason::ALL.len()],
+    pub(crate) shards: u64,
     pub(crate) draining: bool,
     pub(crate) uptime_secs: u64,
 }
@@ -68,6 +69,7 @@ impl Snapshot<'_> {
         out.metric("build_info", "gauge", "Version of the relay; the value is always 1.");
         out.value("build_info", &format!("{{version=\"{}\"}}", env!("CARGO_PKG_VERSION")), 1);
         out.gauge("uptime_seconds", "Seconds since the relay started, time in suspend included.", self.uptime_secs);
+        out.gauge("shards", "Threads that receive and forward packets.", self.shards);
         out.gauge("draining", "1 while the relay takes nothing new, else 0.", self.draining.into());
 
         out.gauge("connections", "Control connections of agents and technicians.", counts.connections as u64);
@@ -119,7 +121,7 @@ impl Snapshot<'_> {
             listener.forwarded_bytes,
         );
         let sending = [("socket_full", listener.full), ("send_failed", listener.send_failed)];
-        let foreign = [("unknown_kind", listener.unknown_kind)];
+        let foreign = [("unknown_kind", listener.unknown_kind), ("stray", listener.strays_lost)];
         let dropped =
             DropReason::ALL.map(DropReason::name).into_iter().zip(self.dropped).chain(sending).chain(foreign).collect();
         out.labelled("dropped_packets_total", "Packets dropped, by reason.", "reason", &dropped);
@@ -201,6 +203,7 @@ mod tests {
             counts: Counts { connections: 1, ..Counts::default() },
             listener: ListenerCounters { forwarded_bytes: 600, full: 8, ..ListenerCounters::default() },
             dropped: [1, 2, 3, 4],
+            shards: 2,
             draining: false,
             uptime_secs: 9,
         };

@@ -3,6 +3,7 @@
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
+    num::NonZeroU8,
     sync::Arc,
 };
 
@@ -24,6 +25,10 @@ use crate::{
     report::{Line, Report},
     slots::SlotTable,
 };
+
+/// As many as may be set.
+#[cfg(target_os = "linux")]
+const MOST_SHARDS: usize = 64;
 
 /// A relay with its tasks. Dropping it ends it at once.
 #[derive(Debug)]
@@ -61,7 +66,7 @@ impl Relay {
         let udp = listener.local_addr();
         let link = link::of(config, &key, udp)?;
         let http_address = http_listener.as_ref().map(|(_, address)| *address);
-        info!(%udp, http = ?http_address, "listening");
+        info!(%udp, shards = listener.shards(), http = ?http_address, "listening");
         if link::is_local_only(config, udp) {
             warn!(
                 "the relay link leads to this machine only; for others, start with --public-host NAME, or set public_host"
@@ -155,7 +160,8 @@ fn bind(config: &RelayConfig, key: &SigningKey, table: &Arc<SlotTable>) -> Resul
     // Room for those who are told by the broker that the relay is full.
     let defaults = ListenerConfig::default();
     let max_connections = config.broker.max_connections + defaults.max_handshakes;
-    let limits = ListenerConfig { max_connections, ..defaults };
+    let shards = config.shards.unwrap_or_else(one_for_each_processor);
+    let limits = ListenerConfig { shards, max_connections, ..defaults };
     let bind = |address| Listener::bind(address, key, Arc::<SlotTable>::clone(table), limits.clone());
     let result = match config.listen {
         Listen::At(address) => bind(address),
@@ -169,6 +175,18 @@ fn bind(config: &RelayConfig, key: &SigningKey, table: &Arc<SlotTable>) -> Resul
         BindError::Socket { address, source } => RelayError::listen(address, source),
         other @ (BindError::Key(_) | _) => RelayError::System(io::Error::other(other)),
     })
+}
+
+#[cfg(target_os = "linux")]
+fn one_for_each_processor() -> NonZeroU8 {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    u8::try_from(processors.min(MOST_SHARDS)).ok().and_then(NonZeroU8::new).unwrap_or(NonZeroU8::MIN)
+}
+
+/// Other systems cannot share one port's packets among sockets.
+#[cfg(not(target_os = "linux"))]
+fn one_for_each_processor() -> NonZeroU8 {
+    NonZeroU8::MIN
 }
 
 fn no_ipv6(error: &io::Error) -> bool {

@@ -1,6 +1,7 @@
 //! The relay: one UDP port on which control connections end and sealed packets are forwarded unread.
 //!
-//! A shard is a thread with a socket. It forwards packets where it receives them: the relay's own code ([`Forward`]) only looks up
+//! A shard is a thread with a socket; all shards have one address, and the kernel gives all packets of a sender to the same one. It
+//! forwards packets where it receives them: the relay's own code ([`Forward`]) only looks up
 //! where a train goes. What cannot be sent at once is dropped and counted, never queued. Between trains it runs the control
 //! connections that came to it, on quinn-proto directly; what happens there comes as [`PeerEvent`]s to whoever decides, and what
 //! that one says goes back as orders. Neither waits for the other.
@@ -22,7 +23,11 @@ mod socket;
 use std::{
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex, atomic::AtomicU64, atomic::Ordering},
+    num::NonZeroU8,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     thread::JoinHandle,
     time::Duration,
 };
@@ -33,7 +38,7 @@ use wire::{channel::DataHeader, control::FromRelay, time::Moment};
 
 pub use self::peer::{Farewell, PeerEnd, PeerEvent, PeerId};
 use self::{
-    control::{ControlEndpoint, HandshakeCounts},
+    control::{ControlEndpoint, Together},
     shard::{Desk, Order, Shard},
     socket::ShardSocket,
 };
@@ -89,6 +94,8 @@ pub trait Forward: Send + Sync + 'static {
 /// Bounds of a [`Listener`].
 #[derive(Debug, Clone)]
 pub struct ListenerConfig {
+    /// Threads, each with a socket of its own. Other systems than Linux cannot share packets among several. Default 1.
+    pub shards: NonZeroU8,
     /// Connections at once, half-open ones included; further ones are refused. Default 100,000.
     pub max_connections: usize,
     /// Handshakes under way at once; the first packets of further ones are ignored, and their senders repeat them. Default 1024.
@@ -96,9 +103,9 @@ pub struct ListenerConfig {
     /// With more handshakes under way than this, a client has to show first that its address is its own, which costs it a round
     /// trip (QUIC Retry). Default 64.
     pub retry_above: usize,
-    /// Asked of the kernel for packets that wait to be read, in bytes; it may give less. Default 16 MiB.
+    /// Asked of the kernel for packets that wait to be read by each shard, in bytes; it may give less. Default 16 MiB.
     pub receive_buffer_bytes: usize,
-    /// Asked of the kernel for packets that wait to be sent, in bytes; it may give less. Default 4 MiB.
+    /// Asked of the kernel for packets of each shard that wait to be sent, in bytes; it may give less. Default 4 MiB.
     pub send_buffer_bytes: usize,
     /// Send and receive packet by packet, as is done where the kernel offers nothing better. Default: no.
     pub plain_socket: bool,
@@ -107,6 +114,7 @@ pub struct ListenerConfig {
 impl Default for ListenerConfig {
     fn default() -> Self {
         Self {
+            shards: NonZeroU8::MIN,
             max_connections: 100_000,
             max_handshakes: 1024,
             retry_above: 64,
@@ -168,6 +176,10 @@ pub struct ListenerCounters {
     pub send_failed: u64,
     /// Packets that are neither QUIC nor DATA of this version.
     pub unknown_kind: u64,
+    /// Control packets that another shard got than the one that has the connection, and that were handed over.
+    pub strays: u64,
+    /// Such packets that were dropped because too many waited.
+    pub strays_lost: u64,
     /// Control packets that the kernel did not take for sending. QUIC sends what was in them again.
     pub control_unsent: u64,
     /// Errors of the kernel in receiving.
@@ -178,19 +190,20 @@ pub struct ListenerCounters {
 #[derive(Debug)]
 pub struct Listener {
     local_addr: SocketAddr,
-    desk: Arc<Desk>,
-    handshakes: Arc<HandshakeCounts>,
+    /// By the shard's number.
+    desks: Vec<Arc<Desk>>,
+    together: Arc<Together>,
     lost_orders: AtomicU64,
-    /// Closed by the shard's end.
+    /// Closed by the end of the last shard.
     running: watch::Receiver<()>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// What happens on the control connections of a [`Listener`].
 #[derive(Debug)]
 pub struct PeerEvents {
     queue: mpsc::Receiver<PeerEvent>,
-    desk: Arc<Desk>,
+    desks: Vec<Arc<Desk>>,
 }
 
 impl PeerEvents {
@@ -201,8 +214,10 @@ impl PeerEvents {
     /// Dropping the future loses no event.
     pub async fn recv(&mut self) -> Option<PeerEvent> {
         let event = self.queue.recv().await;
-        if self.desk.stalled.load(Ordering::SeqCst) && self.desk.stalled.swap(false, Ordering::SeqCst) {
-            self.desk.wake();
+        for desk in &self.desks {
+            if desk.stalled.load(Ordering::SeqCst) && desk.stalled.swap(false, Ordering::SeqCst) {
+                desk.wake();
+            }
         }
         event
     }
@@ -212,7 +227,7 @@ impl Listener {
     /// Binds to `address` with the relay's own key. An unspecified IPv6 address takes IPv4 as well.
     ///
     /// What keys connections and tokens are named by is derived from `key`, so that clients of an earlier run are told at once that
-    /// it is over. Needs no runtime: it brings its own thread.
+    /// it is over. Needs no runtime: it brings its own threads.
     ///
     /// A host with several addresses answers from the one that was asked, and forwards from the one that it received on; both
     /// sides of a session should therefore reach it by the same address.
@@ -228,9 +243,11 @@ impl Listener {
     ) -> Result<(Self, PeerEvents), BindError> {
         let offloading = if config.plain_socket { Offloading::Never } else { Offloading::WhereAvailable };
         let bind = |source| BindError::Socket { address, source };
-        let socket = ShardSocket::bind(address, offloading).map_err(bind)?;
-        socket.set_buffers(config.receive_buffer_bytes, config.send_buffer_bytes);
-        let local_addr = socket.local_addr().map_err(bind)?;
+        let sockets = ShardSocket::bind_all(address, config.shards, offloading).map_err(bind)?;
+        let local_addr = match sockets.first() {
+            Some(socket) => socket.local_addr().map_err(bind)?,
+            None => address,
+        };
 
         let restart = RestartKeys::of(key);
         let mut server = quinn_proto::ServerConfig::new(Arc::new(tls::control_server(key)?), restart.token_key());
@@ -239,63 +256,78 @@ impl Listener {
             .max_incoming(INCOMING)
             .incoming_buffer_size(INCOMING_BYTES)
             .incoming_buffer_size_total(INCOMING_BYTES * INCOMING as u64);
-        let handshakes = Arc::new(HandshakeCounts::default());
+        let server = Arc::new(server);
+        let together = Arc::new(Together::default());
         let room = config.max_connections.saturating_mul(ORDERS_PER_CONNECTION).saturating_add(ORDERS);
-        let control = ControlEndpoint::new(
-            restart.endpoint_config(),
-            Arc::new(server),
-            config,
-            Arc::clone(&forward),
-            0,
-            Arc::new(AtomicU64::new(1)),
-            Arc::clone(&handshakes),
-        );
         let (sender, queue) = mpsc::channel(EVENTS);
-        let shard = Shard::new(socket, forward, control, sender, room).map_err(bind)?;
-        let desk = Arc::clone(shard.desk());
+        let mut shards = Vec::with_capacity(sockets.len());
+        for (number, socket) in (0..).zip(sockets) {
+            socket.set_buffers(config.receive_buffer_bytes, config.send_buffer_bytes);
+            let control = ControlEndpoint::new(
+                restart.endpoint_config(number),
+                Arc::clone(&server),
+                config.clone(),
+                Arc::clone(&forward),
+                number,
+                Arc::clone(&together),
+            );
+            let name = (number, restart.shard_mask());
+            let shard = Shard::new(socket, Arc::clone(&forward), control, sender.clone(), room, name).map_err(bind)?;
+            shards.push(shard);
+        }
+        let desks = shards.iter().map(|shard| Arc::clone(shard.desk())).collect::<Vec<_>>();
         let (runs, running) = watch::channel(());
-        let thread = std::thread::Builder::new()
-            .name("relay-shard-0".to_owned())
-            .spawn(move || {
-                shard.run();
-                drop(runs);
-            })
-            .map_err(bind)?;
+        let runs = Arc::new(runs);
         let listener = Self {
             local_addr,
-            desk: Arc::clone(&desk),
-            handshakes,
+            desks: desks.clone(),
+            together,
             lost_orders: AtomicU64::new(0),
             running,
-            thread: Mutex::new(Some(thread)),
+            threads: Mutex::default(),
         };
-        Ok((listener, PeerEvents { queue, desk }))
+        for (number, shard) in shards.into_iter().enumerate() {
+            let (runs, desks) = (Arc::clone(&runs), desks.clone());
+            let work = move || {
+                let end = TogetherToTheEnd { desks: desks.clone(), _runs: runs };
+                shard.run(desks);
+                drop(end);
+            };
+            // If it fails, those that run already end with the listener.
+            let thread = std::thread::Builder::new().name(format!("shard-{number}")).spawn(work).map_err(bind)?;
+            lock(&listener.threads).push(thread);
+        }
+        Ok((listener, PeerEvents { queue, desks }))
     }
 
     /// Tells a client something. Never waits; a client that has said nothing yet, or does not read, misses it. The latter is
     /// then closed as [`PeerEnd::TooSlow`].
     pub fn tell(&self, peer: PeerId, message: FromRelay) {
-        self.order(Order::Tell(peer, message));
+        self.order(peer.shard, Order::Tell(peer, message));
     }
 
     /// Closes a connection. [`PeerEvent::Ended`] follows.
     pub fn close(&self, peer: PeerId, farewell: Farewell) {
-        self.order(Order::Close(peer, farewell));
+        self.order(peer.shard, Order::Close(peer, farewell));
     }
 
     /// What happened so far.
     pub fn counters(&self) -> ListenerCounters {
+        let counts = &self.together.counts;
         let mut sum = ListenerCounters {
-            accepted: self.handshakes.accepted.read(),
-            failed: self.handshakes.failed.read(),
-            retried: self.handshakes.retried.read(),
-            refused: self.handshakes.refused.read(),
-            ignored: self.handshakes.ignored.read(),
-            panicked: self.handshakes.panicked.read(),
+            connections: self.together.connections.load(Ordering::Relaxed) as u64,
+            accepted: counts.accepted.read(),
+            failed: counts.failed.read(),
+            retried: counts.retried.read(),
+            refused: counts.refused.read(),
+            ignored: counts.ignored.read(),
+            panicked: counts.panicked.read(),
             lost_orders: self.lost_orders.load(Ordering::Relaxed),
             ..ListenerCounters::default()
         };
-        self.desk.add_to(&mut sum);
+        for desk in &self.desks {
+            desk.add_to(&mut sum);
+        }
         sum
     }
 
@@ -304,33 +336,60 @@ impl Listener {
         self.local_addr
     }
 
+    /// How many shards there are.
+    pub fn shards(&self) -> usize {
+        self.desks.len()
+    }
+
     /// Refuses new connections from now on; those that stand are not touched.
     pub fn drain(&self) {
-        self.order(Order::Drain);
+        self.order_all(|| Order::Drain);
     }
 
     /// Refuses new connections, waits up to `grace` for clients to leave by themselves, and closes those that have not.
     ///
     /// Forwarding goes on meanwhile. Clients leave when they were told to, by [`FromRelay::Draining`].
     pub async fn shutdown(&self, grace: Duration) {
-        self.order(Order::Shutdown(grace));
+        self.order_all(|| Order::Shutdown(grace));
         // An error is the end.
         let _ = self.running.clone().changed().await;
     }
 
-    fn order(&self, order: Order) {
-        if !self.desk.order(order) {
+    fn order(&self, shard: u8, order: Order) {
+        if !self.desks.get(usize::from(shard)).is_some_and(|desk| desk.order(order)) {
             self.lost_orders.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn order_all(&self, order: impl Fn() -> Order) {
+        for desk in &self.desks {
+            // These few always find room: they come after what they end.
+            desk.order_in_any_case(order());
         }
     }
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        self.desk.stop();
-        if let Some(thread) = lock(&self.thread).take() {
+        self.desks.iter().for_each(|desk| desk.stop());
+        for thread in lock(&self.threads).drain(..) {
             // It ends within one batch, and with it the socket: the address is free when this returns.
             let _ = thread.join();
+        }
+    }
+}
+
+/// Held by each shard's thread. One that panics takes the others with it: a relay that lost a part of its connections and does not
+/// know would be worse than one that is started again.
+struct TogetherToTheEnd {
+    desks: Vec<Arc<Desk>>,
+    _runs: Arc<watch::Sender<()>>,
+}
+
+impl Drop for TogetherToTheEnd {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.desks.iter().for_each(|desk| desk.stop());
         }
     }
 }

@@ -1,14 +1,20 @@
 //! The control connection: who answers, who is believed, and coming back.
 
+#![allow(clippy::unwrap_used, reason = "what fails here fails a test")]
+
 mod common;
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU8, sync::Arc, time::Duration};
 
 use common::{Relay, V4, V6, message, node, until};
 use rand_core::OsRng;
-use tokio::net::UdpSocket;
+use tokio::{
+    net::UdpSocket,
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+};
 use transport::{
-    listener::{ListenerConfig, PeerEnd},
+    listener::{BindError, Listener, ListenerConfig, PeerEnd},
     node::{ConnectError, ControlEvent, Loss, Node, NodeOptions, NotConnected},
 };
 use trust::keys::SigningKey;
@@ -208,4 +214,122 @@ async fn a_reason_for_closing_reaches_the_other_side() {
     relay.peer().await.close("too many requests");
     let Some(ControlEvent::Down { why, .. }) = control.recv().await else { panic!("the relay closed") };
     assert_eq!(why.to_string(), "the relay closed the connection: too many requests");
+}
+
+/// A relay with so many shards that clients are all but sure to meet several.
+fn sharded() -> Relay {
+    let config = ListenerConfig { shards: NonZeroU8::new(4).unwrap(), ..ListenerConfig::default() };
+    Relay::start_with((V4, 0).into(), SigningKey::generate(&mut OsRng), config)
+}
+
+#[tokio::test]
+async fn clients_of_all_shards_are_heard_and_answered() {
+    let mut relay = sharded();
+    let mut nodes = Vec::new();
+    for number in 1..=24 {
+        let (node, mut control) = node(&relay.link()).await;
+        let mut peer = relay.peer().await;
+        assert_eq!((peer.id.number(), peer.address), (number, common::seen_at(&node, V4)));
+        control.send(ToRelay::AllocateLocator).await.unwrap();
+        assert_eq!(peer.recv().await.unwrap(), ToRelay::AllocateLocator);
+        peer.send(ALLOCATED);
+        assert_eq!(message(&mut control).await, ALLOCATED);
+        nodes.push((node, control, peer));
+    }
+    assert_eq!(relay.counters().connections, 24);
+    for (node, _, peer) in nodes {
+        node.close().await;
+        assert_eq!(peer.closed().await, PeerEnd::ByPeer);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_moves_to_another_shards_packets_keeps_its_connection() {
+    let mut relay = sharded();
+    let mut road = Road::to(relay.address).await;
+    let link = RelayLink::new("127.0.0.1", road.address.port(), relay.key.public().digest().0).unwrap();
+    let (_node, mut control) = node(&link).await;
+    let mut peer = relay.peer().await;
+    // Three of four new ports are another shard's.
+    while relay.counters().strays == 0 {
+        let from = road.change().await;
+        control.send(ToRelay::AllocateLocator).await.unwrap();
+        assert_eq!(peer.recv().await.unwrap(), ToRelay::AllocateLocator);
+        assert_eq!(peer.moved().await, from);
+        peer.send(ALLOCATED);
+        assert_eq!(message(&mut control).await, ALLOCATED);
+    }
+    assert_eq!((relay.counters().accepted, relay.counters().connections), (1, 1));
+    assert!(peer.is_silent());
+}
+
+#[tokio::test]
+async fn two_relays_cannot_share_a_port() {
+    let relay = sharded();
+    let config = ListenerConfig { shards: NonZeroU8::new(2).unwrap(), ..ListenerConfig::default() };
+    let second = Listener::bind(relay.address, &relay.key, Arc::clone(&relay.routes) as _, config);
+    let error = second.expect_err("the address is taken");
+    assert!(
+        matches!(&error, BindError::Socket { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_killed_relay_that_comes_back_with_fewer_shards_still_tells_its_clients() {
+    let relay = sharded();
+    let mut controls = Vec::new();
+    for _ in 0..8 {
+        controls.push(node(&relay.link()).await);
+    }
+    let (address, key) = relay.kill().await;
+    let _relay = Relay::start_with(address, key, ListenerConfig::default());
+    for (_node, control) in &mut controls {
+        control.send(ToRelay::AllocateLocator).await.unwrap();
+        let Some(ControlEvent::Down { why, .. }) = control.recv().await else { panic!("the relay was killed") };
+        assert!(matches!(why, Loss::Restarted), "{why}");
+    }
+}
+
+/// What lies between a client and the relay, and gives the client another port when told to.
+struct Road {
+    address: SocketAddr,
+    change: mpsc::Sender<oneshot::Sender<SocketAddr>>,
+    _task: JoinSet<()>,
+}
+
+impl Road {
+    async fn to(relay: SocketAddr) -> Self {
+        let inside = UdpSocket::bind((V4, 0)).await.unwrap();
+        let address = inside.local_addr().unwrap();
+        let (change, mut changes) = mpsc::channel::<oneshot::Sender<SocketAddr>>(1);
+        let mut outside = UdpSocket::bind((V4, 0)).await.unwrap();
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            let mut client = None;
+            let (mut out, mut back) = ([0; 2048], [0; 2048]);
+            loop {
+                tokio::select! {
+                    Some(changed) = changes.recv() => {
+                        outside = UdpSocket::bind((V4, 0)).await.unwrap();
+                        changed.send(outside.local_addr().unwrap()).unwrap();
+                    }
+                    Ok((length, from)) = inside.recv_from(&mut out) => {
+                        client = Some(from);
+                        outside.send_to(&out[..length], relay).await.unwrap();
+                    }
+                    Ok((length, _)) = outside.recv_from(&mut back) => {
+                        inside.send_to(&back[..length], client.unwrap()).await.unwrap();
+                    }
+                }
+            }
+        });
+        Self { address, change, _task: task }
+    }
+
+    async fn change(&mut self) -> SocketAddr {
+        let (changed, to) = oneshot::channel();
+        self.change.send(changed).await.unwrap();
+        to.await.unwrap()
+    }
 }

@@ -12,7 +12,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::{Duration, Instant},
 };
@@ -55,6 +55,16 @@ pub(super) struct HandshakeCounts {
     pub(super) panicked: Count,
 }
 
+/// What all shards of a listener have together.
+#[derive(Debug, Default)]
+pub(super) struct Together {
+    /// Clients that were ever named.
+    pub(super) named: AtomicU64,
+    pub(super) connections: AtomicUsize,
+    pub(super) handshakes: AtomicUsize,
+    pub(super) counts: HandshakeCounts,
+}
+
 /// The control connections of a shard. See the module's introduction.
 ///
 /// After packets, orders or [`ControlEndpoint::handle_timeout`] comes [`ControlEndpoint::go_on`], which does what follows from them.
@@ -62,8 +72,8 @@ pub(super) struct ControlEndpoint {
     endpoint: Endpoint,
     /// By quinn's handle. Boxed: a client takes 7 KiB and the table grows.
     clients: Vec<Option<Box<Client>>>,
+    /// Of this shard alone.
     connections: usize,
-    handshakes: usize,
     /// When clients want to be looked at. A time that moved back is found out when it has come.
     timers: BTreeSet<(Instant, usize)>,
     /// Whoever knocked since the last look. Held until all that came with it is read: a first flight is two packets.
@@ -75,13 +85,11 @@ pub(super) struct ControlEndpoint {
     events: VecDeque<PeerEvent>,
     /// Packets are made here.
     scratch: Vec<u8>,
-    shard: u16,
+    shard: u8,
     config: ListenerConfig,
     forward: Arc<dyn Forward>,
     draining: bool,
-    /// Names the clients of all shards.
-    numbers: Arc<AtomicU64>,
-    counts: Arc<HandshakeCounts>,
+    together: Arc<Together>,
 }
 
 impl ControlEndpoint {
@@ -90,15 +98,13 @@ impl ControlEndpoint {
         server: Arc<ServerConfig>,
         config: ListenerConfig,
         forward: Arc<dyn Forward>,
-        shard: u16,
-        numbers: Arc<AtomicU64>,
-        counts: Arc<HandshakeCounts>,
+        shard: u8,
+        together: Arc<Together>,
     ) -> Self {
         Self {
             endpoint: Endpoint::new(Arc::new(endpoint), Some(server), false, None),
             clients: Vec::new(),
             connections: 0,
-            handshakes: 0,
             timers: BTreeSet::new(),
             knocking: Vec::new(),
             stirred: Vec::new(),
@@ -109,8 +115,7 @@ impl ControlEndpoint {
             config,
             forward,
             draining: false,
-            numbers,
-            counts,
+            together,
         }
     }
 
@@ -128,7 +133,7 @@ impl ControlEndpoint {
         match self.endpoint.handle(now, from, to, ecn, BytesMut::from(packet), &mut self.scratch) {
             Some(DatagramEvent::ConnectionEvent(ConnectionHandle(place), event)) => {
                 if let Some(client) = self.clients.get_mut(place).and_then(Option::as_deref_mut) {
-                    match guarded(|| client.handle_event(event)) {
+                    match guarded(|| client.handle_event(event, packet.len(), now)) {
                         Some(()) => self.stir(place),
                         None => self.abandon(place),
                     }
@@ -142,17 +147,18 @@ impl ControlEndpoint {
 
     fn receive(&mut self, incoming: Incoming, now: Instant, send: Send<'_>) {
         self.scratch.clear();
-        if self.draining || self.connections >= self.config.max_connections {
-            self.counts.refused.add(1);
+        let Together { connections, handshakes, counts, .. } = &*self.together;
+        let handshakes = handshakes.load(Relaxed);
+        if self.draining || connections.load(Relaxed) >= self.config.max_connections {
+            counts.refused.add(1);
             let transmit = self.endpoint.refuse(incoming, &mut self.scratch);
             send(&transmit, &self.scratch);
-        } else if self.handshakes >= self.config.max_handshakes
-            || !self.forward.admit(canonical(incoming.remote_address()))
+        } else if handshakes >= self.config.max_handshakes || !self.forward.admit(canonical(incoming.remote_address()))
         {
-            self.counts.ignored.add(1);
+            counts.ignored.add(1);
             self.endpoint.ignore(incoming);
-        } else if self.handshakes >= self.config.retry_above && !incoming.remote_address_validated() {
-            self.counts.retried.add(1);
+        } else if handshakes >= self.config.retry_above && !incoming.remote_address_validated() {
+            counts.retried.add(1);
             // Allowed whenever the address is not validated yet.
             if let Ok(transmit) = self.endpoint.retry(incoming, &mut self.scratch) {
                 send(&transmit, &self.scratch);
@@ -165,7 +171,7 @@ impl ControlEndpoint {
     fn accept(&mut self, incoming: Incoming, now: Instant, send: Send<'_>) {
         match self.endpoint.accept(incoming, now, &mut self.scratch, None) {
             Ok((ConnectionHandle(place), connection)) => {
-                let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+                let number = self.together.named.fetch_add(1, Relaxed) + 1;
                 // More than 2^32 clients have no room in any machine.
                 let id = PeerId::new(number, u32::try_from(place).unwrap_or(u32::MAX), self.shard);
                 if self.clients.len() <= place {
@@ -174,12 +180,13 @@ impl ControlEndpoint {
                 if let Some(free) = self.clients.get_mut(place) {
                     *free = Some(Box::new(Client::new(id, connection, now + HANDSHAKE)));
                     self.connections += 1;
-                    self.handshakes += 1;
+                    self.together.connections.fetch_add(1, Relaxed);
+                    self.together.handshakes.fetch_add(1, Relaxed);
                     self.stir(place);
                 }
             }
             Err(error) => {
-                self.counts.failed.add(1);
+                self.together.counts.failed.add(1);
                 if let Some(transmit) = error.response {
                     send(&transmit, &self.scratch);
                 }
@@ -297,13 +304,14 @@ impl ControlEndpoint {
         };
         let Some(is_drained) = guarded(&mut attend) else {
             if was_handshaking && !client.is_handshaking() {
-                self.handshakes -= 1;
+                self.together.handshakes.fetch_sub(1, Relaxed);
             }
             return self.abandon(place);
         };
         if was_handshaking && !client.is_handshaking() {
-            self.handshakes -= 1;
-            if client.was_welcomed() { self.counts.accepted.add(1) } else { self.counts.failed.add(1) }
+            let Together { handshakes, counts, .. } = &*self.together;
+            handshakes.fetch_sub(1, Relaxed);
+            if client.was_welcomed() { counts.accepted.add(1) } else { counts.failed.add(1) }
         }
         if is_drained {
             self.forget(place);
@@ -330,19 +338,20 @@ impl ControlEndpoint {
             self.timers.remove(&(at, place));
         }
         self.connections -= 1;
+        self.together.connections.fetch_sub(1, Relaxed);
     }
 
     /// Forgets a client whose connection has panicked.
     fn abandon(&mut self, place: usize) {
         let Some(client) = self.clients.get(place).and_then(Option::as_deref) else { return };
         if client.is_handshaking() {
-            self.handshakes -= 1;
-            self.counts.failed.add(1);
+            self.together.handshakes.fetch_sub(1, Relaxed);
+            self.together.counts.failed.add(1);
         } else if !client.is_over() {
             let why = PeerEnd::Broken { reason: Label::cut("an error of the relay's own") };
             self.events.push_back(PeerEvent::Ended { peer: client.id, why });
         }
-        self.counts.panicked.add(1);
+        self.together.counts.panicked.add(1);
         self.forget(place);
         // What the connection would have said last.
         let _ = self.endpoint.handle_event(ConnectionHandle(place), EndpointEvent::drained());
@@ -358,7 +367,7 @@ impl ControlEndpoint {
         self.events.push_front(event);
     }
 
-    /// Connections that stand, half-open ones included.
+    /// Connections of this shard that stand, half-open ones included.
     pub(super) fn connections(&self) -> usize {
         self.connections
     }

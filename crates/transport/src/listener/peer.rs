@@ -11,11 +11,11 @@ pub struct PeerId {
     number: u64,
     /// Where its shard keeps it.
     pub(super) place: u32,
-    pub(super) shard: u16,
+    pub(super) shard: u8,
 }
 
 impl PeerId {
-    pub(super) fn new(number: u64, place: u32, shard: u16) -> Self {
+    pub(super) fn new(number: u64, place: u32, shard: u8) -> Self {
         Self { number, place, shard }
     }
 

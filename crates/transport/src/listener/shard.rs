@@ -5,11 +5,11 @@
 
 use std::{
     io,
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc, Mutex,
         atomic::{
-            AtomicBool, AtomicU64,
+            AtomicBool,
             Ordering::{Acquire, Relaxed, SeqCst},
         },
     },
@@ -17,7 +17,8 @@ use std::{
 };
 
 use mio::{Events, Interest, Poll, Token, Waker};
-use quinn::udp::Transmit;
+use quinn::udp::{RecvMeta, Transmit};
+use quinn_proto::EcnCodepoint;
 use tokio::sync::mpsc::{self, error::TrySendError};
 use wire::{
     channel::{ChannelId, DataHeader},
@@ -35,6 +36,7 @@ use crate::{
     clock,
     counters::Count,
     demux::Class,
+    restart::ShardMask,
     socket::lock,
     udp::{Inbox, Received},
 };
@@ -44,6 +46,9 @@ const TRAINS: usize = 32;
 
 /// Receive errors in a row after which the shard waits for the next packet instead of asking again at once.
 const ERRORS_IN_A_ROW: usize = 8;
+
+/// Packets of a shard's connections that came to others and may wait. Clients that moved send few; what is more was forged.
+const STRAYS: usize = 256;
 
 /// How long a shard that stops looks after connections that were closed, for those whose last packet was lost.
 const CLOSING: Duration = Duration::from_secs(1);
@@ -75,15 +80,26 @@ pub(super) struct Desk {
     /// The shard shall end at once.
     stopped: AtomicBool,
     waker: Waker,
+    /// Packets of this shard's connections that other shards got.
+    strays: Mutex<Vec<Stray>>,
     counts: PacketCounts,
+}
+
+/// A control packet that the kernel gave to another shard: its client has another address than when it came.
+#[derive(Debug)]
+struct Stray {
+    packet: Vec<u8>,
+    from: SocketAddr,
+    meta: RecvMeta,
 }
 
 /// What happened to packets.
 #[derive(Debug, Default)]
 struct PacketCounts {
-    connections: AtomicU64,
     control_packets: Count,
     control_unsent: Count,
+    strays: Count,
+    strays_lost: Count,
     forwarded_packets: Count,
     forwarded_bytes: Count,
     no_route: Count,
@@ -96,17 +112,36 @@ struct PacketCounts {
 impl Desk {
     /// Gives an order. `false`: there is no room, and the order is lost.
     pub(super) fn order(&self, order: Order) -> bool {
-        {
-            let mut orders = lock(&self.orders);
-            if orders.len() >= self.room {
-                return false;
-            }
-            orders.push(order);
+        if lock(&self.orders).len() >= self.room {
+            return false;
         }
+        self.order_in_any_case(order);
+        true
+    }
+
+    pub(super) fn order_in_any_case(&self, order: Order) {
+        lock(&self.orders).push(order);
+        self.call();
+    }
+
+    /// Hands over a packet of this shard's.
+    fn stray(&self, packet: &[u8], from: SocketAddr, meta: RecvMeta) {
+        {
+            let mut strays = lock(&self.strays);
+            if strays.len() >= STRAYS {
+                self.counts.strays_lost.add(1);
+                return;
+            }
+            strays.push(Stray { packet: packet.to_vec(), from, meta });
+        }
+        self.counts.strays.add(1);
+        self.call();
+    }
+
+    fn call(&self) {
         if !self.ordered.swap(true, SeqCst) {
             self.wake();
         }
-        true
     }
 
     /// Ends the shard at once.
@@ -122,9 +157,10 @@ impl Desk {
 
     pub(super) fn add_to(&self, sum: &mut ListenerCounters) {
         let counts = &self.counts;
-        sum.connections += counts.connections.load(Relaxed);
         sum.control_packets += counts.control_packets.read();
         sum.control_unsent += counts.control_unsent.read();
+        sum.strays += counts.strays.read();
+        sum.strays_lost += counts.strays_lost.read();
         sum.forwarded_packets += counts.forwarded_packets.read();
         sum.forwarded_bytes += counts.forwarded_bytes.read();
         sum.no_route += counts.no_route.read();
@@ -143,8 +179,13 @@ pub(super) struct Shard {
     control: ControlEndpoint,
     desk: Arc<Desk>,
     events: mpsc::Sender<PeerEvent>,
-    /// Set when orders are taken, so that their memory is used again.
+    /// Empty but while they are worked on; kept so that their memory is used again.
     taken: Vec<Order>,
+    taken_strays: Vec<Stray>,
+    number: u8,
+    mask: ShardMask,
+    /// All shards, this one included.
+    desks: Vec<Arc<Desk>>,
     stopping: Option<Stopping>,
 }
 
@@ -170,6 +211,7 @@ impl Shard {
         control: ControlEndpoint,
         events: mpsc::Sender<PeerEvent>,
         room: usize,
+        (number, mask): (u8, ShardMask),
     ) -> io::Result<Self> {
         let poll = Poll::new()?;
         poll.registry().register(socket.source(), SOCKET, Interest::READABLE)?;
@@ -180,19 +222,34 @@ impl Shard {
             stalled: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             waker: Waker::new(poll.registry(), ORDERS)?,
+            strays: Mutex::default(),
             counts: PacketCounts::default(),
         });
         let inbox = socket.inbox(TRAINS);
         let wire = Wire { socket, forward, desk: Arc::clone(&desk) };
-        Ok(Self { poll, wire, inbox, control, desk, events, taken: Vec::new(), stopping: None })
+        Ok(Self {
+            poll,
+            wire,
+            inbox,
+            control,
+            desk,
+            events,
+            taken: Vec::new(),
+            taken_strays: Vec::new(),
+            number,
+            mask,
+            desks: Vec::new(),
+            stopping: None,
+        })
     }
 
     pub(super) fn desk(&self) -> &Arc<Desk> {
         &self.desk
     }
 
-    /// Runs until it is told to end.
-    pub(super) fn run(mut self) {
+    /// Runs until it is told to end. `desks` are those of all shards, in their order.
+    pub(super) fn run(mut self, desks: Vec<Arc<Desk>>) {
+        self.desks = desks;
         let mut ready = Events::with_capacity(2);
         let mut readable = true;
         while !self.desk.stopped.load(Acquire) {
@@ -205,7 +262,6 @@ impl Shard {
             let Self { control, wire, .. } = &mut self;
             control.go_on(now, wire.socket.max_segments(), &mut |transmit, bytes| wire.send(transmit, bytes));
             self.hand_over();
-            self.desk.counts.connections.store(self.control.connections() as u64, Relaxed);
             if self.has_ended(now) {
                 return;
             }
@@ -250,12 +306,20 @@ impl Shard {
                 Class::Foreign => self.desk.counts.unknown_kind.add(1),
                 Class::Quic => {
                     self.desk.counts.control_packets.add(1);
-                    let Self { control, wire, .. } = self;
+                    let Self { control, wire, desks, mask, .. } = self;
                     let Received { run, from, meta } = received;
-                    let ecn = meta.ecn.and_then(|ecn| quinn_proto::EcnCodepoint::from_bits(ecn as u8));
-                    control.handle_packet(run.bytes, from, meta.dst_ip, ecn, quic_now, &mut |transmit, bytes| {
-                        wire.send(transmit, bytes)
-                    });
+                    let owner = mask.shard_of(run.bytes).filter(|owner| *owner != self.number);
+                    match owner.and_then(|owner| desks.get(usize::from(owner))) {
+                        Some(owner) => owner.stray(run.bytes, from, meta),
+                        None => control.handle_packet(
+                            run.bytes,
+                            from,
+                            meta.dst_ip,
+                            meta.ecn.and_then(|ecn| EcnCodepoint::from_bits(ecn as u8)),
+                            quic_now,
+                            &mut |transmit, bytes| wire.send(transmit, bytes),
+                        ),
+                    }
                 }
             }
         }
@@ -265,6 +329,14 @@ impl Shard {
     fn take_orders(&mut self, now: Instant) {
         if !self.desk.ordered.load(Relaxed) || !self.desk.ordered.swap(false, SeqCst) {
             return;
+        }
+        std::mem::swap(&mut *lock(&self.desk.strays), &mut self.taken_strays);
+        for Stray { packet, from, meta } in self.taken_strays.drain(..) {
+            let Self { control, wire, .. } = self;
+            let ecn = meta.ecn.and_then(|ecn| EcnCodepoint::from_bits(ecn as u8));
+            control.handle_packet(&packet, from, meta.dst_ip, ecn, now, &mut |transmit, bytes| {
+                wire.send(transmit, bytes);
+            });
         }
         std::mem::swap(&mut *lock(&self.desk.orders), &mut self.taken);
         for order in self.taken.drain(..) {

@@ -4,6 +4,7 @@ use std::{
     fmt,
     io::{self, IoSliceMut},
     net::SocketAddr,
+    num::NonZeroU8,
 };
 
 use quinn::udp::{RecvMeta, Transmit};
@@ -24,11 +25,30 @@ pub(super) struct ShardSocket {
 }
 
 impl ShardSocket {
-    /// Binds to `address`; an unspecified IPv6 address takes IPv4 as well.
-    pub(super) fn bind(address: SocketAddr, offloading: Offloading) -> io::Result<Self> {
+    /// Binds `count` sockets to `address`, among which the kernel shares what comes by the sender's address. An unspecified IPv6
+    /// address takes IPv4 as well.
+    pub(super) fn bind_all(address: SocketAddr, count: NonZeroU8, offloading: Offloading) -> io::Result<Vec<Self>> {
+        let first = Self::bind(address, offloading, false)?;
+        if count.get() == 1 {
+            return Ok(vec![first]);
+        }
+        // The first had to have the address to itself, or two relays on one port would share each other's packets.
+        share_port(&first.io)?;
+        let address = first.local_addr()?;
+        let mut all = vec![first];
+        for _ in 1..count.get() {
+            all.push(Self::bind(address, offloading, true)?);
+        }
+        Ok(all)
+    }
+
+    fn bind(address: SocketAddr, offloading: Offloading, shared: bool) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
         if address.is_ipv6() {
             socket.set_only_v6(!address.ip().is_unspecified())?;
+        }
+        if shared {
+            share_port(&socket)?;
         }
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;
@@ -129,6 +149,18 @@ impl ShardSocket {
             None => self.io.send_to(transmit.contents, destination).map(drop),
         }
     }
+}
+
+/// Lets other sockets of this user bind to the same address.
+#[cfg(target_os = "linux")]
+fn share_port(socket: &impl std::os::fd::AsFd) -> io::Result<()> {
+    Ok(rustix::net::sockopt::set_socket_reuseport(socket, true)?)
+}
+
+/// Other systems give all packets to one of the sockets, or do not know this at all.
+#[cfg(not(target_os = "linux"))]
+fn share_port<T>(_socket: &T) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
 }
 
 /// What became of packets that were to be sent.

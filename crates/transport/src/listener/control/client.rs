@@ -31,6 +31,12 @@ const UNSENT_BYTES: usize = 4 * 1024;
 /// Messages read from one client before others have their turn.
 const MESSAGES_AT_ONCE: usize = 16;
 
+/// What may go to addresses that are not proved, beyond three times what was heard: four honest moves that begin with a tiny packet.
+const UNPROVED_BYTES: usize = 4 * 1200;
+
+/// For how long that has to do.
+const UNPROVED_PERIOD: Duration = Duration::from_secs(60);
+
 /// What the listener has of a client.
 pub(super) struct Client {
     pub(super) id: PeerId,
@@ -46,6 +52,7 @@ pub(super) struct Client {
     /// Where the client has proved to be.
     address: SocketAddr,
     moving: Option<Moving>,
+    unproved: Unproved,
     /// When its timer is set for.
     pub(super) wakes_at: Option<Instant>,
     /// It is on the list of those that something happened to.
@@ -81,6 +88,22 @@ struct Moving {
     proved: bool,
 }
 
+/// What was heard from and sent to addresses that the client had not proved, during some time.
+///
+/// RFC 9000 section 8.1 allows three times what was heard. quinn ends the packet that it has begun, and begins anew with each change of
+/// address: a client that changes all the time could have 1200 bytes sent to somebody else for 40 of its own.
+struct Unproved {
+    until: Instant,
+    heard: usize,
+    sent: usize,
+}
+
+impl Unproved {
+    fn new(until: Instant) -> Self {
+        Self { until, heard: 0, sent: 0 }
+    }
+}
+
 /// What came of passing a connection's wishes on to the endpoint.
 pub(super) enum PassedOn {
     Nothing,
@@ -105,6 +128,7 @@ impl Client {
             unsent: Vec::new(),
             slow_at: None,
             moving: None,
+            unproved: Unproved::new(handshake_until),
             wakes_at: None,
             stirred: false,
             may_have_unread: false,
@@ -130,7 +154,8 @@ impl Client {
         }
     }
 
-    pub(super) fn handle_event(&mut self, event: ConnectionEvent) {
+    /// Takes a datagram of so many bytes.
+    pub(super) fn handle_event(&mut self, event: ConnectionEvent, bytes: usize, now: Instant) {
         self.connection.handle_event(event);
         let at = canonical(self.connection.remote_address());
         if at == self.address || self.is_handshaking() {
@@ -138,6 +163,12 @@ impl Client {
         } else if self.moving.as_ref().is_none_or(|moving| moving.to != at) {
             let responses = self.connection.stats().frame_rx.path_response;
             self.moving = Some(Moving { to: at, responses, answered: false, proved: false });
+        }
+        if self.moving.is_some() {
+            if now >= self.unproved.until {
+                self.unproved = Unproved::new(now + UNPROVED_PERIOD);
+            }
+            self.unproved.heard += bytes;
         }
     }
 
@@ -317,6 +348,14 @@ impl Client {
             self.connection.ping();
         }
         let transmit = self.connection.poll_transmit(now, 1, buffer)?;
+        if canonical(transmit.destination) == moving.to {
+            self.unproved.sent += transmit.size;
+            if self.unproved.sent > 3 * self.unproved.heard + UNPROVED_BYTES {
+                // As if it were lost on the way.
+                self.unproved.sent -= transmit.size;
+                return None;
+            }
+        }
         let challenges = self.connection.stats().frame_tx.path_challenge;
         moving.proved |= moving.answered
             && challenges == before.frame_tx.path_challenge

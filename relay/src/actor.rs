@@ -28,7 +28,7 @@ use crate::{
     config::RelayConfig,
     error::RelayError,
     metrics::{Snapshot, Tally},
-    names,
+    names, os,
     report::{Line, Report},
     slots::{ChannelCounts, SlotTable},
 };
@@ -260,6 +260,7 @@ impl RelayActor {
                     listener: self.listener.counters(),
                     dropped: self.table.dropped(),
                     shards: self.listener.shards() as u64,
+                    unread: os::udp_drops(self.listener.local_addr().port()),
                     draining: self.drain_until.is_some(),
                     uptime_secs: (clock::now() - self.started).as_secs(),
                 };

@@ -58,6 +58,8 @@ pub(crate) struct Snapshot<'a> {
     /// In the order of [`DropReason::ALL`].
     pub(crate) dropped: [u64; DropReason::ALL.len()],
     pub(crate) shards: u64,
+    /// Packets that the system dropped because the shards did not keep up, if it says.
+    pub(crate) unread: Option<u64>,
     pub(crate) draining: bool,
     pub(crate) uptime_secs: u64,
 }
@@ -122,9 +124,21 @@ impl Snapshot<'_> {
         );
         let sending = [("socket_full", listener.full), ("send_failed", listener.send_failed)];
         let foreign = [("unknown_kind", listener.unknown_kind), ("stray", listener.strays_lost)];
-        let dropped =
-            DropReason::ALL.map(DropReason::name).into_iter().zip(self.dropped).chain(sending).chain(foreign).collect();
+        let unread = self.unread.map(|unread| ("unread", unread));
+        let dropped = DropReason::ALL
+            .map(DropReason::name)
+            .into_iter()
+            .zip(self.dropped)
+            .chain(sending)
+            .chain(foreign)
+            .chain(unread)
+            .collect();
         out.labelled("dropped_packets_total", "Packets dropped, by reason.", "reason", &dropped);
+        out.counter(
+            "unbound_told_total",
+            "Senders that were told that a channel is not bound to their address.",
+            listener.told_unbound,
+        );
         out.counter("control_packets_total", "Packets of control connections received.", listener.control_packets);
         out.counter(
             "control_packets_unsent_total",
@@ -204,6 +218,7 @@ mod tests {
             listener: ListenerCounters { forwarded_bytes: 600, full: 8, ..ListenerCounters::default() },
             dropped: [1, 2, 3, 4],
             shards: 2,
+            unread: Some(5),
             draining: false,
             uptime_secs: 9,
         };
@@ -233,6 +248,7 @@ mod tests {
             "assent_relay_locators_ended_total{reason=\"lapsed\"} 1",
             "assent_relay_dropped_packets_total{reason=\"unbound_source\"} 3",
             "assent_relay_dropped_packets_total{reason=\"socket_full\"} 8",
+            "assent_relay_dropped_packets_total{reason=\"unread\"} 5",
             "assent_relay_forwarded_bytes_total 600",
             "assent_relay_uptime_seconds 9",
         ] {

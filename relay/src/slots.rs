@@ -7,7 +7,7 @@
 //!
 //! Addresses are bound to those that the control connections have proved (RFC 9000 section 9.3), so nobody has to prove anything on
 //! the data path. When a program's address changes, its packets do not match, and the other side's go to the old address, until the
-//! program's control connection has come from the new one and proved it.
+//! program's control connection has come from the new one and proved it. A program that only sends is told so, once a second at most.
 
 mod bound;
 mod rate;
@@ -20,6 +20,7 @@ use std::{
 };
 
 use broker::{LastSeen, Traffic};
+use transport::listener::{Forward, Route};
 use wire::{
     channel::{ChannelId, DataHeader},
     time::Moment,
@@ -29,6 +30,10 @@ use self::{
     bound::{Bound, BoundCell, PackedAddress},
     rate::{Bucket, Rate},
 };
+
+/// At most so often somebody is told that an open channel is not bound to their address. Whoever is told may have forged the address of
+/// somebody else, who then gets eight bytes for more than that.
+const UNBOUND_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the IP and UDP headers of a packet take on the wire; also what keeps a flood of tiny packets within the rate.
 const PACKET_OVERHEAD_BYTES: u64 = 48;
@@ -96,6 +101,8 @@ struct Slot {
     bound: BoundCell,
     agent: Leg,
     technician: Leg,
+    /// When somebody was told last that the slot is not bound to their address. Nanoseconds since the clock's origin.
+    told_unbound_nanos: AtomicU64,
 }
 
 /// One direction of a slot.
@@ -125,6 +132,7 @@ impl SlotTable {
             slot.bound.set(Bound::closed());
             slot.agent.reset();
             slot.technician.reset();
+            slot.told_unbound_nanos.store(0, Relaxed);
             slot.bound.set(Bound::open(channel.generation(), agent, technician));
         }
     }
@@ -151,25 +159,34 @@ impl SlotTable {
         ChannelCounts { agent: slot.agent.counts(), technician: slot.technician.counts() }
     }
 
-    /// Where `segments` packets with this header, `bytes` in all, go when they come from `from` at `now`. `None`: drop them.
-    pub fn route(
-        &self,
-        from: SocketAddr,
-        header: DataHeader,
-        bytes: usize,
-        segments: usize,
-        now: Moment,
-    ) -> Option<SocketAddr> {
+    /// Where `segments` packets with this header, `bytes` in all, go when they come from `from` at `now`.
+    pub fn route(&self, from: SocketAddr, header: DataHeader, bytes: usize, segments: usize, now: Moment) -> Route {
         let (bytes, packets) = (bytes as u64, segments as u64);
         match self.find(from, header.channel, bytes, packets, now) {
-            Ok(to) => Some(to),
+            Ok(to) => Route::To(to),
             Err(reason) => {
                 if let Some(counter) = self.dropped.get(reason as usize) {
                     counter.fetch_add(packets, Relaxed);
                 }
-                None
+                match reason {
+                    DropReason::UnboundSource if self.may_tell_unbound(header.channel, now) => Route::Unbound,
+                    DropReason::UnboundSource
+                    | DropReason::NoSlot
+                    | DropReason::OldChannel
+                    | DropReason::RateLimited => Route::Nowhere,
+                }
             }
         }
+    }
+
+    fn may_tell_unbound(&self, channel: ChannelId, now: Moment) -> bool {
+        let Some(slot) = self.slot(channel) else { return false };
+        let now = nanos(now);
+        let told = slot.told_unbound_nanos.fetch_update(Relaxed, Relaxed, |before| {
+            let rested = before == 0 || now.saturating_sub(before) >= duration_nanos(UNBOUND_INTERVAL);
+            rested.then_some(now.max(1))
+        });
+        told.is_ok()
     }
 
     fn find(
@@ -215,15 +232,8 @@ impl SlotTable {
     }
 }
 
-impl transport::listener::Forward for SlotTable {
-    fn route(
-        &self,
-        from: SocketAddr,
-        header: DataHeader,
-        bytes: usize,
-        segments: usize,
-        now: Moment,
-    ) -> Option<SocketAddr> {
+impl Forward for SlotTable {
+    fn route(&self, from: SocketAddr, header: DataHeader, bytes: usize, segments: usize, now: Moment) -> Route {
         SlotTable::route(self, from, header, bytes, segments, now)
     }
 }

@@ -70,25 +70,30 @@ pub(crate) const DRAINING_CODE: u32 = 1;
 
 /// Where the relay's own code decides about packets. Called for every train: it must not wait, allocate or log.
 pub trait Forward: Send + Sync + 'static {
-    /// Where to forward a train of `segments` packets, `bytes` in all, headers included, that came from `from` for a channel at
-    /// `now`. `None`: drop it.
+    /// What to do with a train of `segments` packets, `bytes` in all, headers included, that came from `from` for a channel at `now`.
     ///
     /// Addresses are in one form throughout this module: IPv4 is never written as IPv6. They equal
     /// those of [`PeerEvent`]s of the peer that uses the same socket.
-    fn route(
-        &self,
-        from: SocketAddr,
-        header: DataHeader,
-        bytes: usize,
-        segments: usize,
-        now: Moment,
-    ) -> Option<SocketAddr>;
+    fn route(&self, from: SocketAddr, header: DataHeader, bytes: usize, segments: usize, now: Moment) -> Route;
 
     /// Whether a new connection from this address may begin its handshake. Its address may be forged. Default: yes.
     fn admit(&self, from: SocketAddr) -> bool {
         let _ = from;
         true
     }
+}
+
+/// What to do with a train.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route {
+    /// Send it there.
+    To(SocketAddr),
+    /// Drop it.
+    Nowhere,
+    /// Drop it, and tell its sender that the channel's control connections have other addresses ([`Unbound`](wire::channel::Unbound)).
+    ///
+    /// The sender's address may be forged: say this rarely.
+    Unbound,
 }
 
 /// Bounds of a [`Listener`].
@@ -170,6 +175,8 @@ pub struct ListenerCounters {
     pub no_route: u64,
     /// Orders that were lost because too many waited.
     pub lost_orders: u64,
+    /// Senders of sealed packets that were told [`Route::Unbound`].
+    pub told_unbound: u64,
     /// Sealed packets dropped because the socket was full.
     pub full: u64,
     /// Sealed packets that the kernel refused to send.

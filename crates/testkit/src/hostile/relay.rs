@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use rand_core::OsRng;
 use tokio::{sync::mpsc, task::JoinSet};
 use transport::{
-    listener::{Forward, Listener, ListenerConfig, PeerEvent, PeerEvents, PeerId},
+    listener::{Forward, Listener, ListenerConfig, PeerEvent, PeerEvents, PeerId, Route},
     sealed::Unpaired,
     streams::StreamError,
 };
@@ -202,9 +202,12 @@ impl Ring {
 }
 
 impl Forward for Ring {
-    fn route(&self, from: SocketAddr, header: DataHeader, _: usize, _: usize, _: Moment) -> Option<SocketAddr> {
-        let [one, other] = *self.state().routes.get(&header.channel)?;
-        if from == one { Some(other) } else { (from == other).then_some(one) }
+    fn route(&self, from: SocketAddr, header: DataHeader, _: usize, _: usize, _: Moment) -> Route {
+        match self.state().routes.get(&header.channel) {
+            Some([one, other]) if *one == from => Route::To(*other),
+            Some([one, other]) if *other == from => Route::To(*one),
+            Some(_) | None => Route::Nowhere,
+        }
     }
 }
 

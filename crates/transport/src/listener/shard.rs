@@ -21,13 +21,13 @@ use quinn::udp::{RecvMeta, Transmit};
 use quinn_proto::EcnCodepoint;
 use tokio::sync::mpsc::{self, error::TrySendError};
 use wire::{
-    channel::{ChannelId, DataHeader},
+    channel::{ChannelId, DataHeader, Unbound},
     control::FromRelay,
     time::Moment,
 };
 
 use super::{
-    Forward, ListenerCounters,
+    Forward, ListenerCounters, Route,
     control::ControlEndpoint,
     peer::{Farewell, PeerEvent, PeerId},
     socket::{Sent, ShardSocket},
@@ -103,6 +103,7 @@ struct PacketCounts {
     forwarded_packets: Count,
     forwarded_bytes: Count,
     no_route: Count,
+    told_unbound: Count,
     full: Count,
     send_failed: Count,
     unknown_kind: Count,
@@ -164,6 +165,7 @@ impl Desk {
         sum.forwarded_packets += counts.forwarded_packets.read();
         sum.forwarded_bytes += counts.forwarded_bytes.read();
         sum.no_route += counts.no_route.read();
+        sum.told_unbound += counts.told_unbound.read();
         sum.full += counts.full.read();
         sum.send_failed += counts.send_failed.read();
         sum.unknown_kind += counts.unknown_kind.read();
@@ -297,13 +299,14 @@ impl Shard {
         let (now, quic_now) = (clock::now(), clock::quic_now());
         let most = self.wire.socket.max_segments().max(1);
         let limit = |class| match class {
-            Class::Quic | Class::Foreign => 1,
+            Class::Quic | Class::Unbound(_) | Class::Foreign => 1,
             Class::Data(_) => most,
         };
         while let Some(received) = self.inbox.next(limit) {
             match received.run.class {
                 Class::Data(channel) => self.wire.pass_on(&received, channel, now),
-                Class::Foreign => self.desk.counts.unknown_kind.add(1),
+                // Only relays say so.
+                Class::Unbound(_) | Class::Foreign => self.desk.counts.unknown_kind.add(1),
                 Class::Quic => {
                     self.desk.counts.control_packets.add(1);
                     let Self { control, wire, desks, mask, .. } = self;
@@ -392,9 +395,22 @@ impl Wire {
         let Received { run, from, meta } = received;
         let counts = &self.desk.counts;
         let segments = run.segments();
-        let Some(to) = self.forward.route(*from, DataHeader { channel }, run.bytes.len(), segments, now) else {
-            counts.no_route.add(segments);
-            return;
+        let to = match self.forward.route(*from, DataHeader { channel }, run.bytes.len(), segments, now) {
+            Route::To(to) => to,
+            Route::Nowhere => return counts.no_route.add(segments),
+            Route::Unbound => {
+                counts.no_route.add(segments);
+                counts.told_unbound.add(1);
+                // Shorter than what it answers. If it does not leave, the sender finds out by silence.
+                let _ = self.socket.send(&Transmit {
+                    destination: *from,
+                    ecn: None,
+                    contents: &Unbound { channel }.to_bytes(),
+                    segment_size: None,
+                    src_ip: meta.dst_ip.filter(|own| is_ipv4(*own) == from.is_ipv4()),
+                });
+                return;
+            }
         };
         let Sent { done, bytes, full, refused } = self.socket.send(&Transmit {
             destination: to,

@@ -266,15 +266,15 @@ mod tests {
 
     use super::*;
     use crate::{
-        listener::{Forward, Listener, ListenerConfig},
+        listener::{Forward, Listener, ListenerConfig, Route},
         udp::Offloading,
     };
 
     struct Nowhere;
 
     impl Forward for Nowhere {
-        fn route(&self, _: SocketAddr, _: DataHeader, _: usize, _: usize, _: Moment) -> Option<SocketAddr> {
-            None
+        fn route(&self, _: SocketAddr, _: DataHeader, _: usize, _: usize, _: Moment) -> Route {
+            Route::Nowhere
         }
     }
 

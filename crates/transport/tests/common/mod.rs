@@ -16,7 +16,7 @@ use std::{
 use rand_core::OsRng;
 use tokio::{sync::mpsc, task::JoinSet};
 use transport::{
-    listener::{Farewell, Forward, Listener, ListenerConfig, ListenerCounters, PeerEnd, PeerEvent, PeerId},
+    listener::{Farewell, Forward, Listener, ListenerConfig, ListenerCounters, PeerEnd, PeerEvent, PeerId, Route},
     node::{Control, ControlEvent, Node, NodeOptions},
     sealed::{Sealed, Unpaired},
     streams::{FrameReceiver, FrameSender},
@@ -68,20 +68,13 @@ impl Routes {
 }
 
 impl Forward for Routes {
-    fn route(
-        &self,
-        from: SocketAddr,
-        header: DataHeader,
-        bytes: usize,
-        segments: usize,
-        _now: Moment,
-    ) -> Option<SocketAddr> {
+    fn route(&self, from: SocketAddr, header: DataHeader, bytes: usize, segments: usize, _now: Moment) -> Route {
         assert!(segments > 0 && bytes >= segments * 8);
         *self.packets_from.lock().unwrap().entry(from).or_default() += segments as u64;
-        match self.legs.lock().unwrap().get(&header.channel)? {
-            [one, other] if *one == from => Some(*other),
-            [one, other] if *other == from => Some(*one),
-            _ => None,
+        match self.legs.lock().unwrap().get(&header.channel) {
+            Some([one, other]) if *one == from => Route::To(*other),
+            Some([one, other]) if *other == from => Route::To(*one),
+            Some(_) | None => Route::Nowhere,
         }
     }
 

@@ -16,7 +16,10 @@ use wire::{
     time::Moment,
 };
 
-use super::{super::peer::PeerEnd, *};
+use super::{
+    super::{Route, peer::PeerEnd},
+    *,
+};
 use crate::{clock, knobs, restart::RestartKeys, tls};
 
 const RELAY: &str = "192.0.2.1:4433";
@@ -35,8 +38,8 @@ fn at(text: &str) -> SocketAddr {
 struct Nothing;
 
 impl Forward for Nothing {
-    fn route(&self, _: SocketAddr, _: DataHeader, _: usize, _: usize, _: Moment) -> Option<SocketAddr> {
-        None
+    fn route(&self, _: SocketAddr, _: DataHeader, _: usize, _: usize, _: Moment) -> Route {
+        Route::Nowhere
     }
 }
 

@@ -18,7 +18,7 @@ mod control;
 mod frames;
 mod peer;
 mod shard;
-mod socket;
+pub(crate) mod socket;
 
 use std::{
     io,

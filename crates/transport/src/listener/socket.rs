@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// A bound socket that never waits.
-pub(super) struct ShardSocket {
+pub(crate) struct ShardSocket {
     io: mio::net::UdpSocket,
     /// `None`: plain calls, one packet each.
     offload: Option<UdpSocketState>,
@@ -27,7 +27,7 @@ pub(super) struct ShardSocket {
 impl ShardSocket {
     /// Binds `count` sockets to `address`, among which the kernel shares what comes by the sender's address. An unspecified IPv6
     /// address takes IPv4 as well.
-    pub(super) fn bind_all(address: SocketAddr, count: NonZeroU8, offloading: Offloading) -> io::Result<Vec<Self>> {
+    pub(crate) fn bind_all(address: SocketAddr, count: NonZeroU8, offloading: Offloading) -> io::Result<Vec<Self>> {
         let first = Self::bind(address, offloading, false)?;
         if count.get() == 1 {
             return Ok(vec![first]);
@@ -62,33 +62,33 @@ impl ShardSocket {
     }
 
     /// Asks the kernel for larger buffers; it may give less.
-    pub(super) fn set_buffers(&self, receive_bytes: usize, send_bytes: usize) {
+    pub(crate) fn set_buffers(&self, receive_bytes: usize, send_bytes: usize) {
         let socket = SockRef::from(&self.io);
         // Without them bursts are lost sooner. There is nothing to do about it here.
         let _ = socket.set_recv_buffer_size(receive_bytes);
         let _ = socket.set_send_buffer_size(send_bytes);
     }
 
-    pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
         self.io.local_addr()
     }
 
-    pub(super) fn source(&mut self) -> &mut mio::net::UdpSocket {
+    pub(crate) fn source(&mut self) -> &mut mio::net::UdpSocket {
         &mut self.io
     }
 
     /// Most segments that may be sent at once at present; falls to 1 when the network card turns out not to cut trains.
-    pub(super) fn max_segments(&self) -> usize {
+    pub(crate) fn max_segments(&self) -> usize {
         self.offload.as_ref().map_or(1, UdpSocketState::max_gso_segments)
     }
 
     /// An inbox that fits this socket, for `trains` trains.
-    pub(super) fn inbox(&self, trains: usize) -> Inbox {
+    pub(crate) fn inbox(&self, trains: usize) -> Inbox {
         Inbox::new(trains, self.offload.as_ref().is_some_and(|state| state.gro_segments() > 1))
     }
 
     /// Takes what has come, with one call to the kernel where it can.
-    pub(super) fn receive(&self, inbox: &mut Inbox) -> io::Result<()> {
+    pub(crate) fn receive(&self, inbox: &mut Inbox) -> io::Result<()> {
         inbox.fill(|slots, metas| match &self.offload {
             Some(state) => {
                 let mut received = [quinn_udp::RecvMeta::default(); BATCH];
@@ -117,7 +117,7 @@ impl ShardSocket {
     }
 
     /// Sends a packet or train. `transmit.destination` is in canonical form.
-    pub(super) fn send(&self, transmit: &Transmit<'_>) -> Sent {
+    pub(crate) fn send(&self, transmit: &Transmit<'_>) -> Sent {
         let mut sent = Sent::default();
         match self.send_once(transmit) {
             // Some network cards refuse trains only when they see one.
@@ -165,15 +165,15 @@ fn share_port<T>(_socket: &T) -> io::Result<()> {
 
 /// What became of packets that were to be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Sent {
+pub(crate) struct Sent {
     /// Packets that the kernel has.
-    pub(super) done: usize,
+    pub(crate) done: usize,
     /// Their bytes.
-    pub(super) bytes: usize,
+    pub(crate) bytes: usize,
     /// Packets for which the socket's buffer had no room.
-    pub(super) full: usize,
+    pub(crate) full: usize,
     /// Packets that the kernel refused.
-    pub(super) refused: usize,
+    pub(crate) refused: usize,
 }
 
 impl Sent {

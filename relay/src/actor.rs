@@ -1,47 +1,49 @@
 //! The shell around the broker: one task that tells the broker what happened and does what the broker says.
 //!
-//! It never waits for a peer, a reader of events or the data path. Everything that it owns ends with it.
+//! It never waits for a peer, a reader of events or the data path, nor do they wait for it. Everything that it owns ends with it.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
 
 use broker::{Broker, Command, ConnectionId, Event, Goodbye};
 use rand_core::OsRng;
-use tokio::{
-    sync::{Notify, mpsc, oneshot},
-    task::JoinSet,
-};
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use transport::{
     clock,
-    listener::{ControlPeer, Listener},
+    listener::{Farewell, Listener, PeerEnd, PeerEvent, PeerEvents, PeerId},
 };
-use wire::{channel::ChannelId, time::Moment};
+use wire::{
+    channel::ChannelId,
+    control::{FromRelay, Refusal},
+    time::Moment,
+};
 
 use crate::{
     config::RelayConfig,
     error::RelayError,
     metrics::{Snapshot, Tally},
-    names,
-    peer::{self, FromPeer, PeerTask, ToPeer},
+    names, os,
     report::{Line, Report},
     slots::{ChannelCounts, SlotTable},
 };
 
-/// Messages from all peers that may wait for the actor. A peer whose message does not fit waits, and with it what that peer sends.
-const INBOX: usize = 1024;
-
-/// Messages to one peer that may wait. One that leaves more unread is cut off; an honest one is sent a handful.
-const OUTGOING: usize = 64;
-
 /// Questions that may wait; more than one scraper is unusual.
 const QUESTIONS: usize = 16;
 
-/// Connections that are told at once why they are turned away. Further ones are closed without a word.
-const FAREWELLS: usize = 256;
+/// Connections that are told why they are turned away, once they have asked for something. Further ones are told by the close.
+const TURNED_AWAY: usize = 256;
 
-/// How long peers may take to read the last words.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How long somebody who is turned away may take to say something, so that it can be answered.
+const FIRST_WORDS: Duration = Duration::from_secs(5);
+
+/// How long a peer may take to read the last message before the connection is closed under it.
+const LAST_WORDS: Duration = Duration::from_millis(250);
 
 /// Whether the relay takes new work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,20 +98,17 @@ pub(crate) struct RelayActor {
     listener: Listener,
     report: Report,
     tally: Tally,
+    events: PeerEvents,
     peers: BTreeMap<ConnectionId, Peer>,
+    /// Peers that were refused and have not said anything yet.
+    turned_away: BTreeMap<ConnectionId, Refusal>,
+    /// When they are closed all the same. The first to be closed is in front.
+    turned_away_until: VecDeque<(Moment, PeerId)>,
     /// Open slots by their index.
     slots: BTreeMap<u32, OpenSlot>,
-    /// Whoever did not read what they were sent.
-    too_slow: Vec<ConnectionId>,
     /// What passed on channels that were closed and are not reported yet.
     closed: BTreeMap<ChannelId, ChannelCounts>,
-    next_connection: u64,
-    inbox: mpsc::Receiver<FromPeer>,
-    inbox_sender: mpsc::Sender<FromPeer>,
     questions: mpsc::Receiver<Question>,
-    tasks: JoinSet<()>,
-    farewells: JoinSet<()>,
-    cut_all: CancellationToken,
     stop: Stop,
     drain: Duration,
     /// When a drain is given up.
@@ -118,14 +117,11 @@ pub(crate) struct RelayActor {
 }
 
 /// A connection that the broker knows.
+#[derive(Debug, Clone, Copy)]
 struct Peer {
-    orders: mpsc::Sender<ToPeer>,
-    /// Where its control connection comes from, and so its packets.
+    id: PeerId,
+    /// Where its control connection has proved to come from, and so its packets.
     address: SocketAddr,
-    /// Asks its task for a look at the address.
-    look: Arc<Notify>,
-    /// Ends its task without a word.
-    cut: CancellationToken,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -138,12 +134,11 @@ struct OpenSlot {
 impl RelayActor {
     pub(crate) fn new(
         config: &RelayConfig,
-        listener: Listener,
+        (listener, events): (Listener, PeerEvents),
         table: Arc<SlotTable>,
         report: Report,
         stop: Stop,
     ) -> (Self, RelayHandle) {
-        let (inbox_sender, inbox) = mpsc::channel(INBOX);
         let (question_sender, questions) = mpsc::channel(QUESTIONS);
         let actor = Self {
             broker: Broker::new(config.broker.clone()),
@@ -151,17 +146,13 @@ impl RelayActor {
             listener,
             report,
             tally: Tally::default(),
+            events,
             peers: BTreeMap::new(),
+            turned_away: BTreeMap::new(),
+            turned_away_until: VecDeque::new(),
             slots: BTreeMap::new(),
-            too_slow: Vec::new(),
             closed: BTreeMap::new(),
-            next_connection: 1,
-            inbox,
-            inbox_sender,
             questions,
-            tasks: JoinSet::new(),
-            farewells: JoinSet::new(),
-            cut_all: CancellationToken::new(),
             stop,
             drain: config.drain,
             drain_until: None,
@@ -186,61 +177,77 @@ impl RelayActor {
     async fn step(&mut self) -> Option<RelayError> {
         let Stop { drain, now } = self.stop.clone();
         let (timeout, drain_until) = (self.broker.poll_timeout(), self.drain_until);
+        let turned_away_until = self.turned_away_until.front().map(|(until, _)| *until);
         tokio::select! {
             biased;
             () = now.cancelled() => {}
             () = drain.cancelled(), if drain_until.is_none() => self.start_drain(),
             () = until(drain_until) => {}
             () = until(timeout) => self.broker.handle_timeout(clock::now(), &*self.table),
-            slot = self.table.missed() => self.look_at(slot),
+            () = until(turned_away_until) => self.close_turned_away(),
             Some(question) = self.questions.recv() => self.answer(question),
-            Some(_) = self.tasks.join_next() => {}
-            Some(_) = self.farewells.join_next() => {}
-            Some(event) = self.inbox.recv() => self.hear(event),
-            peer = self.listener.accept() => match peer {
-                Some(peer) => self.welcome(peer),
+            event = self.events.recv() => match event {
+                Some(event) => self.hear(event),
                 None => return Some(RelayError::ListenerGone),
             },
         }
         None
     }
 
-    fn welcome(&mut self, control: ControlPeer) {
-        let id = ConnectionId(self.next_connection);
-        self.next_connection += 1;
-        let address = control.remote_address();
-        match self.broker.connected(id, address.ip(), clock::now()) {
-            Ok(()) => {
-                let (sender, orders) = mpsc::channel(OUTGOING);
-                let (look, cut) = (Arc::new(Notify::new()), self.cut_all.child_token());
-                let inbox = self.inbox_sender.clone();
-                let task = PeerTask { control, id, orders, inbox, look: Arc::clone(&look), cut: cut.clone() };
-                self.peers.insert(id, Peer { orders: sender, address, look, cut });
-                self.tasks.spawn(task.run());
-            }
-            Err(reason) if self.farewells.len() < FAREWELLS => {
-                self.farewells.spawn(peer::turn_away(control, reason));
-            }
-            Err(_) => {}
-        }
-    }
-
-    fn hear(&mut self, event: FromPeer) {
+    fn hear(&mut self, event: PeerEvent) {
+        let id = ConnectionId(event.peer().number());
         match event {
-            FromPeer::Message(id, message) => {
-                self.broker.handle_message(id, message, clock::now(), &mut OsRng);
-            }
-            FromPeer::Moved(id, address) => {
+            PeerEvent::Connected { peer, address } => self.welcome(peer, address),
+            PeerEvent::Message { peer, message } => match self.turned_away.remove(&id) {
+                Some(reason) => {
+                    self.listener.tell(peer, FromRelay::Refused { reason });
+                    self.listener.close(peer, Farewell::because(&reason.to_string()).after(LAST_WORDS));
+                }
+                None => self.broker.handle_message(id, message, clock::now(), &mut OsRng),
+            },
+            PeerEvent::Moved { address, .. } => {
+                debug!(connection = id.0, "moved to another address");
                 if let Some(peer) = self.peers.get_mut(&id) {
                     peer.address = address;
                 }
                 self.rebind_all_of(id);
             }
-            FromPeer::Gone(id) => {
-                self.peers.remove(&id);
-                self.broker.disconnected(id, clock::now());
+            PeerEvent::Ended { why, .. } => self.forget(id, &why),
+        }
+    }
+
+    fn welcome(&mut self, peer: PeerId, address: SocketAddr) {
+        let (id, now) = (ConnectionId(peer.number()), clock::now());
+        match self.broker.connected(id, address.ip(), now) {
+            Ok(()) => {
+                self.peers.insert(id, Peer { id: peer, address });
+            }
+            Err(reason) if self.turned_away.len() < TURNED_AWAY => {
+                self.turned_away.insert(id, reason);
+                self.turned_away_until.push_back((now + FIRST_WORDS, peer));
+            }
+            Err(reason) => self.listener.close(peer, Farewell::because(&reason.to_string())),
+        }
+    }
+
+    /// Closes those who were turned away and have said nothing.
+    fn close_turned_away(&mut self) {
+        let now = clock::now();
+        while let Some((_, peer)) = self.turned_away_until.pop_front_if(|(until, _)| *until <= now) {
+            if let Some(reason) = self.turned_away.remove(&ConnectionId(peer.number())) {
+                self.listener.close(peer, Farewell::because(&reason.to_string()));
             }
         }
+    }
+
+    fn forget(&mut self, id: ConnectionId, why: &PeerEnd) {
+        debug!(connection = id.0, %why, rule_broken = why.peer_broke_the_rules(), "control connection is over");
+        self.turned_away.remove(&id);
+        if self.peers.remove(&id).is_some() && *why == PeerEnd::TooSlow {
+            self.tally.too_slow += 1;
+            self.report.line(&Line::CutOff { connection: id.0, why: "too_slow" });
+        }
+        self.broker.disconnected(id, clock::now());
     }
 
     fn answer(&mut self, question: Question) {
@@ -252,6 +259,8 @@ impl RelayActor {
                     counts: self.broker.counts(),
                     listener: self.listener.counters(),
                     dropped: self.table.dropped(),
+                    shards: self.listener.shards() as u64,
+                    unread: os::udp_drops(self.listener.local_addr().port()),
                     draining: self.drain_until.is_some(),
                     uptime_secs: (clock::now() - self.started).as_secs(),
                 };
@@ -266,31 +275,19 @@ impl RelayActor {
 
     /// Does everything that the broker asks for.
     fn carry_out(&mut self) {
-        loop {
-            while let Some(command) = self.broker.poll_command() {
-                self.obey(command);
-            }
-            while let Some(event) = self.broker.poll_event() {
-                self.note(&event);
-            }
-            // Whoever could not take a message is gone now, which others may have to be told.
-            let Some(id) = self.too_slow.pop() else { return };
-            if let Some(peer) = self.peers.remove(&id) {
-                peer.cut.cancel();
-                self.tally.too_slow += 1;
-                self.report.line(&Line::CutOff { connection: id.0, why: "too_slow" });
-                self.broker.disconnected(id, clock::now());
-            }
+        while let Some(command) = self.broker.poll_command() {
+            self.obey(command);
+        }
+        while let Some(event) = self.broker.poll_event() {
+            self.note(&event);
         }
     }
 
     fn obey(&mut self, command: Command) {
         match command {
             Command::Send(id, message) => {
-                if let Some(peer) = self.peers.get(&id)
-                    && let Err(mpsc::error::TrySendError::Full(_)) = peer.orders.try_send(ToPeer::Say(message))
-                {
-                    self.too_slow.push(id);
+                if let Some(peer) = self.peers.get(&id) {
+                    self.listener.tell(peer.id, message);
                 }
             }
             Command::OpenSlot { channel, agent, technician } => {
@@ -305,11 +302,8 @@ impl RelayActor {
                 self.closed.insert(channel, self.table.close(channel));
             }
             Command::Disconnect(id, why) => {
-                // Its task sends what is queued, and closes. If the queue is full, the task is not worth waiting for.
-                if let Some(peer) = self.peers.remove(&id)
-                    && peer.orders.try_send(ToPeer::Close(why)).is_err()
-                {
-                    peer.cut.cancel();
+                if let Some(peer) = self.peers.remove(&id) {
+                    self.listener.close(peer.id, farewell(why));
                 }
                 if why != Goodbye::Draining {
                     self.report.line(&Line::CutOff { connection: id.0, why: names::goodbye(why) });
@@ -321,16 +315,6 @@ impl RelayActor {
     fn addresses(&self, slot: OpenSlot) -> Option<(SocketAddr, SocketAddr)> {
         let address = |id| self.peers.get(&id).map(|peer| peer.address);
         Some((address(slot.agent)?, address(slot.technician)?))
-    }
-
-    /// Packets of this slot came from somewhere else: perhaps one of its sides has moved.
-    fn look_at(&self, slot: u32) {
-        let Some(slot) = self.slots.get(&slot) else { return };
-        for side in [slot.agent, slot.technician] {
-            if let Some(peer) = self.peers.get(&side) {
-                peer.look.notify_one();
-            }
-        }
     }
 
     fn rebind_all_of(&self, id: ConnectionId) {
@@ -357,21 +341,16 @@ impl RelayActor {
         let channels_cut = self.slots.len();
         self.broker.finish(clock::now());
         self.carry_out();
-        let last_words = async {
-            // Nobody listens to the peers any more; they must not wait for that.
-            self.inbox.close();
-            while self.tasks.join_next().await.is_some() {}
+        let shutdown = async {
+            // Takes the events that nobody needs any more, so that the listener is not held up.
+            let last_events = async { while self.events.recv().await.is_some() {} };
+            tokio::join!(self.listener.shutdown(LAST_WORDS), last_events);
         };
-        if !self.stop.now.is_cancelled() {
-            tokio::select! {
-                () = last_words => {}
-                () = tokio::time::sleep(LAST_WORDS) => {}
-                () = self.stop.now.cancelled() => {}
-            }
+        tokio::select! {
+            biased;
+            () = self.stop.now.cancelled() => {}
+            () = shutdown => {}
         }
-        self.cut_all.cancel();
-        self.farewells.abort_all();
-        self.listener.shutdown(Duration::ZERO).await;
         info!(channels_cut, "stopped");
         self.report.line(&Line::Stopped { channels_cut });
     }
@@ -427,6 +406,14 @@ impl RelayActor {
         };
         debug!(?line);
         self.report.line(&line);
+    }
+}
+
+fn farewell(why: Goodbye) -> Farewell {
+    match why {
+        Goodbye::Draining => Farewell::draining().after(LAST_WORDS),
+        Goodbye::Flooding => Farewell::because("too many messages"),
+        _ => Farewell::because("closed by the relay"),
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
     fs, io,
     io::Read as _,
     net::{IpAddr, Ipv6Addr, SocketAddr},
-    num::NonZeroU64,
+    num::{NonZeroU8, NonZeroU64},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -37,6 +37,8 @@ pub struct RelayConfig {
     pub state_dir: PathBuf,
     /// Where to serve metrics and health.
     pub http: Http,
+    /// Threads that receive and forward packets. `None`: one for each processor.
+    pub shards: Option<NonZeroU8>,
     /// How long sessions may take to end when the relay is told to stop.
     pub drain: Duration,
     /// Bytes that each side of a session may send in a second.
@@ -90,6 +92,9 @@ pub struct Overrides {
     /// Directory of the relay's key
     #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     pub state_dir: Option<PathBuf>,
+    /// Threads that receive and forward packets; 0: one for each processor
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(0..=64))]
+    pub shards: Option<u8>,
     /// TCP address of /metrics and /healthz, or `off`
     #[arg(long, value_name = "ADDR")]
     pub http: Option<String>,
@@ -226,6 +231,7 @@ fn resolve(file: RelayFile, overrides: &Overrides) -> Result<RelayConfig, Config
         public_port: file.public_port,
         state_dir: state_dir.ok_or(ConfigError::NoStateDir)?,
         http,
+        shards: overrides.shards.map_or_else(|| u8::try_from(numbers.shards).ok(), Some).and_then(NonZeroU8::new),
         drain: Duration::from_secs(numbers.drain_secs.into()),
         leg_bytes_per_sec: NonZeroU64::new(u64::from(numbers.leg_megabits_per_sec) * 1_000_000 / 8)
             .unwrap_or(NonZeroU64::MIN),

@@ -57,6 +57,9 @@ pub(crate) struct Snapshot<'a> {
     pub(crate) listener: ListenerCounters,
     /// In the order of [`DropReason::ALL`].
     pub(crate) dropped: [u64; DropReason::ALL.len()],
+    pub(crate) shards: u64,
+    /// Packets that the system dropped because the shards did not keep up, if it says.
+    pub(crate) unread: Option<u64>,
     pub(crate) draining: bool,
     pub(crate) uptime_secs: u64,
 }
@@ -68,6 +71,7 @@ impl Snapshot<'_> {
         out.metric("build_info", "gauge", "Version of the relay; the value is always 1.");
         out.value("build_info", &format!("{{version=\"{}\"}}", env!("CARGO_PKG_VERSION")), 1);
         out.gauge("uptime_seconds", "Seconds since the relay started, time in suspend included.", self.uptime_secs);
+        out.gauge("shards", "Threads that receive and forward packets.", self.shards);
         out.gauge("draining", "1 while the relay takes nothing new, else 0.", self.draining.into());
 
         out.gauge("connections", "Control connections of agents and technicians.", counts.connections as u64);
@@ -119,11 +123,33 @@ impl Snapshot<'_> {
             listener.forwarded_bytes,
         );
         let sending = [("socket_full", listener.full), ("send_failed", listener.send_failed)];
-        let foreign = [("unknown_kind", listener.unknown_kind), ("too_large", listener.too_large)];
-        let dropped =
-            DropReason::ALL.map(DropReason::name).into_iter().zip(self.dropped).chain(sending).chain(foreign).collect();
+        let foreign = [("unknown_kind", listener.unknown_kind), ("stray", listener.strays_lost)];
+        let unread = self.unread.map(|unread| ("unread", unread));
+        let dropped = DropReason::ALL
+            .map(DropReason::name)
+            .into_iter()
+            .zip(self.dropped)
+            .chain(sending)
+            .chain(foreign)
+            .chain(unread)
+            .collect();
         out.labelled("dropped_packets_total", "Packets dropped, by reason.", "reason", &dropped);
+        out.counter(
+            "unbound_told_total",
+            "Senders that were told that a channel is not bound to their address.",
+            listener.told_unbound,
+        );
         out.counter("control_packets_total", "Packets of control connections received.", listener.control_packets);
+        out.counter(
+            "control_packets_unsent_total",
+            "Packets of control connections that the system did not take.",
+            listener.control_unsent,
+        );
+        out.counter(
+            "orders_lost_total",
+            "Messages and closes that found no room on their way to a peer.",
+            listener.lost_orders,
+        );
         out.counter("receive_errors_total", "Errors of the system in receiving.", listener.receive_errors);
         let handshakes = [
             ("done", listener.accepted),
@@ -191,6 +217,8 @@ mod tests {
             counts: Counts { connections: 1, ..Counts::default() },
             listener: ListenerCounters { forwarded_bytes: 600, full: 8, ..ListenerCounters::default() },
             dropped: [1, 2, 3, 4],
+            shards: 2,
+            unread: Some(5),
             draining: false,
             uptime_secs: 9,
         };
@@ -220,6 +248,7 @@ mod tests {
             "assent_relay_locators_ended_total{reason=\"lapsed\"} 1",
             "assent_relay_dropped_packets_total{reason=\"unbound_source\"} 3",
             "assent_relay_dropped_packets_total{reason=\"socket_full\"} 8",
+            "assent_relay_dropped_packets_total{reason=\"unread\"} 5",
             "assent_relay_forwarded_bytes_total 600",
             "assent_relay_uptime_seconds 9",
         ] {

@@ -3,6 +3,7 @@
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
+    num::NonZeroU8,
     sync::Arc,
 };
 
@@ -10,7 +11,7 @@ use rand_core::OsRng;
 use tokio::{sync::Mutex, task::JoinSet};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{info, warn};
-use transport::listener::{BindError, Listener, ListenerConfig};
+use transport::listener::{BindError, Listener, ListenerConfig, PeerEvents};
 use trust::keys::SigningKey;
 use wire::link::RelayLink;
 
@@ -24,6 +25,10 @@ use crate::{
     report::{Line, Report},
     slots::SlotTable,
 };
+
+/// As many as may be set.
+#[cfg(target_os = "linux")]
+const MOST_SHARDS: usize = 64;
 
 /// A relay with its tasks. Dropping it ends it at once.
 #[derive(Debug)]
@@ -57,11 +62,11 @@ impl Relay {
         }
         let table = Arc::new(SlotTable::new(config.broker.max_slots, config.leg_bytes_per_sec));
         let http_listener = bind_http(config.http).await?;
-        let listener = bind(config, &key, &table)?;
-        let udp = listener.local_addr().map_err(RelayError::System)?;
+        let (listener, events) = bind(config, &key, &table)?;
+        let udp = listener.local_addr();
         let link = link::of(config, &key, udp)?;
         let http_address = http_listener.as_ref().map(|(_, address)| *address);
-        info!(%udp, http = ?http_address, "listening");
+        info!(%udp, shards = listener.shards(), http = ?http_address, "listening");
         if link::is_local_only(config, udp) {
             warn!(
                 "the relay link leads to this machine only; for others, start with --public-host NAME, or set public_host"
@@ -75,7 +80,7 @@ impl Relay {
         });
 
         let stop = Stop::default();
-        let (actor, handle) = RelayActor::new(config, listener, table, report, stop.clone());
+        let (actor, handle) = RelayActor::new(config, (listener, events), table, report, stop.clone());
         let mut actors = JoinSet::new();
         actors.spawn(actor.run());
         let stop_http = CancellationToken::new();
@@ -151,11 +156,12 @@ async fn bind_http(http: Http) -> Result<Option<(tokio::net::TcpListener, Socket
     }
 }
 
-fn bind(config: &RelayConfig, key: &SigningKey, table: &Arc<SlotTable>) -> Result<Listener, RelayError> {
+fn bind(config: &RelayConfig, key: &SigningKey, table: &Arc<SlotTable>) -> Result<(Listener, PeerEvents), RelayError> {
     // Room for those who are told by the broker that the relay is full.
     let defaults = ListenerConfig::default();
     let max_connections = config.broker.max_connections + defaults.max_handshakes;
-    let limits = ListenerConfig { max_connections, ..defaults };
+    let shards = config.shards.unwrap_or_else(one_for_each_processor);
+    let limits = ListenerConfig { shards, max_connections, ..defaults };
     let bind = |address| Listener::bind(address, key, Arc::<SlotTable>::clone(table), limits.clone());
     let result = match config.listen {
         Listen::At(address) => bind(address),
@@ -169,6 +175,18 @@ fn bind(config: &RelayConfig, key: &SigningKey, table: &Arc<SlotTable>) -> Resul
         BindError::Socket { address, source } => RelayError::listen(address, source),
         other @ (BindError::Key(_) | _) => RelayError::System(io::Error::other(other)),
     })
+}
+
+#[cfg(target_os = "linux")]
+fn one_for_each_processor() -> NonZeroU8 {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZeroUsize::get);
+    u8::try_from(processors.min(MOST_SHARDS)).ok().and_then(NonZeroU8::new).unwrap_or(NonZeroU8::MIN)
+}
+
+/// Other systems cannot share one port's packets among sockets.
+#[cfg(not(target_os = "linux"))]
+fn one_for_each_processor() -> NonZeroU8 {
+    NonZeroU8::MIN
 }
 
 fn no_ipv6(error: &io::Error) -> bool {

@@ -5,8 +5,9 @@
 //! sender with the two bound addresses, charges the sender's rate and returns the other address: no lock, no allocation, no search. Packets
 //! that do not fit are dropped and counted by reason.
 //!
-//! Addresses are bound to the control connections' addresses, so nobody has to prove anything on the data path. When a program's address
-//! changes, its packets do not match until the control side has noticed; a miss asks for that ([`SlotTable::missed`]).
+//! Addresses are bound to those that the control connections have proved (RFC 9000 section 9.3), so nobody has to prove anything on
+//! the data path. When a program's address changes, its packets do not match, and the other side's go to the old address, until the
+//! program's control connection has come from the new one and proved it. A program that only sends is told so, once a second at most.
 
 mod bound;
 mod rate;
@@ -14,12 +15,12 @@ mod rate;
 use std::{
     net::SocketAddr,
     num::NonZeroU64,
-    sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
     time::Duration,
 };
 
 use broker::{LastSeen, Traffic};
-use tokio::sync::Notify;
+use transport::listener::{Forward, Route};
 use wire::{
     channel::{ChannelId, DataHeader},
     time::Moment,
@@ -30,8 +31,9 @@ use self::{
     rate::{Bucket, Rate},
 };
 
-/// At most so often a slot asks for its addresses to be looked at.
-const MISS_INTERVAL: Duration = Duration::from_millis(20);
+/// At most so often somebody is told that an open channel is not bound to their address. Whoever is told may have forged the address of
+/// somebody else, who then gets eight bytes for more than that.
+const UNBOUND_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the IP and UDP headers of a packet take on the wire; also what keeps a flood of tiny packets within the rate.
 const PACKET_OVERHEAD_BYTES: u64 = 48;
@@ -90,9 +92,6 @@ pub struct SlotTable {
     slots: Box<[Slot]>,
     rate: Rate,
     dropped: [AtomicU64; DropReason::ALL.len()],
-    /// Slot index of the last miss, plus one; zero if there is none.
-    missed: AtomicU32,
-    miss: Notify,
 }
 
 /// One slot on its own cache lines, so that sessions do not slow each other down.
@@ -102,7 +101,8 @@ struct Slot {
     bound: BoundCell,
     agent: Leg,
     technician: Leg,
-    missed_at_nanos: AtomicU64,
+    /// When somebody was told last that the slot is not bound to their address. Nanoseconds since the clock's origin.
+    told_unbound_nanos: AtomicU64,
 }
 
 /// One direction of a slot.
@@ -123,8 +123,6 @@ impl SlotTable {
             slots: (0..slots).map(|_| Slot::default()).collect(),
             rate: Rate::new(leg_bytes_per_sec),
             dropped: Default::default(),
-            missed: AtomicU32::new(0),
-            miss: Notify::new(),
         }
     }
 
@@ -134,6 +132,7 @@ impl SlotTable {
             slot.bound.set(Bound::closed());
             slot.agent.reset();
             slot.technician.reset();
+            slot.told_unbound_nanos.store(0, Relaxed);
             slot.bound.set(Bound::open(channel.generation(), agent, technician));
         }
     }
@@ -160,25 +159,34 @@ impl SlotTable {
         ChannelCounts { agent: slot.agent.counts(), technician: slot.technician.counts() }
     }
 
-    /// Where `segments` packets with this header, `bytes` in all, go when they come from `from` at `now`. `None`: drop them.
-    pub fn route(
-        &self,
-        from: SocketAddr,
-        header: DataHeader,
-        bytes: usize,
-        segments: usize,
-        now: Moment,
-    ) -> Option<SocketAddr> {
+    /// Where `segments` packets with this header, `bytes` in all, go when they come from `from` at `now`.
+    pub fn route(&self, from: SocketAddr, header: DataHeader, bytes: usize, segments: usize, now: Moment) -> Route {
         let (bytes, packets) = (bytes as u64, segments as u64);
         match self.find(from, header.channel, bytes, packets, now) {
-            Ok(to) => Some(to),
+            Ok(to) => Route::To(to),
             Err(reason) => {
                 if let Some(counter) = self.dropped.get(reason as usize) {
                     counter.fetch_add(packets, Relaxed);
                 }
-                None
+                match reason {
+                    DropReason::UnboundSource if self.may_tell_unbound(header.channel, now) => Route::Unbound,
+                    DropReason::UnboundSource
+                    | DropReason::NoSlot
+                    | DropReason::OldChannel
+                    | DropReason::RateLimited => Route::Nowhere,
+                }
             }
         }
+    }
+
+    fn may_tell_unbound(&self, channel: ChannelId, now: Moment) -> bool {
+        let Some(slot) = self.slot(channel) else { return false };
+        let now = nanos(now);
+        let told = slot.told_unbound_nanos.fetch_update(Relaxed, Relaxed, |before| {
+            let rested = before == 0 || now.saturating_sub(before) >= duration_nanos(UNBOUND_INTERVAL);
+            rested.then_some(now.max(1))
+        });
+        told.is_ok()
     }
 
     fn find(
@@ -202,7 +210,6 @@ impl SlotTable {
         } else if from == bound.technician {
             (&slot.technician, bound.agent)
         } else {
-            self.note_miss(slot, channel, now);
             return Err(DropReason::UnboundSource);
         };
         if !leg.bucket.charge(self.rate, bytes + packets * PACKET_OVERHEAD_BYTES, now) {
@@ -215,32 +222,6 @@ impl SlotTable {
         Ok(to.unpack())
     }
 
-    fn note_miss(&self, slot: &Slot, channel: ChannelId, now: u64) {
-        let interval = duration_nanos(MISS_INTERVAL);
-        let before = slot.missed_at_nanos.load(Relaxed);
-        if now.saturating_sub(before) >= interval {
-            slot.missed_at_nanos.store(now, Relaxed);
-            self.missed.store(channel.slot() + 1, Relaxed);
-            self.miss.notify_one();
-        }
-    }
-
-    /// Waits until packets of an open channel came from an unknown address, and returns the channel's slot index.
-    ///
-    /// Misses that come at the same time are reported as one: look at all slots once in a while as well.
-    ///
-    /// # Cancel safety
-    ///
-    /// Nothing is lost but a hint.
-    pub async fn missed(&self) -> u32 {
-        loop {
-            self.miss.notified().await;
-            if let Some(slot) = self.missed.swap(0, Relaxed).checked_sub(1) {
-                return slot;
-            }
-        }
-    }
-
     /// Packets dropped so far, in the order of [`DropReason::ALL`].
     pub fn dropped(&self) -> [u64; DropReason::ALL.len()] {
         self.dropped.each_ref().map(|count| count.load(Relaxed))
@@ -251,9 +232,9 @@ impl SlotTable {
     }
 }
 
-impl transport::listener::Forward for SlotTable {
-    fn route(&self, from: SocketAddr, header: DataHeader, bytes: usize, segments: usize) -> Option<SocketAddr> {
-        SlotTable::route(self, from, header, bytes, segments, transport::clock::now())
+impl Forward for SlotTable {
+    fn route(&self, from: SocketAddr, header: DataHeader, bytes: usize, segments: usize, now: Moment) -> Route {
+        SlotTable::route(self, from, header, bytes, segments, now)
     }
 }
 

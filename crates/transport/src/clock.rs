@@ -2,7 +2,7 @@
 //!
 //! [`now`] decides and keeps running while the machine is suspended; [`wall_time`] is only shown or recorded.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use wire::time::{Moment, WallTime};
 
@@ -26,10 +26,17 @@ pub fn now() -> Moment {
 #[cfg(not(target_os = "linux"))]
 #[expect(clippy::disallowed_methods, reason = "the one place that asks what time it is")]
 pub fn now() -> Moment {
-    use std::{sync::OnceLock, time::Instant};
+    use std::sync::OnceLock;
 
     static ORIGIN: OnceLock<Instant> = OnceLock::new();
     Moment::from_origin(ORIGIN.get_or_init(Instant::now).elapsed())
+}
+
+/// The present moment on the clock that QUIC's timers run by. It may stand still while the machine is suspended; it is for
+/// nothing else.
+#[expect(clippy::disallowed_methods, reason = "the one place that asks what time it is")]
+pub(crate) fn quic_now() -> Instant {
+    Instant::now()
 }
 
 /// The time as the machine's owner set the clock; the epoch if it is set before 1970.

@@ -4,7 +4,7 @@
 //! shorter. A train from the relay may mix control QUIC with packets of several sessions, so it is cut into *runs* of segments
 //! that belong to the same receiver.
 
-use wire::channel::{ChannelId, DataHeader, Family, HEADER_BYTES, family};
+use wire::channel::{ChannelId, DataHeader, Family, HEADER_BYTES, Unbound, family};
 
 /// Whom a segment is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub(crate) enum Class {
     Quic,
     /// A session, by its channel.
     Data(ChannelId),
+    /// A session, by its channel: the relay knows its control connection by another address.
+    Unbound(ChannelId),
     /// Nobody here.
     Foreign,
 }
@@ -24,7 +26,8 @@ pub(crate) fn class(segment: &[u8]) -> Class {
         Family::Channel if segment.len() > HEADER_BYTES => {
             DataHeader::parse(segment).map_or(Class::Foreign, |header| Class::Data(header.channel))
         }
-        Family::Channel | Family::Unknown => Class::Foreign,
+        Family::Channel => Unbound::parse(segment).map_or(Class::Foreign, |unbound| Class::Unbound(unbound.channel)),
+        Family::Unknown => Class::Foreign,
     }
 }
 
@@ -118,6 +121,7 @@ mod tests {
         match class {
             Class::Quic => bytes[0] = 0x40 | filler,
             Class::Data(channel) => bytes[..HEADER_BYTES].copy_from_slice(&DataHeader { channel }.to_bytes()),
+            Class::Unbound(_) => unreachable!("none is made: its size is its own"),
             Class::Foreign => bytes[0] = filler % 8,
         }
         bytes
@@ -203,6 +207,11 @@ mod tests {
         let mut packet = header.to_vec();
         packet.push(0x40);
         assert_eq!(class(&packet), Class::Data(channel(1)));
+    }
+
+    #[test]
+    fn an_unbound_is_for_its_session() {
+        assert_eq!(class(&Unbound { channel: channel(1) }.to_bytes()), Class::Unbound(channel(1)));
     }
 
     #[test]

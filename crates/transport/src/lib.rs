@@ -16,6 +16,8 @@
 //! it belongs to, by the `table` of sessions and the synthetic `address`es under which quinn knows them.
 
 mod address;
+#[cfg(feature = "bench")]
+pub mod bench;
 pub mod clock;
 mod congestion;
 pub mod counters;

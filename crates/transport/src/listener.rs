@@ -1,29 +1,48 @@
 //! The relay: one UDP port on which control connections end and sealed packets are forwarded unread.
 //!
-//! Forwarding happens where packets are received, without a task, an allocation or a log line for each: the relay's own code
-//! ([`Forward`]) only looks up where a train goes. What cannot be sent at once is dropped and counted, never queued.
+//! A shard is a thread with a socket; all shards have one address, and the kernel gives all packets of a sender to the same one. It
+//! forwards packets where it receives them: the relay's own code ([`Forward`]) only looks up
+//! where a train goes. What cannot be sent at once is dropped and counted, never queued. Between trains it runs the control
+//! connections that came to it, on quinn-proto directly; what happens there comes as [`PeerEvent`]s to whoever decides, and what
+//! that one says goes back as orders. Neither waits for the other.
+//!
+//! | module | what it does |
+//! |---|---|
+//! | `shard` | the thread's loop |
+//! | `socket` | trains from and to the kernel |
+//! | `control` | all control connections of a shard, without a socket or a clock |
+//! | `frames` | messages from the bytes of a stream |
+//! | `peer` | events and how to say goodbye |
 
+mod control;
+mod frames;
 mod peer;
-mod socket;
+mod shard;
+pub(crate) mod socket;
 
 use std::{
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    num::NonZeroU8,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread::JoinHandle,
     time::Duration,
 };
 
-use quinn::{Endpoint, Incoming, TokioRuntime, VarInt};
-use tokio::{sync::mpsc, task::JoinSet, time::timeout};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::{mpsc, watch};
 use trust::keys::SigningKey;
-use wire::channel::DataHeader;
+use wire::{channel::DataHeader, control::FromRelay, time::Moment};
 
-pub use self::peer::{ControlPeer, PeerClosed, PeerError};
-use self::socket::RelaySocket;
+pub use self::peer::{Farewell, PeerEnd, PeerEvent, PeerId};
+use self::{
+    control::{ControlEndpoint, Together},
+    shard::{Desk, Order, Shard},
+    socket::ShardSocket,
+};
 use crate::{
-    address::canonical,
-    counters::Count,
     knobs,
     restart::RestartKeys,
     socket::lock,
@@ -31,32 +50,31 @@ use crate::{
     udp::Offloading,
 };
 
-/// A handshake that takes longer is given up: it is two round trips.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+/// Events of all peers that may wait to be taken. Behind it clients are not read, and are held up by QUIC's flow control.
+const EVENTS: usize = 1024;
 
-/// Finished handshakes that may wait for [`Listener::accept`]. Behind it they count as half-open.
-const ACCEPT_QUEUE: usize = 64;
+/// Orders that may wait for each connection there can be: to come back, that its channels are closed, and the end.
+const ORDERS_PER_CONNECTION: usize = 4;
 
-/// Handshakes whose first packet was read and that nobody has looked at yet.
+/// Orders that may wait besides.
+const ORDERS: usize = 1024;
+
+/// Handshakes that nobody has looked at yet: at most one for each packet of a batch.
 const INCOMING: usize = 4096;
 
 /// A first flight is two packets (`ClientHello` with a post-quantum share); this is room for repeats.
 const INCOMING_BYTES: u64 = 8 * 1024;
-
-/// How long [`Listener::shutdown`] waits for its last packets to leave.
-const CLOSING: Duration = Duration::from_secs(1);
 
 /// Application code of a control connection that ends because the relay stops.
 pub(crate) const DRAINING_CODE: u32 = 1;
 
 /// Where the relay's own code decides about packets. Called for every train: it must not wait, allocate or log.
 pub trait Forward: Send + Sync + 'static {
-    /// Where to forward a train of `segments` packets, `bytes` in all, headers included, that came from `from` for a channel.
-    /// `None`: drop it.
+    /// What to do with a train of `segments` packets, `bytes` in all, headers included, that came from `from` for a channel at `now`.
     ///
     /// Addresses are in one form throughout this module: IPv4 is never written as IPv6. They equal
-    /// [`ControlPeer::remote_address`] of the peer that uses the same socket.
-    fn route(&self, from: SocketAddr, header: DataHeader, bytes: usize, segments: usize) -> Option<SocketAddr>;
+    /// those of [`PeerEvent`]s of the peer that uses the same socket.
+    fn route(&self, from: SocketAddr, header: DataHeader, bytes: usize, segments: usize, now: Moment) -> Route;
 
     /// Whether a new connection from this address may begin its handshake. Its address may be forged. Default: yes.
     fn admit(&self, from: SocketAddr) -> bool {
@@ -65,9 +83,24 @@ pub trait Forward: Send + Sync + 'static {
     }
 }
 
+/// What to do with a train.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Route {
+    /// Send it there.
+    To(SocketAddr),
+    /// Drop it.
+    Nowhere,
+    /// Drop it, and tell its sender that the channel's control connections have other addresses ([`Unbound`](wire::channel::Unbound)).
+    ///
+    /// The sender's address may be forged: say this rarely.
+    Unbound,
+}
+
 /// Bounds of a [`Listener`].
 #[derive(Debug, Clone)]
 pub struct ListenerConfig {
+    /// Threads, each with a socket of its own. Other systems than Linux cannot share packets among several. Default 1.
+    pub shards: NonZeroU8,
     /// Connections at once, half-open ones included; further ones are refused. Default 100,000.
     pub max_connections: usize,
     /// Handshakes under way at once; the first packets of further ones are ignored, and their senders repeat them. Default 1024.
@@ -75,9 +108,9 @@ pub struct ListenerConfig {
     /// With more handshakes under way than this, a client has to show first that its address is its own, which costs it a round
     /// trip (QUIC Retry). Default 64.
     pub retry_above: usize,
-    /// Asked of the kernel for packets that wait to be read, in bytes; it may give less. Default 16 MiB.
+    /// Asked of the kernel for packets that wait to be read by each shard, in bytes; it may give less. Default 16 MiB.
     pub receive_buffer_bytes: usize,
-    /// Asked of the kernel for packets that wait to be sent, in bytes; it may give less. Default 4 MiB.
+    /// Asked of the kernel for packets of each shard that wait to be sent, in bytes; it may give less. Default 4 MiB.
     pub send_buffer_bytes: usize,
     /// Send and receive packet by packet, as is done where the kernel offers nothing better. Default: no.
     pub plain_socket: bool,
@@ -86,6 +119,7 @@ pub struct ListenerConfig {
 impl Default for ListenerConfig {
     fn default() -> Self {
         Self {
+            shards: NonZeroU8::MIN,
             max_connections: 100_000,
             max_handshakes: 1024,
             retry_above: 64,
@@ -100,7 +134,7 @@ impl Default for ListenerConfig {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum BindError {
-    /// The address cannot be had.
+    /// The address cannot be had, or no thread.
     #[error("cannot listen on UDP {address}")]
     Socket {
         /// What was asked for.
@@ -127,6 +161,8 @@ pub struct ListenerCounters {
     pub retried: u64,
     /// Connections refused because there were too many, or because the relay stops.
     pub refused: u64,
+    /// Connections given up because of a bug in this program or in QUIC. Should be zero.
+    pub panicked: u64,
     /// First packets ignored because too many handshakes were under way or [`Forward::admit`] said no.
     pub ignored: u64,
     /// Control packets received.
@@ -137,45 +173,68 @@ pub struct ListenerCounters {
     pub forwarded_bytes: u64,
     /// Sealed packets dropped because [`Forward::route`] knew no way.
     pub no_route: u64,
+    /// Orders that were lost because too many waited.
+    pub lost_orders: u64,
+    /// Senders of sealed packets that were told [`Route::Unbound`].
+    pub told_unbound: u64,
     /// Sealed packets dropped because the socket was full.
     pub full: u64,
     /// Sealed packets that the kernel refused to send.
     pub send_failed: u64,
     /// Packets that are neither QUIC nor DATA of this version.
     pub unknown_kind: u64,
-    /// Control packets larger than anything that is spoken here.
-    pub too_large: u64,
+    /// Control packets that another shard got than the one that has the connection, and that were handed over.
+    pub strays: u64,
+    /// Such packets that were dropped because too many waited.
+    pub strays_lost: u64,
+    /// Control packets that the kernel did not take for sending. QUIC sends what was in them again.
+    pub control_unsent: u64,
     /// Errors of the kernel in receiving.
     pub receive_errors: u64,
 }
 
-#[derive(Debug, Default)]
-struct Handshakes {
-    accepted: Count,
-    failed: Count,
-    retried: Count,
-    refused: Count,
-    ignored: Count,
-}
-
-/// A bound relay. Dropping it closes every connection without a word of warning; [`Listener::shutdown`] does it politely.
+/// A bound relay. Dropping it ends it without a word to anybody; [`Listener::shutdown`] does it politely.
 #[derive(Debug)]
 pub struct Listener {
-    endpoint: Endpoint,
-    socket: Arc<RelaySocket>,
-    handshakes: Arc<Handshakes>,
-    accepted: tokio::sync::Mutex<mpsc::Receiver<ControlPeer>>,
-    /// New connections are refused from now on.
-    draining: CancellationToken,
-    /// Aborted with the listener.
-    tasks: Mutex<JoinSet<()>>,
+    local_addr: SocketAddr,
+    /// By the shard's number.
+    desks: Vec<Arc<Desk>>,
+    together: Arc<Together>,
+    lost_orders: AtomicU64,
+    /// Closed by the end of the last shard.
+    running: watch::Receiver<()>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+/// What happens on the control connections of a [`Listener`].
+#[derive(Debug)]
+pub struct PeerEvents {
+    queue: mpsc::Receiver<PeerEvent>,
+    desks: Vec<Arc<Desk>>,
+}
+
+impl PeerEvents {
+    /// Waits for the next event. `None`: the listener has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses no event.
+    pub async fn recv(&mut self) -> Option<PeerEvent> {
+        let event = self.queue.recv().await;
+        for desk in &self.desks {
+            if desk.stalled.load(Ordering::SeqCst) && desk.stalled.swap(false, Ordering::SeqCst) {
+                desk.wake();
+            }
+        }
+        event
+    }
 }
 
 impl Listener {
     /// Binds to `address` with the relay's own key. An unspecified IPv6 address takes IPv4 as well.
     ///
     /// What keys connections and tokens are named by is derived from `key`, so that clients of an earlier run are told at once that
-    /// it is over. Needs a tokio runtime with time and I/O.
+    /// it is over. Needs no runtime: it brings its own threads.
     ///
     /// A host with several addresses answers from the one that was asked, and forwards from the one that it received on; both
     /// sides of a session should therefore reach it by the same address.
@@ -188,160 +247,156 @@ impl Listener {
         key: &SigningKey,
         forward: Arc<dyn Forward>,
         config: ListenerConfig,
-    ) -> Result<Self, BindError> {
+    ) -> Result<(Self, PeerEvents), BindError> {
         let offloading = if config.plain_socket { Offloading::Never } else { Offloading::WhereAvailable };
         let bind = |source| BindError::Socket { address, source };
-        let socket = RelaySocket::bind(address, offloading, Arc::clone(&forward)).map_err(bind)?;
-        socket.set_buffers(config.receive_buffer_bytes, config.send_buffer_bytes);
-        let socket = Arc::new(socket);
+        let sockets = ShardSocket::bind_all(address, config.shards, offloading).map_err(bind)?;
+        let local_addr = match sockets.first() {
+            Some(socket) => socket.local_addr().map_err(bind)?,
+            None => address,
+        };
 
         let restart = RestartKeys::of(key);
-        let mut server = quinn::ServerConfig::new(Arc::new(tls::control_server(key)?), restart.token_key());
+        let mut server = quinn_proto::ServerConfig::new(Arc::new(tls::control_server(key)?), restart.token_key());
         server
             .transport_config(knobs::control_server())
             .max_incoming(INCOMING)
             .incoming_buffer_size(INCOMING_BYTES)
             .incoming_buffer_size_total(INCOMING_BYTES * INCOMING as u64);
-        let abstract_socket: Arc<RelaySocket> = Arc::clone(&socket);
-        let endpoint = Endpoint::new_with_abstract_socket(
-            restart.endpoint_config(),
-            Some(server),
-            abstract_socket,
-            Arc::new(TokioRuntime),
-        )
-        .map_err(bind)?;
-
-        let draining = CancellationToken::new();
-        let handshakes = Arc::new(Handshakes::default());
-        let (done, accepted) = mpsc::channel(ACCEPT_QUEUE);
-        let porter = Porter {
-            endpoint: endpoint.clone(),
-            forward,
-            config,
-            counts: Arc::clone(&handshakes),
-            done,
-            draining: draining.clone(),
-            under_way: JoinSet::new(),
+        let server = Arc::new(server);
+        let together = Arc::new(Together::default());
+        let room = config.max_connections.saturating_mul(ORDERS_PER_CONNECTION).saturating_add(ORDERS);
+        let (sender, queue) = mpsc::channel(EVENTS);
+        let mut shards = Vec::with_capacity(sockets.len());
+        for (number, socket) in (0..).zip(sockets) {
+            socket.set_buffers(config.receive_buffer_bytes, config.send_buffer_bytes);
+            let control = ControlEndpoint::new(
+                restart.endpoint_config(number),
+                Arc::clone(&server),
+                config.clone(),
+                Arc::clone(&forward),
+                number,
+                Arc::clone(&together),
+            );
+            let name = (number, restart.shard_mask());
+            let shard = Shard::new(socket, Arc::clone(&forward), control, sender.clone(), room, name).map_err(bind)?;
+            shards.push(shard);
+        }
+        let desks = shards.iter().map(|shard| Arc::clone(shard.desk())).collect::<Vec<_>>();
+        let (runs, running) = watch::channel(());
+        let runs = Arc::new(runs);
+        let listener = Self {
+            local_addr,
+            desks: desks.clone(),
+            together,
+            lost_orders: AtomicU64::new(0),
+            running,
+            threads: Mutex::default(),
         };
-        let mut tasks = JoinSet::new();
-        tasks.spawn(porter.run());
-        Ok(Self {
-            endpoint,
-            socket,
-            handshakes,
-            accepted: tokio::sync::Mutex::new(accepted),
-            draining,
-            tasks: Mutex::new(tasks),
-        })
+        for (number, shard) in shards.into_iter().enumerate() {
+            let (runs, desks) = (Arc::clone(&runs), desks.clone());
+            let work = move || {
+                let end = TogetherToTheEnd { desks: desks.clone(), _runs: runs };
+                shard.run(desks);
+                drop(end);
+            };
+            // If it fails, those that run already end with the listener.
+            let thread = std::thread::Builder::new().name(format!("shard-{number}")).spawn(work).map_err(bind)?;
+            lock(&listener.threads).push(thread);
+        }
+        Ok((listener, PeerEvents { queue, desks }))
     }
 
-    /// Waits for the next client whose handshake is done. `None`: the listener was shut down.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future loses no client.
-    pub async fn accept(&self) -> Option<ControlPeer> {
-        self.accepted.lock().await.recv().await
+    /// Tells a client something. Never waits; a client that has said nothing yet, or does not read, misses it. The latter is
+    /// then closed as [`PeerEnd::TooSlow`].
+    pub fn tell(&self, peer: PeerId, message: FromRelay) {
+        self.order(peer.shard, Order::Tell(peer, message));
+    }
+
+    /// Closes a connection. [`PeerEvent::Ended`] follows.
+    pub fn close(&self, peer: PeerId, farewell: Farewell) {
+        self.order(peer.shard, Order::Close(peer, farewell));
     }
 
     /// What happened so far.
     pub fn counters(&self) -> ListenerCounters {
-        let packets = self.socket.packets();
-        ListenerCounters {
-            connections: self.endpoint.open_connections() as u64,
-            accepted: self.handshakes.accepted.read(),
-            failed: self.handshakes.failed.read(),
-            retried: self.handshakes.retried.read(),
-            refused: self.handshakes.refused.read(),
-            ignored: self.handshakes.ignored.read(),
-            ..packets
+        let counts = &self.together.counts;
+        let mut sum = ListenerCounters {
+            connections: self.together.connections.load(Ordering::Relaxed) as u64,
+            accepted: counts.accepted.read(),
+            failed: counts.failed.read(),
+            retried: counts.retried.read(),
+            refused: counts.refused.read(),
+            ignored: counts.ignored.read(),
+            panicked: counts.panicked.read(),
+            lost_orders: self.lost_orders.load(Ordering::Relaxed),
+            ..ListenerCounters::default()
+        };
+        for desk in &self.desks {
+            desk.add_to(&mut sum);
         }
+        sum
     }
 
     /// The address that the listener is bound to.
-    ///
-    /// # Errors
-    ///
-    /// The operating system does not say.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.socket.bound_to()
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// How many shards there are.
+    pub fn shards(&self) -> usize {
+        self.desks.len()
     }
 
     /// Refuses new connections from now on; those that stand are not touched.
     pub fn drain(&self) {
-        self.draining.cancel();
+        self.order_all(|| Order::Drain);
     }
 
     /// Refuses new connections, waits up to `grace` for clients to leave by themselves, and closes those that have not.
     ///
-    /// Forwarding goes on meanwhile. Clients leave when they were told to, by [`FromRelay::Draining`](wire::control::FromRelay).
+    /// Forwarding goes on meanwhile. Clients leave when they were told to, by [`FromRelay::Draining`].
     pub async fn shutdown(&self, grace: Duration) {
-        self.drain();
-        // Whoever is still there after the grace is told by the close.
-        let _ = timeout(grace, self.endpoint.wait_idle()).await;
-        self.endpoint.close(VarInt::from_u32(DRAINING_CODE), b"the relay stops");
-        // Whoever does not hear of it finds out by silence.
-        let _ = timeout(CLOSING, self.endpoint.wait_idle()).await;
-        lock(&self.tasks).abort_all();
+        self.order_all(|| Order::Shutdown(grace));
+        // An error is the end.
+        let _ = self.running.clone().changed().await;
+    }
+
+    fn order(&self, shard: u8, order: Order) {
+        if !self.desks.get(usize::from(shard)).is_some_and(|desk| desk.order(order)) {
+            self.lost_orders.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn order_all(&self, order: impl Fn() -> Order) {
+        for desk in &self.desks {
+            // These few always find room: they come after what they end.
+            desk.order_in_any_case(order());
+        }
     }
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        self.endpoint.close(VarInt::from_u32(DRAINING_CODE), b"the relay stops");
-    }
-}
-
-/// Looks at everybody who knocks, and sees the handshakes through.
-struct Porter {
-    endpoint: Endpoint,
-    forward: Arc<dyn Forward>,
-    config: ListenerConfig,
-    counts: Arc<Handshakes>,
-    done: mpsc::Sender<ControlPeer>,
-    draining: CancellationToken,
-    under_way: JoinSet<()>,
-}
-
-impl Porter {
-    async fn run(mut self) {
-        loop {
-            tokio::select! {
-                incoming = self.endpoint.accept() => match incoming {
-                    Some(incoming) => self.receive(incoming),
-                    None => return,
-                },
-                Some(_) = self.under_way.join_next() => {}
-            }
-        }
-    }
-
-    fn receive(&mut self, incoming: Incoming) {
-        let under_way = self.under_way.len();
-        if self.draining.is_cancelled() || self.endpoint.open_connections() >= self.config.max_connections {
-            self.counts.refused.add(1);
-            incoming.refuse();
-        } else if under_way >= self.config.max_handshakes || !self.forward.admit(canonical(incoming.remote_address())) {
-            self.counts.ignored.add(1);
-            incoming.ignore();
-        } else if under_way >= self.config.retry_above && !incoming.remote_address_validated() {
-            self.counts.retried.add(1);
-            // Allowed whenever the address is not validated yet.
-            let _ = incoming.retry();
-        } else {
-            self.under_way.spawn(welcome(incoming, self.done.clone(), Arc::clone(&self.counts)));
+        self.desks.iter().for_each(|desk| desk.stop());
+        for thread in lock(&self.threads).drain(..) {
+            // It ends within one batch, and with it the socket: the address is free when this returns.
+            let _ = thread.join();
         }
     }
 }
 
-async fn welcome(incoming: Incoming, done: mpsc::Sender<ControlPeer>, counts: Arc<Handshakes>) {
-    let handshake = async { incoming.accept()?.await };
-    match timeout(HANDSHAKE, handshake).await {
-        Ok(Ok(connection)) => {
-            counts.accepted.add(1);
-            // Fails only when the listener is gone, and the connection with it.
-            let _ = done.send(ControlPeer::new(connection)).await;
+/// Held by each shard's thread. One that panics takes the others with it: a relay that lost a part of its connections and does not
+/// know would be worse than one that is started again.
+struct TogetherToTheEnd {
+    desks: Vec<Arc<Desk>>,
+    _runs: Arc<watch::Sender<()>>,
+}
+
+impl Drop for TogetherToTheEnd {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.desks.iter().for_each(|desk| desk.stop());
         }
-        Ok(Err(_)) | Err(_) => counts.failed.add(1),
     }
 }

@@ -38,15 +38,22 @@ impl RestartKeys {
         Self(Arc::from(suite.hkdf_provider.extract_from_secret(Some(SALT), &key.to_pkcs8())))
     }
 
-    /// How the relay's endpoint names and disowns connections.
-    pub(crate) fn endpoint_config(&self) -> EndpointConfig {
-        let keys = self.clone();
+    /// How a shard's endpoint names and disowns connections.
+    pub(crate) fn endpoint_config(&self, shard: u8) -> EndpointConfig {
+        let (keys, shards) = (self.clone(), self.shard_mask());
         let mut config = EndpointConfig::new(Arc::new(ResetKey(self.clone())));
         config
-            .cid_generator(move || -> Box<dyn ConnectionIdGenerator> { Box::new(Ids(keys.clone())) })
+            .cid_generator(move || -> Box<dyn ConnectionIdGenerator> {
+                Box::new(Ids { keys: keys.clone(), shards: shards.clone(), shard })
+            })
             .min_reset_interval(RESET_INTERVAL)
             .grease_quic_bit(false);
         config
+    }
+
+    /// Reads the shards in connection ids.
+    pub(crate) fn shard_mask(&self) -> ShardMask {
+        ShardMask(Arc::new(expand(&*self.0, &[b"shard mask"])))
     }
 
     /// Seals what the relay gives to clients to bring back.
@@ -55,30 +62,41 @@ impl RestartKeys {
     }
 }
 
-/// Makes connection ids that this relay recognises after a restart: half random, half a keyed check of that.
+/// Makes connection ids that this relay recognises after a restart, and that tell the shard which has the connection.
 ///
-/// quinn's own keeps its key to itself, so after a restart a relay would drop what it should answer with a reset.
-struct Ids(RestartKeys);
+/// quinn's own generator keeps its key to itself, so after a restart a relay would drop what it should answer with a reset.
+///
+/// ```text
+/// 0..4 random   4 shard, masked   5..8 keyed check of both
+/// ```
+struct Ids {
+    keys: RestartKeys,
+    shards: ShardMask,
+    shard: u8,
+}
 
 const ID_RANDOM_BYTES: usize = 4;
 const ID_BYTES: usize = 8;
 
 impl Ids {
-    fn id(&self, random: [u8; ID_RANDOM_BYTES]) -> [u8; ID_BYTES] {
-        let [c0, c1, c2, c3]: [u8; ID_BYTES - ID_RANDOM_BYTES] = expand(&*self.0.0, &[b"connection id", &random]);
+    fn id(&self, random: [u8; ID_RANDOM_BYTES], shard: u8) -> [u8; ID_BYTES] {
         let [r0, r1, r2, r3] = random;
-        [r0, r1, r2, r3, c0, c1, c2, c3]
+        let [c0, c1, c2]: [u8; ID_BYTES - ID_RANDOM_BYTES - 1] =
+            expand(&*self.keys.0, &[b"connection id", &random, &[shard]]);
+        [r0, r1, r2, r3, shard ^ self.shards.mask(random), c0, c1, c2]
     }
 }
 
 impl ConnectionIdGenerator for Ids {
     fn generate_cid(&mut self) -> ConnectionId {
-        ConnectionId::new(&self.id(OsRng.next_u32().to_le_bytes()))
+        ConnectionId::new(&self.id(OsRng.next_u32().to_le_bytes(), self.shard))
     }
 
+    /// Whichever shard made it, in this run or an earlier one.
     fn validate(&self, cid: &ConnectionId) -> Result<(), InvalidCid> {
-        let random = cid.first_chunk().ok_or(InvalidCid)?;
-        if **cid == self.id(*random) { Ok(()) } else { Err(InvalidCid) }
+        let &[r0, r1, r2, r3, masked, ..] = cid.first_chunk::<ID_BYTES>().ok_or(InvalidCid)?;
+        let random = [r0, r1, r2, r3];
+        if **cid == self.id(random, masked ^ self.shards.mask(random)) { Ok(()) } else { Err(InvalidCid) }
     }
 
     fn cid_len(&self) -> usize {
@@ -87,6 +105,40 @@ impl ConnectionIdGenerator for Ids {
 
     fn cid_lifetime(&self) -> Option<Duration> {
         None
+    }
+}
+
+/// Reads the shard in a connection id. Looked up for every control packet, so it is two bytes of a keyed table: enough to keep
+/// others from reading it, and whoever could would learn next to nothing.
+#[derive(Clone)]
+pub(crate) struct ShardMask(Arc<[u8; 512]>);
+
+impl ShardMask {
+    fn mask(&self, [first, second, ..]: [u8; ID_RANDOM_BYTES]) -> u8 {
+        let (low, high) = self.0.split_at(256);
+        low[usize::from(first)] ^ high[usize::from(second)]
+    }
+
+    /// The shard that the connection of a QUIC packet belongs to, if the packet names a connection by an id of the relay's making.
+    ///
+    /// Packets that begin a handshake carry an id of the client's making (RFC 9000 section 7.2) and belong to whoever gets them; so
+    /// do the few that follow until the client uses the relay's, as they come from the same address.
+    pub(crate) fn shard_of(&self, packet: &[u8]) -> Option<u8> {
+        const LONG: u8 = 0x80;
+        const TYPE: u8 = 0x30;
+        const HANDSHAKE: u8 = 0x20;
+        let (&first, rest) = packet.split_first()?;
+        let id = match first {
+            // RFC 9000 section 17.2: four bytes of version and the id's length come first.
+            _ if first & LONG != 0 && first & TYPE == HANDSHAKE => {
+                let (length, rest) = rest.get(4..)?.split_first()?;
+                rest.first_chunk::<ID_BYTES>().filter(|_| usize::from(*length) == ID_BYTES)?
+            }
+            _ if first & LONG != 0 => return None,
+            _ => rest.first_chunk::<ID_BYTES>()?,
+        };
+        let &[r0, r1, r2, r3, masked, ..] = id;
+        Some(masked ^ self.mask([r0, r1, r2, r3]))
     }
 }
 
@@ -157,13 +209,47 @@ mod tests {
         assert_ne!(reset_token(&RestartKeys::of(&SigningKey::generate(&mut OsRng)), b"id"), token);
     }
 
+    fn ids(key: &SigningKey, shard: u8) -> Ids {
+        let keys = RestartKeys::of(key);
+        Ids { shards: keys.shard_mask(), keys, shard }
+    }
+
     #[test]
     fn a_relay_knows_its_own_connection_ids_again() {
         let key = SigningKey::generate(&mut OsRng);
-        let id = Ids(RestartKeys::of(&key)).generate_cid();
-        assert!(Ids(RestartKeys::of(&key)).validate(&id).is_ok());
-        assert!(Ids(RestartKeys::of(&SigningKey::generate(&mut OsRng))).validate(&id).is_err());
-        assert!(Ids(RestartKeys::of(&key)).validate(&ConnectionId::new(&[0; 3])).is_err());
+        let id = ids(&key, 7).generate_cid();
+        assert!(ids(&key, 7).validate(&id).is_ok());
+        assert!(ids(&key, 0).validate(&id).is_ok(), "with fewer shards than before as well");
+        assert!(ids(&SigningKey::generate(&mut OsRng), 7).validate(&id).is_err());
+        for bad in [&[0; 3][..], &[0; 8], &[0; 9]] {
+            assert!(ids(&key, 7).validate(&ConnectionId::new(bad)).is_err());
+        }
+        let mut changed = id.to_vec();
+        changed[4] ^= 1;
+        assert!(ids(&key, 7).validate(&ConnectionId::new(&changed)).is_err(), "of another shard");
+    }
+
+    #[test]
+    fn a_packet_tells_the_shard_of_its_connection_and_no_other_byte_does() {
+        let key = SigningKey::generate(&mut OsRng);
+        let mask = RestartKeys::of(&key).shard_mask();
+        let mut seen = std::collections::BTreeSet::new();
+        for _ in 0..100 {
+            let id = ids(&key, 42).generate_cid();
+            seen.insert(id[4]);
+            let short = [&[0x40][..], &id, &[9; 20]].concat();
+            let handshake = [&[0xe0, 0, 0, 0, 1, 8][..], &id, &[9; 20]].concat();
+            assert_eq!(mask.shard_of(&short), Some(42));
+            assert_eq!(mask.shard_of(&handshake), Some(42));
+            let initial = [&[0xc0, 0, 0, 0, 1, 8][..], &id, &[9; 20]].concat();
+            assert_eq!(mask.shard_of(&initial), None, "the client chose its id, or soon will have");
+        }
+        assert!(seen.len() > 50, "what is seen on the wire says nothing about the shard");
+        for cut in 0..9 {
+            assert_eq!(mask.shard_of(&[0x40; 9][..cut]), None);
+            assert_eq!(mask.shard_of(&[0xe0, 0, 0, 0, 1, 8, 0, 0, 0][..cut]), None);
+        }
+        assert_eq!(mask.shard_of(&[0xe0, 0, 0, 0, 1, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0]), None);
     }
 
     #[test]

@@ -55,6 +55,7 @@ pub(crate) struct NodeSocket {
     scratch: Mutex<Vec<u8>>,
     waker: Mutex<Option<Waker>>,
     opened: Notify,
+    unbound: Notify,
     stranger: Count,
     unknown_kind: Count,
     unknown_channel: Count,
@@ -78,6 +79,7 @@ impl NodeSocket {
             scratch: Mutex::default(),
             waker: Mutex::default(),
             opened: Notify::new(),
+            unbound: Notify::new(),
             stranger: Count::default(),
             unknown_kind: Count::default(),
             unknown_channel: Count::default(),
@@ -116,6 +118,13 @@ impl NodeSocket {
     }
 
     /// Puts a session on another channel; packets that came before are delivered now.
+    /// Returns when the relay has said that it knows this address of a session no more.
+    ///
+    /// Cancel-safe: it is said at most once for what was not waited for.
+    pub(crate) async fn told_unbound(&self) {
+        self.unbound.notified().await;
+    }
+
     pub(crate) fn move_to(&self, key: SessionKey, channel: ChannelId) -> Result<(), EnterError> {
         self.table().move_to(key, channel, self.uptime())?;
         self.wake_receiver();
@@ -202,7 +211,7 @@ impl NodeSocket {
                         continue;
                     }
                 },
-                Class::Data(_) if !table.is_live_relay(received.from) => {
+                Class::Data(_) | Class::Unbound(_) if !table.is_live_relay(received.from) => {
                     self.stranger.add(run.segments());
                     continue;
                 }
@@ -217,6 +226,14 @@ impl NodeSocket {
                         continue;
                     }
                 },
+                Class::Unbound(channel) => {
+                    if table.has_session_on(channel) {
+                        self.unbound.notify_one();
+                    } else {
+                        self.unknown_channel.add(run.segments());
+                    }
+                    continue;
+                }
                 Class::Foreign => {
                     self.unknown_kind.add(run.segments());
                     continue;

@@ -243,6 +243,11 @@ impl Table {
         self.deliverable.pop_front()
     }
 
+    /// Whether a session under way is on this channel.
+    pub(crate) fn has_session_on(&self, channel: ChannelId) -> bool {
+        self.sessions.iter().any(|session| session.channel == Some(channel) && !session.over)
+    }
+
     /// Whether any session is under way.
     pub(crate) fn any_session(&self) -> bool {
         self.sessions.iter().any(|session| !session.over)

@@ -215,7 +215,7 @@ impl UdpIo {
     /// An inbox that fits this socket, for `trains` trains.
     pub(crate) fn inbox(&self, trains: usize) -> Inbox {
         let joined = self.offload.as_ref().is_some_and(|state| state.gro_segments() > 1);
-        Inbox::new(trains.clamp(1, BATCH), if joined { TRAIN_BYTES } else { PACKET_BYTES })
+        Inbox::new(trains, joined)
     }
 }
 
@@ -261,7 +261,9 @@ pub(crate) struct Received<'a> {
 }
 
 impl Inbox {
-    fn new(trains: usize, slot_bytes: usize) -> Self {
+    /// Room for so many trains, which the kernel has `joined` from packets, or not.
+    pub(crate) fn new(trains: usize, joined: bool) -> Self {
+        let (trains, slot_bytes) = (trains.clamp(1, BATCH), if joined { TRAIN_BYTES } else { PACKET_BYTES });
         Self {
             buffer: vec![0; trains * slot_bytes],
             slot_bytes,
@@ -272,7 +274,8 @@ impl Inbox {
         }
     }
 
-    fn fill(
+    /// Replaces what it holds by what `receive` puts into its slots.
+    pub(crate) fn fill(
         &mut self,
         receive: impl FnOnce(&mut [IoSliceMut<'_>], &mut [RecvMeta]) -> io::Result<usize>,
     ) -> io::Result<()> {

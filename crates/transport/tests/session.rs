@@ -43,7 +43,7 @@ async fn both_ends_share_a_secret_and_speak_both_ways() {
     assert!(stats.sent_bytes > 0 && stats.received_bytes > 0 && stats.rtt > Duration::ZERO);
     let counters = pair.relay.counters();
     assert!(counters.forwarded_packets > 0 && counters.forwarded_bytes > 0);
-    assert_eq!((counters.unknown_kind, counters.too_large, counters.receive_errors), (0, 0, 0));
+    assert_eq!((counters.unknown_kind, counters.control_unsent, counters.receive_errors), (0, 0, 0));
 }
 
 #[tokio::test]

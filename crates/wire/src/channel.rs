@@ -7,8 +7,8 @@
 //! ```
 //!
 //! The first byte tells these packets from QUIC on the same port: RFC 9000 section 17 sets bit 0x40 in every QUIC packet as
-//! long as nobody greases it (RFC 9287), and RFC 9443 leaves 4..=15 unassigned. Today only DATA is sent; a receiver drops and
-//! counts the other types.
+//! long as nobody greases it (RFC 9287), and RFC 9443 leaves 4..=15 unassigned. Today only DATA and UNBOUND are sent; a receiver
+//! drops and counts the other types.
 
 use std::fmt;
 
@@ -21,6 +21,7 @@ pub const HEADER_BYTES: usize = 8;
 pub const HEADER_VERSION: u8 = 0;
 
 const TYPE_DATA: u8 = 0x08;
+const TYPE_UNBOUND: u8 = 0x0e;
 
 /// Where a relay forwards: a slot and the generation that tells its present session from earlier ones.
 ///
@@ -98,23 +99,55 @@ pub struct DataHeader {
 impl DataHeader {
     /// The header's bytes.
     pub fn to_bytes(self) -> [u8; HEADER_BYTES] {
-        let [s0, s1, s2, _] = self.channel.slot.to_le_bytes();
-        let [g0, g1, g2, _] = self.channel.generation.to_le_bytes();
-        [TYPE_DATA, HEADER_VERSION << 4, s0, s1, s2, g0, g1, g2]
+        header(TYPE_DATA, self.channel)
     }
 
     /// Reads the header of a DATA packet. Flags are ignored: they are for later versions of the endpoints.
     ///
     /// Returns `None` for a packet that is too short, of another type or of another version.
     pub fn parse(packet: &[u8]) -> Option<Self> {
-        let &[kind, version_and_flags, s0, s1, s2, g0, g1, g2] = packet.first_chunk::<HEADER_BYTES>()?;
-        if kind != TYPE_DATA || version_and_flags >> 4 != HEADER_VERSION {
-            return None;
-        }
-        let slot = u32::from_le_bytes([s0, s1, s2, 0]);
-        let generation = u32::from_le_bytes([g0, g1, g2, 0]);
-        Some(Self { channel: ChannelId { slot, generation } })
+        Some(Self { channel: channel_of(packet, TYPE_DATA)? })
     }
+}
+
+/// What a relay answers to a packet of an open channel that comes from an address that neither side has: the sender's address has
+/// changed, and its control connection should show where it is now.
+///
+/// It is a hint and nothing more: anybody could send it, and whoever gets it only asks the relay for a sign of life. It is never
+/// longer than what it answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unbound {
+    /// The channel of the packet that was dropped.
+    pub channel: ChannelId,
+}
+
+impl Unbound {
+    /// The whole packet.
+    pub fn to_bytes(self) -> [u8; HEADER_BYTES] {
+        header(TYPE_UNBOUND, self.channel)
+    }
+
+    /// Reads the packet. `None` if it is of another type, version or length.
+    pub fn parse(packet: &[u8]) -> Option<Self> {
+        let channel = channel_of(packet, TYPE_UNBOUND)?;
+        (packet.len() == HEADER_BYTES).then_some(Self { channel })
+    }
+}
+
+fn header(kind: u8, channel: ChannelId) -> [u8; HEADER_BYTES] {
+    let [s0, s1, s2, _] = channel.slot.to_le_bytes();
+    let [g0, g1, g2, _] = channel.generation.to_le_bytes();
+    [kind, HEADER_VERSION << 4, s0, s1, s2, g0, g1, g2]
+}
+
+fn channel_of(packet: &[u8], kind: u8) -> Option<ChannelId> {
+    let &[is, version_and_flags, s0, s1, s2, g0, g1, g2] = packet.first_chunk::<HEADER_BYTES>()?;
+    if is != kind || version_and_flags >> 4 != HEADER_VERSION {
+        return None;
+    }
+    let slot = u32::from_le_bytes([s0, s1, s2, 0]);
+    let generation = u32::from_le_bytes([g0, g1, g2, 0]);
+    Some(ChannelId { slot, generation })
 }
 
 #[cfg(test)]
@@ -138,6 +171,17 @@ mod tests {
             *bytes.get_mut(at).unwrap() = value;
             assert_eq!(DataHeader::parse(&bytes), None);
         }
+    }
+
+    #[test]
+    fn an_unbound_is_eight_bytes_and_no_data() {
+        let unbound = Unbound { channel: ChannelId::new(0x00ab_cdef, 0x0012_3456).unwrap() };
+        let bytes = unbound.to_bytes();
+        assert_eq!(bytes, [0x0e, 0x00, 0xef, 0xcd, 0xab, 0x56, 0x34, 0x12]);
+        assert_eq!(Unbound::parse(&bytes), Some(unbound));
+        assert_eq!(DataHeader::parse(&bytes), None);
+        assert_eq!(Unbound::parse(&[&bytes[..], &[0]].concat()), None);
+        assert_eq!(Unbound::parse(&DataHeader { channel: unbound.channel }.to_bytes()), None);
     }
 
     #[test]

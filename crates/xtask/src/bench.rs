@@ -39,6 +39,8 @@ pub enum Bench {
     Revoke,
     /// Memory of the relay for each connected agent
     RelayIdle,
+    /// What one shard of the relay forwards, and what that costs, beside a forwarder that knows nothing
+    Relay,
 }
 
 /// Builds everything in release and runs the chosen benches.

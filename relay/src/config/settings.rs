@@ -79,6 +79,9 @@ settings! {
     danger_http_for_everyone: bool = Default "false";
 
     numbers:
+    /// Threads that receive and forward packets, each with a socket of its own; the system shares senders among them. 0: as many as
+    /// there are processors. `--shards` comes first.
+    shards = 0, 0..=64;
     /// Seconds that sessions may take to end on their own when the relay is told to stop.
     drain_secs = 5, 0..=600;
     /// Connections at once; an agent or a technician has one.

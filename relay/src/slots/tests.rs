@@ -21,7 +21,10 @@ fn table() -> SlotTable {
 }
 
 fn route(table: &SlotTable, from: &str, channel: ChannelId, secs: u64) -> Option<SocketAddr> {
-    table.route(address(from), DataHeader { channel }, 3_000, 3, at(secs))
+    match table.route(address(from), DataHeader { channel }, 3_000, 3, at(secs)) {
+        Route::To(to) => Some(to),
+        Route::Nowhere | Route::Unbound => None,
+    }
 }
 
 #[test]
@@ -103,7 +106,7 @@ fn a_side_that_moved_is_heard_again_after_a_rebind() {
 fn a_side_over_its_rate_is_cut_and_the_other_is_not() {
     let (table, channel) = (table(), channel(0, 9));
     table.open(channel, address(AGENT), address(TECHNICIAN));
-    let send = |from: &str| table.route(address(from), DataHeader { channel }, 60_000, 50, at(1)).is_some();
+    let send = |from: &str| table.route(address(from), DataHeader { channel }, 60_000, 50, at(1)) != Route::Nowhere;
     let passed = (0..100).filter(|_| send(AGENT)).count();
     // 100 ms of 16 MB/s in trains of 60,000 bytes and 50 headers.
     assert_eq!(passed, 25);
@@ -116,22 +119,24 @@ fn a_side_over_its_rate_is_cut_and_the_other_is_not() {
 fn tiny_packets_are_charged_for_their_headers() {
     let (table, channel) = (table(), channel(0, 9));
     table.open(channel, address(AGENT), address(TECHNICIAN));
-    let passed = (0..100_000).filter(|_| table.route(address(AGENT), DataHeader { channel }, 9, 1, at(1)).is_some());
+    let passed =
+        (0..100_000).filter(|_| table.route(address(AGENT), DataHeader { channel }, 9, 1, at(1)) != Route::Nowhere);
     // 1,600,000 bytes at 57 each, with a little rounding.
     assert!((28_000..28_200).contains(&passed.count()));
 }
 
-#[tokio::test]
-async fn a_miss_asks_for_the_slot_to_be_looked_at_but_not_for_each_packet() {
+#[test]
+fn a_sender_at_an_unknown_address_is_told_once_a_second_and_only_of_an_open_channel() {
     let (table, open) = (table(), channel(3, 5));
+    let ask = |channel, millis| {
+        let now = Moment::from_origin(Duration::from_millis(millis));
+        table.route(address(STRANGER), DataHeader { channel }, 3_000, 3, now)
+    };
+    assert_eq!(ask(open, 0), Route::Nowhere, "not open");
     table.open(open, address(AGENT), address(TECHNICIAN));
-    route(&table, STRANGER, open, 1);
-    assert_eq!(table.missed().await, 3);
-
-    route(&table, STRANGER, open, 1);
-    route(&table, STRANGER, channel(3, 6), 2);
-    let asked = tokio::time::timeout(Duration::ZERO, table.missed()).await;
-    assert!(asked.is_err(), "again within 20 ms, or for a channel that is not open");
-    route(&table, STRANGER, open, 2);
-    assert_eq!(table.missed().await, 3);
+    assert_eq!(ask(channel(3, 6), 0), Route::Nowhere, "another channel");
+    let told = (0..5_000).filter(|millis| ask(open, *millis) == Route::Unbound).collect::<Vec<_>>();
+    assert_eq!(told, [0, 1_001, 2_001, 3_001, 4_001]);
+    table.close(open);
+    assert_eq!(ask(open, 9_000), Route::Nowhere, "closed");
 }

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use tokio::{net::UdpSocket, sync::mpsc, task::JoinSet};
 use wire::{
     channel::{ChannelId, DataHeader},
-    control::{ChannelEnd, FromRelay, ToRelay},
+    control::{ChannelEnd, FromRelay, Refusal, ToRelay},
+    ids::Locator,
     link::RelayLink,
     pairing::{FromUnpairedTechnician, PakeSuite},
 };
@@ -30,7 +31,12 @@ impl Stranger {
         self.socket.send(&packet).await.unwrap();
     }
 
-    /// Whether anything ever came back. Call when the relay has counted what was sent.
+    /// Whether a packet came back that is all header. Call when the relay has counted what was sent.
+    fn hears_eight_bytes(&self) -> bool {
+        self.socket.try_recv(&mut [0; 2048]).is_ok_and(|length| length == 8)
+    }
+
+    /// Whether anything else came back. Call when the relay has counted what was sent.
     fn heard(&self) -> bool {
         self.socket.try_recv(&mut [0; 2048]).is_ok()
     }
@@ -50,7 +56,10 @@ async fn packets_of_a_stranger_are_dropped_and_counted_and_the_session_notices_n
     world.metric_becomes("dropped_packets_total{reason=\"unbound_source\"}", 50).await;
 
     exchange(&mut at_agent, &mut at_technician).await;
-    assert!(!stranger.heard(), "a relay answers nobody whom it does not know");
+    // Who knows a channel could be one of its sides at another address. Eight bytes are all it hears, for thousands.
+    assert!(stranger.hears_eight_bytes(), "it is told that it is not bound");
+    world.metric_becomes("unbound_told_total", 1).await;
+    assert!(!stranger.heard());
     assert_eq!((agent.node.counters(), technician.node.counters()), (before_agent, before_technician));
 }
 
@@ -162,13 +171,51 @@ async fn a_session_survives_when_a_router_gives_one_side_another_port() {
 
     exchange(&mut at_agent, &mut at_technician).await;
     assert!(world.metric("dropped_packets_total{reason=\"unbound_source\"}").await > 0, "it was noticed by a miss");
+    assert!(world.metric("unbound_told_total").await > 0, "and the program was told");
     assert_eq!(world.metric("channels").await, 1);
+}
+
+#[tokio::test]
+async fn a_client_that_claims_anothers_address_does_not_have_the_session_sent_there() {
+    let world = World::start("").await;
+    let router = Router::start(world.relay.udp_address()).await;
+    let mut agent = world.connect().await;
+    let by_router = RelayLink::new("127.0.0.1", router.address.port(), world.relay.link().pin()).unwrap();
+    let mut technician = connect(by_router).await;
+    let locator = agent.allocate().await;
+    let channel = technician.attach(locator).await;
+    assert_eq!(agent.opened().await, channel);
+    let (mut at_agent, mut at_technician) = seal(&agent, &technician, channel).await;
+
+    let mut victim = router.lie().await;
+    let unknown = Locator::new(1, 6).unwrap();
+    technician.control.send(ToRelay::Attach { locator: unknown }).await.unwrap();
+    // The relay has heard it from there and asks the victim whether it is the client.
+    assert_eq!(victim.recv().await, Some(Kind::Control));
+    for _ in 0..20 {
+        exchange(&mut at_agent, &mut at_technician).await;
+    }
+    router.tell_the_truth().await;
+    assert_eq!(technician.message().await, FromRelay::Refused { reason: Refusal::NobodyWaiting });
+    exchange(&mut at_agent, &mut at_technician).await;
+
+    while let Some(kind) = victim.recv().await {
+        assert_eq!(kind, Kind::Control, "no packet of the session went to somebody who has nothing to do with it");
+    }
+}
+
+/// What the victim of a lie hears.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Control,
+    Data,
 }
 
 /// Forwards between one program and the relay, as a router with address translation does.
 struct Router {
     address: SocketAddr,
     change: mpsc::Sender<()>,
+    lie: mpsc::Sender<Option<mpsc::Sender<Kind>>>,
     _task: JoinSet<()>,
 }
 
@@ -177,17 +224,33 @@ impl Router {
         let inside = UdpSocket::bind("127.0.0.1:0").await.unwrap();
         let address = inside.local_addr().unwrap();
         let (change, mut changes) = mpsc::channel(1);
+        let (lie, mut lies) = mpsc::channel::<Option<mpsc::Sender<Kind>>>(1);
         let mut task = JoinSet::new();
         task.spawn(async move {
             let mut outside = outside(relay).await;
             let mut program = None;
+            let mut victim: Option<(UdpSocket, mpsc::Sender<Kind>)> = None;
+            let mut to_victim = [0; 2048];
             let (mut from_inside, mut from_outside) = ([0; 2048], [0; 2048]);
             loop {
                 tokio::select! {
                     Some(()) = changes.recv() => outside = self::outside(relay).await,
+                    Some(lie) = lies.recv() => victim = match lie {
+                        Some(heard) => Some((self::outside(relay).await, heard)),
+                        None => None,
+                    },
                     Ok((length, from)) = inside.recv_from(&mut from_inside) => {
                         program = Some(from);
-                        outside.send(&from_inside[..length]).await.unwrap();
+                        let by = match &victim {
+                            Some((claimed, _)) if from_inside[0] >= 0x40 => claimed,
+                            Some(_) | None => &outside,
+                        };
+                        by.send(&from_inside[..length]).await.unwrap();
+                    }
+                    kind = hears(victim.as_ref(), &mut to_victim) => {
+                        if let Some((_, heard)) = &victim {
+                            heard.send(kind).await.unwrap();
+                        }
                     }
                     Ok(length) = outside.recv(&mut from_outside) => {
                         inside.send_to(&from_outside[..length], program.unwrap()).await.unwrap();
@@ -195,11 +258,33 @@ impl Router {
                 }
             }
         });
-        Self { address, change, _task: task }
+        Self { address, change, lie, _task: task }
+    }
+
+    /// From now on control packets claim to come from another address, whose owner answers nothing. Returns what it hears.
+    async fn lie(&self) -> mpsc::Receiver<Kind> {
+        let (heard, hears) = mpsc::channel(1024);
+        self.lie.send(Some(heard)).await.unwrap();
+        hears
+    }
+
+    async fn tell_the_truth(&self) {
+        self.lie.send(None).await.unwrap();
     }
 
     async fn change_port(&self) {
         self.change.send(()).await.unwrap();
+    }
+}
+
+/// What the victim hears next.
+async fn hears(victim: Option<&(UdpSocket, mpsc::Sender<Kind>)>, buffer: &mut [u8]) -> Kind {
+    match victim {
+        Some((socket, _)) => {
+            socket.recv(buffer).await.unwrap();
+            if buffer[0] >= 0x40 { Kind::Control } else { Kind::Data }
+        }
+        None => std::future::pending().await,
     }
 }
 

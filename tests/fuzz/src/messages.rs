@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use wire::{
-    channel::{ChannelId, DataHeader, Family, HEADER_BYTES, family},
+    channel::{ChannelId, DataHeader, Family, HEADER_BYTES, Unbound, family},
     codec::{self, Message},
     control::{FromRelay, ToRelay},
     limits,
@@ -112,6 +112,13 @@ pub(super) fn exact_run(bytes: &[u8]) -> Verdict {
 }
 
 pub(super) fn channel(packet: &[u8]) -> Verdict {
+    if let Some(unbound) = Unbound::parse(packet) {
+        assert_eq!(
+            unbound.to_bytes(),
+            [packet[0], 0, packet[2], packet[3], packet[4], packet[5], packet[6], packet[7]]
+        );
+        assert!(unbound.channel.is_valid() && DataHeader::parse(packet).is_none());
+    }
     let Some(header) = DataHeader::parse(packet) else { return Verdict::Refused };
     assert_eq!(family(packet), Family::Channel);
     assert!(header.channel.is_valid());

@@ -13,7 +13,7 @@ use anyhow::Context as _;
 use rand_core::OsRng;
 use tokio::{sync::mpsc, task::JoinSet};
 use transport::{
-    listener::{ControlPeer, Forward, Listener, ListenerConfig},
+    listener::{Forward, Listener, ListenerConfig, PeerEvent, PeerEvents, PeerId, Route},
     sealed::Unpaired,
     streams::StreamError,
 };
@@ -25,6 +25,7 @@ use wire::{
     link::RelayLink,
     pairing::{FromUnpairedAgent, FromUnpairedTechnician, PairingRefusal},
     session::Ability,
+    time::Moment,
 };
 
 use super::{
@@ -108,12 +109,13 @@ impl EvilRelay {
         let ring = Arc::new(Ring::default());
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let forward: Arc<dyn Forward> = Arc::<Ring>::clone(&ring);
-        let listener = Listener::bind(address, &key, forward, ListenerConfig::default())?;
-        let link = RelayLink::new("127.0.0.1", listener.local_addr()?.port(), key.public().digest().0)?;
+        let (listener, events) = Listener::bind(address, &key, forward, ListenerConfig::default())?;
+        let link = RelayLink::new("127.0.0.1", listener.local_addr().port(), key.public().digest().0)?;
         let (tell, outcomes) = mpsc::channel(QUEUE);
         let (scheme, schemes) = mpsc::channel(QUEUE);
         let mut tasks = JoinSet::new();
-        tasks.spawn(listen(listener, Clients { ring: Arc::clone(&ring), plot, scheme }));
+        let clients = Clients { ring: Arc::clone(&ring), plot, scheme, listener: Arc::new(listener) };
+        tasks.spawn(clients.serve(events));
         // Both connect to the relay itself, so the listener has to be at work.
         let (agent, technician) = (AgentPeer::connect(&link).await?, TechnicianPeer::connect(&link).await?);
         let middle = Middle { ring, plot, agent, technician };
@@ -155,13 +157,13 @@ struct State {
 #[derive(Debug, Clone)]
 struct Client {
     address: SocketAddr,
-    outbox: mpsc::Sender<FromRelay>,
+    peer: PeerId,
+    listener: Arc<Listener>,
 }
 
 impl Client {
-    /// A full outbox belongs to a client that does not read; it misses this.
     fn tell(&self, message: FromRelay) {
-        let _ = self.outbox.try_send(message);
+        self.listener.tell(self.peer, message);
     }
 }
 
@@ -200,44 +202,41 @@ impl Ring {
 }
 
 impl Forward for Ring {
-    fn route(&self, from: SocketAddr, header: DataHeader, _bytes: usize, _segments: usize) -> Option<SocketAddr> {
-        let [one, other] = *self.state().routes.get(&header.channel)?;
-        if from == one { Some(other) } else { (from == other).then_some(one) }
+    fn route(&self, from: SocketAddr, header: DataHeader, _: usize, _: usize, _: Moment) -> Route {
+        match self.state().routes.get(&header.channel) {
+            Some([one, other]) if *one == from => Route::To(*other),
+            Some([one, other]) if *other == from => Route::To(*one),
+            Some(_) | None => Route::Nowhere,
+        }
     }
 }
 
 /// A technician, the agent that it wants, and their locator, for the relay to step between.
 type Scheme = (Client, Client, Locator);
 
-#[derive(Clone)]
 struct Clients {
     ring: Arc<Ring>,
     plot: Plot,
     scheme: mpsc::Sender<Scheme>,
-}
-
-async fn listen(listener: Listener, clients: Clients) {
-    let mut serving = JoinSet::new();
-    while let Some(peer) = listener.accept().await {
-        serving.spawn(clients.clone().serve(peer));
-    }
+    listener: Arc<Listener>,
 }
 
 impl Clients {
-    async fn serve(self, mut peer: ControlPeer) {
-        let (outbox, mut orders) = mpsc::channel(QUEUE);
-        loop {
-            tokio::select! {
-                order = orders.recv() => {
-                    let Some(order) = order else { return };
-                    if peer.send(&order).await.is_err() {
-                        return;
+    async fn serve(self, mut events: PeerEvents) {
+        let mut addresses = BTreeMap::new();
+        while let Some(event) = events.recv().await {
+            match event {
+                PeerEvent::Connected { peer, address } | PeerEvent::Moved { peer, address } => {
+                    addresses.insert(peer, address);
+                }
+                PeerEvent::Message { peer, message } => {
+                    if let Some(address) = addresses.get(&peer).copied() {
+                        let client = Client { address, peer, listener: Arc::clone(&self.listener) };
+                        self.handle(&client, message).await;
                     }
                 }
-                message = peer.recv() => {
-                    let Ok(Some(message)) = message else { return };
-                    let client = Client { address: peer.remote_address(), outbox: outbox.clone() };
-                    self.handle(&client, message).await;
+                PeerEvent::Ended { peer, .. } => {
+                    addresses.remove(&peer);
                 }
             }
         }

@@ -1,28 +1,80 @@
-//! One agent or technician at the relay.
+//! What the listener tells of agents and technicians, and what it is told.
 
 use std::{net::SocketAddr, time::Duration};
 
-use quinn::{ConnectionError, VarInt};
-use tokio::time::timeout;
-use wire::{
-    control::{FromRelay, ToRelay},
-    text::Label,
-};
+use quinn_proto::ConnectionError;
+use wire::{codec::CodecError, control::ToRelay, text::Label};
 
-use super::DRAINING_CODE;
-use crate::{
-    address::canonical,
-    streams::{FrameReceiver, FrameSender, StreamError},
-};
+/// One client's control connection, never named so again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PeerId {
+    number: u64,
+    /// Where its shard keeps it.
+    pub(super) place: u32,
+    pub(super) shard: u8,
+}
 
-/// A client that does not take a few bytes for so long is of no use.
-const SEND_WITHIN: Duration = Duration::from_secs(5);
+impl PeerId {
+    pub(super) fn new(number: u64, place: u32, shard: u8) -> Self {
+        Self { number, place, shard }
+    }
+
+    /// Its number since the listener was bound, from 1 on.
+    pub fn number(self) -> u64 {
+        self.number
+    }
+}
+
+/// What happened on control connections. For one peer: `Connected` first, `Ended` last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PeerEvent {
+    /// A handshake is done.
+    Connected {
+        /// Who came.
+        peer: PeerId,
+        /// Where it is. IPv4 is never written as IPv6.
+        address: SocketAddr,
+    },
+    /// A client said something.
+    Message {
+        /// Who.
+        peer: PeerId,
+        /// What.
+        message: ToRelay,
+    },
+    /// A client is now somewhere else and has proved it (RFC 9000 section 9.3): packets to the new address reach it.
+    Moved {
+        /// Who.
+        peer: PeerId,
+        /// Where it is.
+        address: SocketAddr,
+    },
+    /// A connection is over.
+    Ended {
+        /// Whose.
+        peer: PeerId,
+        /// Why.
+        why: PeerEnd,
+    },
+}
+
+impl PeerEvent {
+    /// Whom it is about.
+    pub fn peer(&self) -> PeerId {
+        match self {
+            Self::Connected { peer, .. }
+            | Self::Message { peer, .. }
+            | Self::Moved { peer, .. }
+            | Self::Ended { peer, .. } => *peer,
+        }
+    }
+}
 
 /// How a control connection ended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum PeerClosed {
-    /// The client closed it.
+pub enum PeerEnd {
+    /// The client closed it, or says nothing more.
     #[error("the client left")]
     ByPeer,
     /// It was closed here.
@@ -37,9 +89,28 @@ pub enum PeerClosed {
         /// What went wrong, made safe to show.
         reason: Label,
     },
+    /// A message was too long, refused before any of it was kept, or malformed.
+    #[error("a message was refused: {0}")]
+    Message(#[from] CodecError),
+    /// The stream ended inside a message.
+    #[error("the stream ended inside a message")]
+    Truncated,
+    /// The client does not read what it is told.
+    #[error("the client does not read")]
+    TooSlow,
 }
 
-impl From<ConnectionError> for PeerClosed {
+impl PeerEnd {
+    /// Whether the client sent something that no honest one sends.
+    pub fn peer_broke_the_rules(&self) -> bool {
+        match self {
+            Self::Message(_) | Self::Truncated => true,
+            Self::ByPeer | Self::Here | Self::Gone | Self::Broken { .. } | Self::TooSlow => false,
+        }
+    }
+}
+
+impl From<ConnectionError> for PeerEnd {
     fn from(error: ConnectionError) -> Self {
         match error {
             ConnectionError::ApplicationClosed(_) => Self::ByPeer,
@@ -53,103 +124,28 @@ impl From<ConnectionError> for PeerClosed {
     }
 }
 
-/// Why a message was not received or sent. The connection is of no use afterwards, but for [`PeerError::NotReady`].
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum PeerError {
-    /// The connection or its stream is over.
-    #[error("the control stream is over: {0}")]
-    Stream(StreamError),
-    /// The client does not read what it is told.
-    #[error("the client does not read")]
-    TooSlow,
-    /// The client has not said anything yet, so there is no stream to answer on.
-    #[error("the client has not said anything yet")]
-    NotReady,
+/// How to close a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Farewell {
+    pub(super) code: u32,
+    pub(super) reason: Label,
+    pub(super) linger: Duration,
 }
 
-impl PeerError {
-    /// Whether the client sent something that no honest one sends.
-    pub fn peer_broke_the_rules(&self) -> bool {
-        match self {
-            Self::Stream(error) => error.peer_broke_the_rules(),
-            Self::TooSlow | Self::NotReady => false,
-        }
-    }
-}
-
-/// One client's control connection. The connection is closed when this is dropped.
-#[derive(Debug)]
-pub struct ControlPeer {
-    connection: quinn::Connection,
-    /// The client opens it with its first message.
-    stream: Option<(FrameSender, FrameReceiver)>,
-}
-
-impl ControlPeer {
-    pub(super) fn new(connection: quinn::Connection) -> Self {
-        Self { connection, stream: None }
+impl Farewell {
+    /// With a reason for the client.
+    pub fn because(reason: &str) -> Self {
+        Self { code: 0, reason: Label::cut(reason), linger: Duration::ZERO }
     }
 
-    /// Where the client is now; it may move. IPv4 is never written as IPv6.
-    pub fn remote_address(&self) -> SocketAddr {
-        canonical(self.connection.remote_address())
+    /// Because the relay stops; the client then knows that it may come back.
+    pub fn draining() -> Self {
+        Self { code: super::DRAINING_CODE, reason: Label::cut("the relay stops"), linger: Duration::ZERO }
     }
 
-    /// Waits for the client's next message. `None`: it says nothing more.
-    ///
-    /// # Errors
-    ///
-    /// [`PeerError::Stream`].
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future loses nothing.
-    pub async fn recv(&mut self) -> Result<Option<ToRelay>, PeerError> {
-        if self.stream.is_none() {
-            let stream = self.connection.accept_bi().await;
-            let (send, receive) = stream.map_err(|error| PeerError::Stream(StreamError::Closed(error.into())))?;
-            self.stream = Some((FrameSender::new(send, None), FrameReceiver::new(receive)));
-        }
-        match &mut self.stream {
-            Some((_, receiver)) => receiver.recv().await.map_err(PeerError::Stream),
-            None => Ok(None),
-        }
-    }
-
-    /// Tells the client something. Waits at most 5 s for a client that does not read.
-    ///
-    /// # Errors
-    ///
-    /// See [`PeerError`].
-    ///
-    /// # Cancel safety
-    ///
-    /// The message is sent whole, with the next one at the latest, or not at all.
-    pub async fn send(&mut self, message: &FromRelay) -> Result<(), PeerError> {
-        let (sender, _) = self.stream.as_mut().ok_or(PeerError::NotReady)?;
-        match timeout(SEND_WITHIN, sender.send(message)).await {
-            Ok(sent) => sent.map_err(PeerError::Stream),
-            Err(_) => Err(PeerError::TooSlow),
-        }
-    }
-
-    /// Closes the connection with a reason for the client, at most 128 bytes of it.
-    pub fn close(&self, reason: &str) {
-        self.connection.close(VarInt::from_u32(0), Label::cut(reason).raw().as_bytes());
-    }
-
-    /// Closes the connection because the relay stops; the client then knows that it may come back.
-    pub fn close_draining(&self) {
-        self.connection.close(VarInt::from_u32(DRAINING_CODE), b"the relay stops");
-    }
-
-    /// Waits for the end of the connection.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future has no effect.
-    pub async fn closed(&self) -> PeerClosed {
-        self.connection.closed().await.into()
+    /// Leaves the client so long to read what it was told and to close the connection itself.
+    #[must_use]
+    pub fn after(self, linger: Duration) -> Self {
+        Self { linger, ..self }
     }
 }

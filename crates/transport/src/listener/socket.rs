@@ -1,198 +1,206 @@
-//! The relay's socket, as quinn sees it: an ordinary one. Channel packets never reach quinn.
+//! One shard's UDP socket: whole trains in and out, with kernel offload where there is any.
 
 use std::{
     fmt,
     io::{self, IoSliceMut},
-    net::{IpAddr, SocketAddr},
-    pin::Pin,
-    sync::{Arc, Mutex},
-    task::{Context, Poll, ready},
+    net::SocketAddr,
+    num::NonZeroU8,
 };
 
-use quinn::{
-    AsyncUdpSocket, UdpPoller,
-    udp::{RecvMeta, Transmit},
-};
-use wire::channel::{ChannelId, DataHeader};
+use quinn::udp::{RecvMeta, Transmit};
+use quinn_udp::{EcnCodepoint, UdpSockRef, UdpSocketState};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
-use super::{Forward, ListenerCounters};
 use crate::{
-    address::canonical,
-    counters::Count,
-    demux::Class,
-    socket::{WritePoller, lock},
-    udp::{Inbox, Offloading, Received, Sent, UdpIo},
+    address::mapped,
+    udp::{BATCH, Inbox, Offloading},
 };
 
-/// Trains taken from the kernel at once: 1 MiB of memory.
-const TRAINS: usize = 16;
-
-/// Batches handled in one go before other tasks get their turn.
-const ROUNDS: usize = 8;
-
-/// The one socket of a [`Listener`](super::Listener).
-pub(super) struct RelaySocket {
-    udp: UdpIo,
-    forward: Arc<dyn Forward>,
-    inbox: Mutex<Inbox>,
-    control_packets: Count,
-    forwarded_packets: Count,
-    forwarded_bytes: Count,
-    no_route: Count,
-    full: Count,
-    send_failed: Count,
-    unknown_kind: Count,
-    too_large: Count,
+/// A bound socket that never waits.
+pub(crate) struct ShardSocket {
+    io: mio::net::UdpSocket,
+    /// `None`: plain calls, one packet each.
+    offload: Option<UdpSocketState>,
+    ipv6: bool,
 }
 
-impl RelaySocket {
-    pub(super) fn bind(address: SocketAddr, offloading: Offloading, forward: Arc<dyn Forward>) -> io::Result<Self> {
-        let udp = UdpIo::bind(address, offloading)?;
-        let inbox = udp.inbox(TRAINS);
-        Ok(Self {
-            udp,
-            forward,
-            inbox: Mutex::new(inbox),
-            control_packets: Count::default(),
-            forwarded_packets: Count::default(),
-            forwarded_bytes: Count::default(),
-            no_route: Count::default(),
-            full: Count::default(),
-            send_failed: Count::default(),
-            unknown_kind: Count::default(),
-            too_large: Count::default(),
+impl ShardSocket {
+    /// Binds `count` sockets to `address`, among which the kernel shares what comes by the sender's address. An unspecified IPv6
+    /// address takes IPv4 as well.
+    pub(crate) fn bind_all(address: SocketAddr, count: NonZeroU8, offloading: Offloading) -> io::Result<Vec<Self>> {
+        let first = Self::bind(address, offloading, false)?;
+        if count.get() == 1 {
+            return Ok(vec![first]);
+        }
+        // The first had to have the address to itself, or two relays on one port would share each other's packets.
+        share_port(&first.io)?;
+        let address = first.local_addr()?;
+        let mut all = vec![first];
+        for _ in 1..count.get() {
+            all.push(Self::bind(address, offloading, true)?);
+        }
+        Ok(all)
+    }
+
+    fn bind(address: SocketAddr, offloading: Offloading, shared: bool) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+        if address.is_ipv6() {
+            socket.set_only_v6(!address.ip().is_unspecified())?;
+        }
+        if shared {
+            share_port(&socket)?;
+        }
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        let io = mio::net::UdpSocket::from_std(socket.into());
+        let offload = match offloading {
+            // Some hosts refuse the socket options: plain calls work there.
+            Offloading::WhereAvailable => UdpSocketState::new(UdpSockRef::from(&io)).ok(),
+            Offloading::Never => None,
+        };
+        Ok(Self { ipv6: io.local_addr()?.is_ipv6(), io, offload })
+    }
+
+    /// Asks the kernel for larger buffers; it may give less.
+    pub(crate) fn set_buffers(&self, receive_bytes: usize, send_bytes: usize) {
+        let socket = SockRef::from(&self.io);
+        // Without them bursts are lost sooner. There is nothing to do about it here.
+        let _ = socket.set_recv_buffer_size(receive_bytes);
+        let _ = socket.set_send_buffer_size(send_bytes);
+    }
+
+    pub(crate) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.io.local_addr()
+    }
+
+    pub(crate) fn source(&mut self) -> &mut mio::net::UdpSocket {
+        &mut self.io
+    }
+
+    /// Most segments that may be sent at once at present; falls to 1 when the network card turns out not to cut trains.
+    pub(crate) fn max_segments(&self) -> usize {
+        self.offload.as_ref().map_or(1, UdpSocketState::max_gso_segments)
+    }
+
+    /// An inbox that fits this socket, for `trains` trains.
+    pub(crate) fn inbox(&self, trains: usize) -> Inbox {
+        Inbox::new(trains, self.offload.as_ref().is_some_and(|state| state.gro_segments() > 1))
+    }
+
+    /// Takes what has come, with one call to the kernel where it can.
+    pub(crate) fn receive(&self, inbox: &mut Inbox) -> io::Result<()> {
+        inbox.fill(|slots, metas| match &self.offload {
+            Some(state) => {
+                let mut received = [quinn_udp::RecvMeta::default(); BATCH];
+                let count = state.recv(UdpSockRef::from(&self.io), slots, &mut received[..metas.len()])?;
+                for (meta, from) in metas.iter_mut().zip(&received[..count]) {
+                    let ecn = from.ecn.and_then(|ecn| quinn::udp::EcnCodepoint::from_bits(ecn as u8));
+                    *meta = RecvMeta { addr: from.addr, len: from.len, stride: from.stride, ecn, dst_ip: from.dst_ip };
+                }
+                Ok(count)
+            }
+            None => self.receive_plain(slots, metas),
         })
     }
 
-    pub(super) fn set_buffers(&self, receive_bytes: usize, send_bytes: usize) {
-        self.udp.set_buffers(receive_bytes, send_bytes);
-    }
-
-    pub(super) fn bound_to(&self) -> io::Result<SocketAddr> {
-        self.udp.local_addr()
-    }
-
-    /// The part of the counters that is about packets.
-    pub(super) fn packets(&self) -> ListenerCounters {
-        let (_, receive_errors) = self.udp.errors();
-        ListenerCounters {
-            control_packets: self.control_packets.read(),
-            forwarded_packets: self.forwarded_packets.read(),
-            forwarded_bytes: self.forwarded_bytes.read(),
-            no_route: self.no_route.read(),
-            full: self.full.read(),
-            send_failed: self.send_failed.read(),
-            unknown_kind: self.unknown_kind.read(),
-            too_large: self.too_large.read(),
-            receive_errors,
-            ..ListenerCounters::default()
-        }
-    }
-
-    /// Sends a run on, unchanged, as the train that it came in.
-    fn pass_on(&self, received: &Received<'_>, channel: ChannelId) {
-        let Received { run, from, meta } = received;
-        let segments = run.segments();
-        let Some(to) = self.forward.route(*from, DataHeader { channel }, run.bytes.len(), segments) else {
-            self.no_route.add(segments);
-            return;
-        };
-        let sent = self.udp.try_send(&Transmit {
-            destination: to,
-            ecn: meta.ecn,
-            contents: run.bytes,
-            segment_size: run.segment_size(),
-            src_ip: meta.dst_ip.filter(|own| is_ipv4(*own) == to.is_ipv4()),
-        });
-        match sent {
-            Sent::Done => {
-                self.forwarded_packets.add(segments);
-                self.forwarded_bytes.add(run.bytes.len());
-            }
-            Sent::Full => self.full.add(segments),
-            Sent::Lost => self.send_failed.add(segments),
-        }
-    }
-
-    /// Forwards what is in the inbox, and hands control packets to quinn as far as there is room.
-    fn take_received(&self, inbox: &mut Inbox, bufs: &mut [IoSliceMut<'_>], metas: &mut [RecvMeta]) -> usize {
-        // quinn makes room for one packet in each buffer; the kernel sends up to so many at once.
-        let most = self.udp.max_segments().max(1);
-        let limit = |class| match class {
-            Class::Quic | Class::Foreign => 1,
-            Class::Data(_) => most,
-        };
+    fn receive_plain(&self, slots: &mut [IoSliceMut<'_>], metas: &mut [RecvMeta]) -> io::Result<usize> {
         let mut count = 0;
-        while let (Some(buf), Some(meta)) = (bufs.get_mut(count), metas.get_mut(count)) {
-            let Some(received) = inbox.next(limit) else { break };
-            match received.run.class {
-                Class::Data(channel) => self.pass_on(&received, channel),
-                Class::Foreign => self.unknown_kind.add(1),
-                Class::Quic => match received.run.copy_to(0, buf) {
-                    Some(len) => {
-                        self.control_packets.add(1);
-                        *meta = RecvMeta { addr: received.from, len, stride: len, ..received.meta };
-                        count += 1;
-                    }
-                    None => self.too_large.add(1),
-                },
+        for (slot, meta) in slots.iter_mut().zip(metas) {
+            match self.io.recv_from(slot) {
+                Ok((len, addr)) => *meta = RecvMeta { addr, len, stride: len, ecn: None, dst_ip: None },
+                Err(_) if count > 0 => break,
+                Err(error) => return Err(error),
             }
+            count += 1;
         }
-        count
+        Ok(count)
+    }
+
+    /// Sends a packet or train. `transmit.destination` is in canonical form.
+    pub(crate) fn send(&self, transmit: &Transmit<'_>) -> Sent {
+        let mut sent = Sent::default();
+        match self.send_once(transmit) {
+            // Some network cards refuse trains only when they see one.
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock && is_train(transmit) => {
+                for contents in transmit.contents.chunks(size_of(transmit)) {
+                    let packet = Transmit { contents, segment_size: None, ..transmit.clone() };
+                    sent.note(&packet, &self.send_once(&packet));
+                }
+            }
+            result => sent.note(transmit, &result),
+        }
+        sent
+    }
+
+    fn send_once(&self, transmit: &Transmit<'_>) -> io::Result<()> {
+        let destination = if self.ipv6 { mapped(transmit.destination) } else { transmit.destination };
+        match &self.offload {
+            Some(state) => {
+                let transmit = quinn_udp::Transmit {
+                    destination,
+                    ecn: transmit.ecn.and_then(|ecn| EcnCodepoint::from_bits(ecn as u8)),
+                    contents: transmit.contents,
+                    segment_size: transmit.segment_size,
+                    src_ip: transmit.src_ip,
+                };
+                state.try_send(UdpSockRef::from(&self.io), &transmit)
+            }
+            None if is_train(transmit) => Err(io::ErrorKind::Unsupported.into()),
+            None => self.io.send_to(transmit.contents, destination).map(drop),
+        }
     }
 }
 
-impl AsyncUdpSocket for RelaySocket {
-    fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
-        WritePoller::new(self, |socket| async move { socket.udp.writable().await })
-    }
+/// Lets other sockets of this user bind to the same address.
+#[cfg(target_os = "linux")]
+fn share_port(socket: &impl std::os::fd::AsFd) -> io::Result<()> {
+    Ok(rustix::net::sockopt::set_socket_reuseport(socket, true)?)
+}
 
-    fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
-        let destination = canonical(transmit.destination);
-        match self.udp.try_send(&Transmit { destination, ..transmit.clone() }) {
-            Sent::Done | Sent::Lost => Ok(()),
-            Sent::Full => Err(io::ErrorKind::WouldBlock.into()),
-        }
-    }
+/// Other systems give all packets to one of the sockets, or do not know this at all.
+#[cfg(not(target_os = "linux"))]
+fn share_port<T>(_socket: &T) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
 
-    fn poll_recv(
-        &self,
-        cx: &mut Context<'_>,
-        bufs: &mut [IoSliceMut<'_>],
-        metas: &mut [RecvMeta],
-    ) -> Poll<io::Result<usize>> {
-        let mut inbox = lock(&self.inbox);
-        for _ in 0..ROUNDS {
-            let count = self.take_received(&mut inbox, bufs, metas);
-            if count > 0 {
-                return Poll::Ready(Ok(count));
+/// What became of packets that were to be sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Sent {
+    /// Packets that the kernel has.
+    pub(crate) done: usize,
+    /// Their bytes.
+    pub(crate) bytes: usize,
+    /// Packets for which the socket's buffer had no room.
+    pub(crate) full: usize,
+    /// Packets that the kernel refused.
+    pub(crate) refused: usize,
+}
+
+impl Sent {
+    fn note(&mut self, transmit: &Transmit<'_>, result: &io::Result<()>) {
+        let packets = transmit.contents.len().div_ceil(size_of(transmit));
+        match result {
+            Ok(()) => {
+                self.done += packets;
+                self.bytes += transmit.contents.len();
             }
-            ready!(self.udp.poll_fill(cx, &mut inbox));
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.full += packets,
+            Err(_) => self.refused += packets,
         }
-        // Only packets to forward: let the control connections run before going on.
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.udp.local_addr()
-    }
-
-    fn max_transmit_segments(&self) -> usize {
-        self.udp.max_segments()
-    }
-
-    fn may_fragment(&self) -> bool {
-        self.udp.may_fragment()
     }
 }
 
-impl fmt::Debug for RelaySocket {
+fn is_train(transmit: &Transmit<'_>) -> bool {
+    size_of(transmit) < transmit.contents.len()
+}
+
+/// Size of each packet but perhaps the last.
+fn size_of(transmit: &Transmit<'_>) -> usize {
+    transmit.segment_size.unwrap_or(transmit.contents.len()).max(1)
+}
+
+impl fmt::Debug for ShardSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RelaySocket").field("udp", &self.udp).finish_non_exhaustive()
+        f.debug_struct("ShardSocket").field("io", &self.io).field("offload", &self.offload.is_some()).finish()
     }
-}
-
-fn is_ipv4(ip: IpAddr) -> bool {
-    ip.to_canonical().is_ipv4()
 }

@@ -262,19 +262,19 @@ mod tests {
     use quinn::{EndpointConfig, TokioRuntime};
     use rand_core::OsRng;
     use trust::keys::SigningKey;
-    use wire::channel::DataHeader;
+    use wire::{channel::DataHeader, time::Moment};
 
     use super::*;
     use crate::{
-        listener::{Forward, Listener, ListenerConfig},
+        listener::{Forward, Listener, ListenerConfig, Route},
         udp::Offloading,
     };
 
     struct Nowhere;
 
     impl Forward for Nowhere {
-        fn route(&self, _: SocketAddr, _: DataHeader, _: usize, _: usize) -> Option<SocketAddr> {
-            None
+        fn route(&self, _: SocketAddr, _: DataHeader, _: usize, _: usize, _: Moment) -> Route {
+            Route::Nowhere
         }
     }
 
@@ -282,7 +282,7 @@ mod tests {
     async fn of_several_addresses_the_one_that_answers_is_taken() {
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
         let key = SigningKey::generate(&mut OsRng);
-        let relay = Listener::bind(loopback, &key, Arc::new(Nowhere), ListenerConfig::default()).unwrap();
+        let (relay, _events) = Listener::bind(loopback, &key, Arc::new(Nowhere), ListenerConfig::default()).unwrap();
         let silent = std::net::UdpSocket::bind(loopback).unwrap();
         let closed = std::net::UdpSocket::bind(loopback).unwrap().local_addr().unwrap();
 
@@ -298,9 +298,9 @@ mod tests {
         let link = RelayLink::new("no-such-relay.invalid", 4433, key.public().digest().0).unwrap();
         let mut connector = Connector::new(link, endpoint, Arc::clone(&socket)).unwrap();
         // As if the name had led there earlier and the name service were down now.
-        connector.addresses = vec![silent.local_addr().unwrap(), closed, relay.local_addr().unwrap()];
+        connector.addresses = vec![silent.local_addr().unwrap(), closed, relay.local_addr()];
         connector.connect(Duration::from_secs(8)).await.unwrap();
-        assert!(socket.table().is_live_relay(relay.local_addr().unwrap()));
+        assert!(socket.table().is_live_relay(relay.local_addr()));
     }
 
     #[test]

@@ -250,7 +250,7 @@ impl Backoff {
 /// Watches the relay while sessions run over it.
 ///
 /// An idle control connection finds out by its keep-alive, in up to 75 s. A session cannot wait that long: when one hears nothing
-/// although it sends, the relay is asked directly.
+/// although it sends, or the relay says that it does not know the session's address, the relay is asked directly.
 struct Watch<'a> {
     endpoint: &'a Endpoint,
     socket: &'a Arc<NodeSocket>,
@@ -275,7 +275,10 @@ impl<'a> Watch<'a> {
     async fn relay_is_gone(&mut self) {
         loop {
             self.socket.any_session().await;
-            sleep(LOOK).await;
+            let unbound = tokio::select! {
+                () = self.socket.told_unbound() => true,
+                () = sleep(LOOK) => false,
+            };
             let now = self.socket.uptime();
             let (silent, moved, heard) = {
                 let table = self.socket.table();
@@ -288,7 +291,8 @@ impl<'a> Watch<'a> {
                 Some(since) if answered && since >= ASK_EVERY => self.asked = None,
                 Some(_) | None => {}
             }
-            if silent && self.asked.is_none() {
+            // The question comes from the new address, and so shows it to the relay.
+            if (silent || unbound) && self.asked.is_none() {
                 self.asked = Some(Question { at: Instant::now(), heard_before: heard });
                 nudge(self.endpoint, self.socket);
             } else if moved {

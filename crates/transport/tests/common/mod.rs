@@ -14,9 +14,9 @@ use std::{
 };
 
 use rand_core::OsRng;
-use tokio::{runtime::Runtime, sync::mpsc, task::JoinSet};
+use tokio::{sync::mpsc, task::JoinSet};
 use transport::{
-    listener::{ControlPeer, Forward, Listener, ListenerConfig, ListenerCounters},
+    listener::{Farewell, Forward, Listener, ListenerConfig, ListenerCounters, PeerEnd, PeerEvent, PeerId, Route},
     node::{Control, ControlEvent, Node, NodeOptions},
     sealed::{Sealed, Unpaired},
     streams::{FrameReceiver, FrameSender},
@@ -28,12 +28,13 @@ use trust::{
 };
 use wire::{
     channel::{ChannelId, DataHeader},
-    control::FromRelay,
+    control::{FromRelay, ToRelay},
     ids::{Locator, RequestId, SessionId},
     link::RelayLink,
     pairing::Introduction,
     session::AccessRequest,
     text::{Label, Sentence},
+    time::Moment,
 };
 
 pub(crate) const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -67,13 +68,13 @@ impl Routes {
 }
 
 impl Forward for Routes {
-    fn route(&self, from: SocketAddr, header: DataHeader, bytes: usize, segments: usize) -> Option<SocketAddr> {
+    fn route(&self, from: SocketAddr, header: DataHeader, bytes: usize, segments: usize, _now: Moment) -> Route {
         assert!(segments > 0 && bytes >= segments * 8);
         *self.packets_from.lock().unwrap().entry(from).or_default() += segments as u64;
-        match self.legs.lock().unwrap().get(&header.channel)? {
-            [one, other] if *one == from => Some(*other),
-            [one, other] if *other == from => Some(*one),
-            _ => None,
+        match self.legs.lock().unwrap().get(&header.channel) {
+            Some([one, other]) if *one == from => Route::To(*other),
+            Some([one, other]) if *other == from => Route::To(*one),
+            Some(_) | None => Route::Nowhere,
         }
     }
 
@@ -82,14 +83,14 @@ impl Forward for Routes {
     }
 }
 
-/// A relay on a runtime of its own, so that it can be killed in the middle of everything.
+/// A relay whose peers are handed to the test one by one.
 pub(crate) struct Relay {
     pub(crate) routes: Arc<Routes>,
     pub(crate) listener: Arc<Listener>,
     pub(crate) address: SocketAddr,
     pub(crate) key: SigningKey,
-    peers: mpsc::Receiver<ControlPeer>,
-    runtime: Option<Runtime>,
+    peers: mpsc::Receiver<Peer>,
+    sorting: JoinSet<()>,
 }
 
 impl Relay {
@@ -98,28 +99,34 @@ impl Relay {
     }
 
     pub(crate) fn start_with(address: SocketAddr, key: SigningKey, config: ListenerConfig) -> Self {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let routes = Arc::new(Routes::default());
-        let entered = runtime.enter();
-        let listener = Arc::new(Listener::bind(address, &key, Arc::clone(&routes) as _, config).unwrap());
-        drop(entered);
+        let (listener, mut events) = Listener::bind(address, &key, Arc::clone(&routes) as _, config).unwrap();
+        let listener = Arc::new(listener);
         let (sender, peers) = mpsc::channel(64);
         let accepting = Arc::clone(&listener);
-        // Owned by the runtime, which ends with the relay.
-        runtime.spawn(async move {
-            while let Some(peer) = accepting.accept().await {
-                let _ = sender.send(peer).await;
+        let mut sorting = JoinSet::new();
+        sorting.spawn(async move {
+            let mut known = HashMap::new();
+            while let Some(event) = events.recv().await {
+                if let PeerEvent::Connected { peer: id, address } = event {
+                    let (events, receiver) = mpsc::channel(1024);
+                    known.insert(id, events);
+                    let peer = Peer { id, address, listener: Arc::clone(&accepting), events: receiver };
+                    let _ = sender.send(peer).await;
+                } else if let Some(events) = known.get(&event.peer()) {
+                    let _ = events.send(event).await;
+                }
             }
         });
-        let address = listener.local_addr().unwrap();
-        Self { routes, listener, address, key, peers, runtime: Some(runtime) }
+        let address = listener.local_addr();
+        Self { routes, listener, address, key, peers, sorting }
     }
 
     pub(crate) fn link(&self) -> RelayLink {
         RelayLink::new(&self.address.ip().to_string(), self.address.port(), self.key.public().digest().0).unwrap()
     }
 
-    pub(crate) async fn peer(&mut self) -> ControlPeer {
+    pub(crate) async fn peer(&mut self) -> Peer {
         self.peers.recv().await.expect("the relay runs")
     }
 
@@ -129,16 +136,60 @@ impl Relay {
 
     /// Ends it as SIGKILL would: nobody is told. Returns what the next one needs.
     pub(crate) async fn kill(mut self) -> (SocketAddr, SigningKey) {
-        let runtime = self.runtime.take().unwrap();
-        tokio::task::spawn_blocking(move || drop(runtime)).await.unwrap();
-        (self.address, SigningKey::from_pkcs8(&self.key.to_pkcs8()).unwrap())
+        self.sorting.shutdown().await;
+        self.peers.close();
+        while self.peers.recv().await.is_some() {}
+        drop(Arc::into_inner(self.listener).expect("the test let go of all peers"));
+        (self.address, self.key)
     }
 }
 
-impl Drop for Relay {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
+/// One client of a [`Relay`]. Dropping it does nothing.
+pub(crate) struct Peer {
+    pub(crate) id: PeerId,
+    pub(crate) address: SocketAddr,
+    listener: Arc<Listener>,
+    events: mpsc::Receiver<PeerEvent>,
+}
+
+impl Peer {
+    /// The client's next message, or how the connection ended.
+    pub(crate) async fn recv(&mut self) -> Result<ToRelay, PeerEnd> {
+        match self.events.recv().await.expect("the relay runs") {
+            PeerEvent::Message { message, .. } => Ok(message),
+            PeerEvent::Ended { why, .. } => Err(why),
+            event @ (PeerEvent::Connected { .. } | PeerEvent::Moved { .. }) => panic!("{event:?}"),
+        }
+    }
+
+    /// Where the client is after its next move.
+    pub(crate) async fn moved(&mut self) -> SocketAddr {
+        match self.events.recv().await.expect("the relay runs") {
+            PeerEvent::Moved { address, .. } => address,
+            event @ (PeerEvent::Connected { .. } | PeerEvent::Message { .. } | PeerEvent::Ended { .. }) => {
+                panic!("{event:?}")
+            }
+        }
+    }
+
+    /// Whether nothing has happened that was not asked for.
+    pub(crate) fn is_silent(&mut self) -> bool {
+        self.events.try_recv().is_err()
+    }
+
+    pub(crate) fn send(&self, message: FromRelay) {
+        self.listener.tell(self.id, message);
+    }
+
+    pub(crate) fn close(&self, reason: &str) {
+        self.listener.close(self.id, Farewell::because(reason));
+    }
+
+    pub(crate) async fn closed(mut self) -> PeerEnd {
+        loop {
+            if let Err(why) = self.recv().await {
+                return why;
+            }
         }
     }
 }

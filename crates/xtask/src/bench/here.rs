@@ -4,6 +4,7 @@ mod agent;
 mod attach;
 mod figures;
 mod machine;
+mod relay;
 mod relay_idle;
 mod revoke;
 mod scene;
@@ -52,6 +53,7 @@ async fn measure(bench: Bench) -> anyhow::Result<Vec<Figure>> {
         Bench::Agent => Box::pin(agent::measure()).await,
         Bench::Stream => Box::pin(stream::measure()).await,
         Bench::Revoke => Box::pin(revoke::measure()).await,
+        Bench::Relay => tokio::task::spawn_blocking(relay::measure).await?,
         Bench::RelayIdle => Box::pin(relay_idle::measure()).await,
     }
 }

@@ -1,0 +1,445 @@
+//! One thread with one socket: receives a batch, forwards trains, runs its control connections.
+//!
+//! Nothing in here waits but for packets, orders and timers. For a train there is one look-up, one send and a few counters: no
+//! allocation, no lock, no log line and no other system call.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc, Mutex,
+        atomic::{
+            AtomicBool,
+            Ordering::{Acquire, Relaxed, SeqCst},
+        },
+    },
+    time::{Duration, Instant},
+};
+
+use mio::{Events, Interest, Poll, Token, Waker};
+use quinn::udp::{RecvMeta, Transmit};
+use quinn_proto::EcnCodepoint;
+use tokio::sync::mpsc::{self, error::TrySendError};
+use wire::{
+    channel::{ChannelId, DataHeader, Unbound},
+    control::FromRelay,
+    time::Moment,
+};
+
+use super::{
+    Forward, ListenerCounters, Route,
+    control::ControlEndpoint,
+    peer::{Farewell, PeerEvent, PeerId},
+    socket::{Sent, ShardSocket},
+};
+use crate::{
+    clock,
+    counters::Count,
+    demux::Class,
+    restart::ShardMask,
+    socket::lock,
+    udp::{Inbox, Received},
+};
+
+/// Trains taken from the kernel at once: 2 MiB of memory.
+const TRAINS: usize = 32;
+
+/// Receive errors in a row after which the shard waits for the next packet instead of asking again at once.
+const ERRORS_IN_A_ROW: usize = 8;
+
+/// Packets of a shard's connections that came to others and may wait. Clients that moved send few; what is more was forged.
+const STRAYS: usize = 256;
+
+/// How long a shard that stops looks after connections that were closed, for those whose last packet was lost.
+const CLOSING: Duration = Duration::from_secs(1);
+
+const SOCKET: Token = Token(0);
+const ORDERS: Token = Token(1);
+
+/// What a shard is told.
+#[derive(Debug)]
+pub(super) enum Order {
+    Tell(PeerId, FromRelay),
+    Close(PeerId, Farewell),
+    /// Take nobody new.
+    Drain,
+    /// Take nobody new, wait so long for everybody to leave, close those who have not, and end.
+    Shutdown(Duration),
+}
+
+/// What others see and use of a shard.
+#[derive(Debug)]
+pub(super) struct Desk {
+    orders: Mutex<Vec<Order>>,
+    /// There are orders. Keeps the shard from locking for nothing.
+    ordered: AtomicBool,
+    /// Most orders that wait.
+    room: usize,
+    /// The shard holds events because the queue was full.
+    pub(super) stalled: AtomicBool,
+    /// The shard shall end at once.
+    stopped: AtomicBool,
+    waker: Waker,
+    /// Packets of this shard's connections that other shards got.
+    strays: Mutex<Vec<Stray>>,
+    counts: PacketCounts,
+}
+
+/// A control packet that the kernel gave to another shard: its client has another address than when it came.
+#[derive(Debug)]
+struct Stray {
+    packet: Vec<u8>,
+    from: SocketAddr,
+    meta: RecvMeta,
+}
+
+/// What happened to packets.
+#[derive(Debug, Default)]
+struct PacketCounts {
+    control_packets: Count,
+    control_unsent: Count,
+    strays: Count,
+    strays_lost: Count,
+    forwarded_packets: Count,
+    forwarded_bytes: Count,
+    no_route: Count,
+    told_unbound: Count,
+    full: Count,
+    send_failed: Count,
+    unknown_kind: Count,
+    receive_errors: Count,
+}
+
+impl Desk {
+    /// Gives an order. `false`: there is no room, and the order is lost.
+    pub(super) fn order(&self, order: Order) -> bool {
+        if lock(&self.orders).len() >= self.room {
+            return false;
+        }
+        self.order_in_any_case(order);
+        true
+    }
+
+    pub(super) fn order_in_any_case(&self, order: Order) {
+        lock(&self.orders).push(order);
+        self.call();
+    }
+
+    /// Hands over a packet of this shard's.
+    fn stray(&self, packet: &[u8], from: SocketAddr, meta: RecvMeta) {
+        {
+            let mut strays = lock(&self.strays);
+            if strays.len() >= STRAYS {
+                self.counts.strays_lost.add(1);
+                return;
+            }
+            strays.push(Stray { packet: packet.to_vec(), from, meta });
+        }
+        self.counts.strays.add(1);
+        self.call();
+    }
+
+    fn call(&self) {
+        if !self.ordered.swap(true, SeqCst) {
+            self.wake();
+        }
+    }
+
+    /// Ends the shard at once.
+    pub(super) fn stop(&self) {
+        self.stopped.store(true, SeqCst);
+        self.wake();
+    }
+
+    pub(super) fn wake(&self) {
+        // Fails when the shard has ended, or when it is to be woken already.
+        let _ = self.waker.wake();
+    }
+
+    pub(super) fn add_to(&self, sum: &mut ListenerCounters) {
+        let counts = &self.counts;
+        sum.control_packets += counts.control_packets.read();
+        sum.control_unsent += counts.control_unsent.read();
+        sum.strays += counts.strays.read();
+        sum.strays_lost += counts.strays_lost.read();
+        sum.forwarded_packets += counts.forwarded_packets.read();
+        sum.forwarded_bytes += counts.forwarded_bytes.read();
+        sum.no_route += counts.no_route.read();
+        sum.told_unbound += counts.told_unbound.read();
+        sum.full += counts.full.read();
+        sum.send_failed += counts.send_failed.read();
+        sum.unknown_kind += counts.unknown_kind.read();
+        sum.receive_errors += counts.receive_errors.read();
+    }
+}
+
+/// The thread's own.
+pub(super) struct Shard {
+    poll: Poll,
+    wire: Wire,
+    inbox: Inbox,
+    control: ControlEndpoint,
+    desk: Arc<Desk>,
+    events: mpsc::Sender<PeerEvent>,
+    /// Empty but while they are worked on; kept so that their memory is used again.
+    taken: Vec<Order>,
+    taken_strays: Vec<Stray>,
+    number: u8,
+    mask: ShardMask,
+    /// All shards, this one included.
+    desks: Vec<Arc<Desk>>,
+    stopping: Option<Stopping>,
+}
+
+/// What a packet needs on its way out.
+struct Wire {
+    socket: ShardSocket,
+    forward: Arc<dyn Forward>,
+    desk: Arc<Desk>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Stopping {
+    /// Clients may leave by themselves until then.
+    grace_until: Instant,
+    closed: bool,
+}
+
+impl Shard {
+    /// A shard with its own socket. `room` bounds the orders that wait.
+    pub(super) fn new(
+        mut socket: ShardSocket,
+        forward: Arc<dyn Forward>,
+        control: ControlEndpoint,
+        events: mpsc::Sender<PeerEvent>,
+        room: usize,
+        (number, mask): (u8, ShardMask),
+    ) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        poll.registry().register(socket.source(), SOCKET, Interest::READABLE)?;
+        let desk = Arc::new(Desk {
+            orders: Mutex::default(),
+            ordered: AtomicBool::new(false),
+            room,
+            stalled: AtomicBool::new(false),
+            stopped: AtomicBool::new(false),
+            waker: Waker::new(poll.registry(), ORDERS)?,
+            strays: Mutex::default(),
+            counts: PacketCounts::default(),
+        });
+        let inbox = socket.inbox(TRAINS);
+        let wire = Wire { socket, forward, desk: Arc::clone(&desk) };
+        Ok(Self {
+            poll,
+            wire,
+            inbox,
+            control,
+            desk,
+            events,
+            taken: Vec::new(),
+            taken_strays: Vec::new(),
+            number,
+            mask,
+            desks: Vec::new(),
+            stopping: None,
+        })
+    }
+
+    pub(super) fn desk(&self) -> &Arc<Desk> {
+        &self.desk
+    }
+
+    /// Runs until it is told to end. `desks` are those of all shards, in their order.
+    pub(super) fn run(mut self, desks: Vec<Arc<Desk>>) {
+        self.desks = desks;
+        let mut ready = Events::with_capacity(2);
+        let mut readable = true;
+        while !self.desk.stopped.load(Acquire) {
+            if readable {
+                readable = self.receive();
+            }
+            let now = clock::quic_now();
+            self.take_orders(now);
+            self.control.handle_timeout(now);
+            let Self { control, wire, .. } = &mut self;
+            control.go_on(now, wire.socket.max_segments(), &mut |transmit, bytes| wire.send(transmit, bytes));
+            self.hand_over();
+            if self.has_ended(now) {
+                return;
+            }
+            if readable || self.control.has_more() {
+                continue;
+            }
+            let deadline = self.control.poll_timeout().into_iter().chain(self.wants_to_stop_at()).min();
+            let timeout = deadline.map(|at| at.saturating_duration_since(now));
+            // Interrupted by a signal, it has nothing to say.
+            let _ = self.poll.poll(&mut ready, timeout);
+            readable = ready.iter().any(|event| event.token() == SOCKET);
+            ready.clear();
+        }
+    }
+
+    /// Handles one batch. Returns whether there may be more.
+    fn receive(&mut self) -> bool {
+        let mut errors = 0;
+        loop {
+            match self.wire.socket.receive(&mut self.inbox) {
+                Ok(()) => break,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+                Err(_) => {
+                    self.desk.counts.receive_errors.add(1);
+                    errors += 1;
+                    if errors == ERRORS_IN_A_ROW {
+                        // The next packet wakes us; a lasting error does not spin.
+                        return false;
+                    }
+                }
+            }
+        }
+        let (now, quic_now) = (clock::now(), clock::quic_now());
+        let most = self.wire.socket.max_segments().max(1);
+        let limit = |class| match class {
+            Class::Quic | Class::Unbound(_) | Class::Foreign => 1,
+            Class::Data(_) => most,
+        };
+        while let Some(received) = self.inbox.next(limit) {
+            match received.run.class {
+                Class::Data(channel) => self.wire.pass_on(&received, channel, now),
+                // Only relays say so.
+                Class::Unbound(_) | Class::Foreign => self.desk.counts.unknown_kind.add(1),
+                Class::Quic => {
+                    self.desk.counts.control_packets.add(1);
+                    let Self { control, wire, desks, mask, .. } = self;
+                    let Received { run, from, meta } = received;
+                    let owner = mask.shard_of(run.bytes).filter(|owner| *owner != self.number);
+                    match owner.and_then(|owner| desks.get(usize::from(owner))) {
+                        Some(owner) => owner.stray(run.bytes, from, meta),
+                        None => control.handle_packet(
+                            run.bytes,
+                            from,
+                            meta.dst_ip,
+                            meta.ecn.and_then(|ecn| EcnCodepoint::from_bits(ecn as u8)),
+                            quic_now,
+                            &mut |transmit, bytes| wire.send(transmit, bytes),
+                        ),
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    fn take_orders(&mut self, now: Instant) {
+        if !self.desk.ordered.load(Relaxed) || !self.desk.ordered.swap(false, SeqCst) {
+            return;
+        }
+        std::mem::swap(&mut *lock(&self.desk.strays), &mut self.taken_strays);
+        for Stray { packet, from, meta } in self.taken_strays.drain(..) {
+            let Self { control, wire, .. } = self;
+            let ecn = meta.ecn.and_then(|ecn| EcnCodepoint::from_bits(ecn as u8));
+            control.handle_packet(&packet, from, meta.dst_ip, ecn, now, &mut |transmit, bytes| {
+                wire.send(transmit, bytes);
+            });
+        }
+        std::mem::swap(&mut *lock(&self.desk.orders), &mut self.taken);
+        for order in self.taken.drain(..) {
+            match order {
+                Order::Tell(peer, message) => self.control.tell(peer, &message, now),
+                Order::Close(peer, farewell) => self.control.close(peer, farewell, now),
+                Order::Drain => self.control.drain(),
+                Order::Shutdown(grace) => {
+                    self.control.drain();
+                    self.stopping = Some(Stopping { grace_until: now + grace, closed: false });
+                }
+            }
+        }
+    }
+
+    /// Hands events over as far as there is room.
+    fn hand_over(&mut self) {
+        while let Some(event) = self.control.poll_event() {
+            let Err(TrySendError::Full(event)) = self.events.try_send(event) else { continue };
+            // Whoever takes an event from now on wakes us. Something may have been taken before that was said.
+            self.desk.stalled.store(true, SeqCst);
+            if let Err(TrySendError::Full(event)) = self.events.try_send(event) {
+                self.control.take_back(event);
+                return;
+            }
+        }
+    }
+
+    fn wants_to_stop_at(&self) -> Option<Instant> {
+        self.stopping.map(|Stopping { grace_until, closed }| if closed { grace_until + CLOSING } else { grace_until })
+    }
+
+    /// Goes on with a shutdown, and says whether it is done.
+    fn has_ended(&mut self, now: Instant) -> bool {
+        let Some(stopping) = &mut self.stopping else { return false };
+        if self.control.connections() == 0 {
+            return true;
+        }
+        if stopping.closed {
+            return stopping.grace_until + CLOSING <= now;
+        }
+        if stopping.grace_until <= now {
+            *stopping = Stopping { grace_until: now, closed: true };
+            self.control.close_all(&Farewell::draining(), now);
+        }
+        false
+    }
+}
+
+impl Wire {
+    /// Sends a run on, unchanged, as the train that it came in.
+    fn pass_on(&self, received: &Received<'_>, channel: ChannelId, now: Moment) {
+        let Received { run, from, meta } = received;
+        let counts = &self.desk.counts;
+        let segments = run.segments();
+        let to = match self.forward.route(*from, DataHeader { channel }, run.bytes.len(), segments, now) {
+            Route::To(to) => to,
+            Route::Nowhere => return counts.no_route.add(segments),
+            Route::Unbound => {
+                counts.no_route.add(segments);
+                counts.told_unbound.add(1);
+                // Shorter than what it answers. If it does not leave, the sender finds out by silence.
+                let _ = self.socket.send(&Transmit {
+                    destination: *from,
+                    ecn: None,
+                    contents: &Unbound { channel }.to_bytes(),
+                    segment_size: None,
+                    src_ip: meta.dst_ip.filter(|own| is_ipv4(*own) == from.is_ipv4()),
+                });
+                return;
+            }
+        };
+        let Sent { done, bytes, full, refused } = self.socket.send(&Transmit {
+            destination: to,
+            ecn: meta.ecn,
+            contents: run.bytes,
+            segment_size: run.segment_size(),
+            src_ip: meta.dst_ip.filter(|own| is_ipv4(*own) == to.is_ipv4()),
+        });
+        counts.forwarded_packets.add(done);
+        counts.forwarded_bytes.add(bytes);
+        if done < segments {
+            counts.full.add(full);
+            counts.send_failed.add(refused);
+        }
+    }
+
+    /// Sends a control packet. What the kernel does not take counts as lost on the way; QUIC sends it again.
+    fn send(&self, transmit: &quinn_proto::Transmit, bytes: &[u8]) {
+        let sent = self.socket.send(&Transmit {
+            destination: crate::address::canonical(transmit.destination),
+            ecn: transmit.ecn.and_then(|ecn| quinn::udp::EcnCodepoint::from_bits(ecn as u8)),
+            contents: bytes.get(..transmit.size).unwrap_or(bytes),
+            segment_size: transmit.segment_size,
+            src_ip: transmit.src_ip,
+        });
+        self.desk.counts.control_unsent.add(sent.full + sent.refused);
+    }
+}
+
+fn is_ipv4(ip: IpAddr) -> bool {
+    ip.to_canonical().is_ipv4()
+}

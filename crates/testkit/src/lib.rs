@@ -9,6 +9,7 @@
 //! | [`browser`] | Chromium, for the consent page |
 //! | [`tree`] | process trees: who is in one, how much it uses, when it is dead |
 //! | [`delay_link`] | a network between two programs that is slow, lossy or hostile |
+//! | [`virtual_link`] | a link with a rate and a queue, in memory and in virtual time |
 //! | [`hostile`] | peers that break the rules on purpose, so that the receiver's check is what is tested |
 //!
 //! Nothing here sleeps: everything waits for a state, with a deadline ([`PATIENCE`]) that only a failure reaches. No program has
@@ -24,6 +25,7 @@ pub mod relay;
 pub mod running;
 pub mod share;
 pub mod tree;
+pub mod virtual_link;
 
 use std::{future::Future, time::Duration};
 

@@ -53,8 +53,13 @@ impl Run<'_> {
     ///
     /// `None` if it does not fit or a segment has no byte left.
     pub(crate) fn copy_to(&self, skip: usize, out: &mut [u8]) -> Option<usize> {
+        self.copy_some(skip, out, |_| true)
+    }
+
+    /// As [`Run::copy_to`], but leaves out the segments that `wanted` is false for. The others keep their size, so it is a run still.
+    pub(crate) fn copy_some(&self, skip: usize, out: &mut [u8], wanted: impl Fn(&[u8]) -> bool) -> Option<usize> {
         let mut written = 0;
-        for segment in self.bytes.chunks(self.stride) {
+        for segment in self.bytes.chunks(self.stride).filter(|segment| wanted(segment)) {
             let rest = segment.get(skip..).filter(|rest| !rest.is_empty())?;
             out.get_mut(written..written + rest.len())?.copy_from_slice(rest);
             written += rest.len();
@@ -90,10 +95,9 @@ pub(crate) fn first_run(train: &[u8], stride: usize, limit: impl FnOnce(Class) -
 pub(crate) fn prefix(
     contents: &[u8],
     segment_size: Option<usize>,
-    header: DataHeader,
+    header: [u8; HEADER_BYTES],
     out: &mut Vec<u8>,
 ) -> Option<usize> {
-    let header = header.to_bytes();
     out.clear();
     for segment in contents.chunks(segment_size.unwrap_or(contents.len()).max(1)) {
         out.extend_from_slice(&header);
@@ -170,7 +174,7 @@ mod tests {
             let contents = (0..stride * (count - 1) + last.min(stride)).map(|at| at.to_le_bytes()[0]).collect::<Vec<_>>();
             let segment_size = (count > 1).then_some(stride);
             let mut sent = Vec::new();
-            let sent_size = prefix(&contents, segment_size, DataHeader { channel: channel(3) }, &mut sent);
+            let sent_size = prefix(&contents, segment_size, DataHeader { channel: channel(3) }.to_bytes(), &mut sent);
 
             let run = first_run(&sent, sent_size.unwrap_or(sent.len()), |_| 64).unwrap();
             prop_assert_eq!(run.class, Class::Data(channel(3)));

@@ -220,10 +220,10 @@ impl State {
 
 /// `SplitMix64` (Steele, Lea, Flood 2014): small, and the same on every machine.
 #[derive(Debug)]
-struct Lots(u64);
+pub(crate) struct Lots(pub(crate) u64);
 
 impl Lots {
-    fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -232,7 +232,7 @@ impl Lots {
     }
 
     /// True for `share` thousandths of all calls.
-    fn drawn(&mut self, share: u16) -> bool {
+    pub(crate) fn drawn(&mut self, share: u16) -> bool {
         share > 0 && self.next() % 1000 < u64::from(share)
     }
 }

@@ -10,6 +10,7 @@
 //! | [`browser`] | Chromium, for the consent page |
 //! | [`tree`] | process trees: who is in one, how much it uses, when it is dead |
 //! | [`delay_link`] | a network between two programs that is slow, lossy or hostile |
+//! | [`virtual_link`] | a link with a rate and a queue, in memory and in virtual time |
 //! | [`hostile`] | peers that break the rules on purpose, so that the receiver's check is what is tested |
 //!
 //! Nothing here sleeps: everything waits for a state, with a deadline ([`PATIENCE`]) that only a failure reaches. No program has
@@ -26,6 +27,7 @@ pub mod running;
 pub mod share;
 pub mod share_page;
 pub mod tree;
+pub mod virtual_link;
 
 use std::{future::Future, time::Duration};
 

@@ -2,17 +2,15 @@
 //!
 //! ```text
 //! fd41:7373:6e74:0001:<relay address>::          one per real address of the relay, constant
-//! fd41:7373:6e74:0002:<session>:<epoch>:<carrier>  the other end of a session
+//! fd41:7373:6e74:0002:<session>:<epoch>:<path>     the other end of a session
 //! ```
 //!
-//! The agent labels what it receives with the epoch and carrier of the session's present path: quinn, as QUIC server, then
+//! The agent labels what it receives with the epoch of the session's present path: quinn, as QUIC server, then
 //! takes a new label for a migrated client, validates the path and starts congestion control, round-trip time and packet
 //! size afresh. The technician's label of the agent never changes, because a QUIC client drops packets from elsewhere.
 //! They have to be IPv6: for a new port on the same IPv4 address quinn keeps the old path's state.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
-
-use crate::sealed::Carrier;
 
 const PREFIX: [u16; 3] = [0xfd41, 0x7373, 0x6e74];
 const RELAY: u16 = 1;
@@ -25,17 +23,18 @@ const PORT: u16 = 1;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct SessionKey(pub(crate) u32);
 
-/// Which path of a session a packet took.
+/// What quinn is shown of a session's path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Label {
     /// Counts the changes of path.
     pub(crate) epoch: u16,
-    pub(crate) carrier: Carrier,
+    /// The path that packets under this label leave by.
+    pub(crate) path: u16,
 }
 
 impl Label {
-    /// Every session's first path: a session starts relayed.
-    pub(crate) const FIRST: Self = Self { epoch: 0, carrier: Carrier::Relayed };
+    /// Every session's first path.
+    pub(crate) const FIRST: Self = Self { epoch: 0, path: 0 };
 }
 
 /// Whom an address stands for.
@@ -57,7 +56,7 @@ impl Place {
                 let [high, mid_high, mid_low, low] = key.to_be_bytes();
                 let high = u16::from_be_bytes([high, mid_high]);
                 let low = u16::from_be_bytes([mid_low, low]);
-                Ipv6Addr::new(a, b, c, SESSION, high, low, label.epoch, carrier_code(label.carrier))
+                Ipv6Addr::new(a, b, c, SESSION, high, low, label.epoch, label.path)
             }
         };
         SocketAddr::new(IpAddr::V6(ip), PORT)
@@ -73,23 +72,12 @@ impl Place {
         match kind {
             RELAY => Some(Self::Relay(d)),
             SESSION => {
-                let carrier = carrier_of(g)?;
                 let key = SessionKey(u32::from(d) << 16 | u32::from(e));
-                Some(Self::Session(key, Label { epoch: f, carrier }))
+                Some(Self::Session(key, Label { epoch: f, path: g }))
             }
             _ => None,
         }
     }
-}
-
-fn carrier_code(carrier: Carrier) -> u16 {
-    match carrier {
-        Carrier::Relayed => 0,
-    }
-}
-
-fn carrier_of(code: u16) -> Option<Carrier> {
-    (code == 0).then_some(Carrier::Relayed)
 }
 
 /// One form for every address: IPv4 as IPv4, without flow label, so that equal places compare equal.
@@ -123,7 +111,7 @@ mod tests {
         for place in [
             Place::Relay(0),
             Place::Relay(7),
-            Place::Session(SessionKey(0x1234_5678), Label { epoch: 0xfffe, carrier: Carrier::Relayed }),
+            Place::Session(SessionKey(0x1234_5678), Label { epoch: 0xfffe, path: 3 }),
         ] {
             assert_eq!(Place::of(place.address()), Some(place));
         }
@@ -131,7 +119,7 @@ mod tests {
 
     #[test]
     fn addresses_of_others_have_no_place() {
-        for address in ["127.0.0.1:1", "[::1]:1", "[fd41:7373:6e74:3::]:1", "[fd41:7373:6e74:2:0:0:0:9]:1"] {
+        for address in ["127.0.0.1:1", "[::1]:1", "[fd41:7373:6e74:3::]:1"] {
             assert_eq!(Place::of(address.parse().unwrap()), None, "{address}");
         }
     }

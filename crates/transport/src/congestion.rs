@@ -16,8 +16,10 @@
 //! | `rate` | how fast the path delivers |
 //! | `cubic` | the window next to a greedy flow |
 //! | `model` | the phases, and the window |
+//! | `epoch` | a fresh controller for each path, on the side where quinn does not see the change |
 
 mod cubic;
+mod epoch;
 mod model;
 mod rate;
 
@@ -28,6 +30,7 @@ use quinn_proto::{
     congestion::{Controller, ControllerFactory},
 };
 
+pub(crate) use self::epoch::AfreshOnChange;
 use self::model::Model;
 
 /// What a session may have under way before anything is known of the path.

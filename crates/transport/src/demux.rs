@@ -51,13 +51,13 @@ impl Run<'_> {
         (self.bytes.len() > self.stride).then_some(self.stride)
     }
 
-    /// Copies the run to the start of `out` without the first `skip` bytes of each segment, and returns the bytes written.
-    /// The new stride is the old one less `skip`.
+    /// Copies the segments that `wanted` is true for to the start of `out`, without the first `skip` bytes of each, and returns the
+    /// bytes written. They keep their size, so it is a run still; the new stride is the old one less `skip`.
     ///
     /// `None` if it does not fit or a segment has no byte left.
-    pub(crate) fn copy_to(&self, skip: usize, out: &mut [u8]) -> Option<usize> {
+    pub(crate) fn copy_to(&self, skip: usize, out: &mut [u8], wanted: impl Fn(&[u8]) -> bool) -> Option<usize> {
         let mut written = 0;
-        for segment in self.bytes.chunks(self.stride) {
+        for segment in self.bytes.chunks(self.stride).filter(|segment| wanted(segment)) {
             let rest = segment.get(skip..).filter(|rest| !rest.is_empty())?;
             out.get_mut(written..written + rest.len())?.copy_from_slice(rest);
             written += rest.len();
@@ -93,10 +93,9 @@ pub(crate) fn first_run(train: &[u8], stride: usize, limit: impl FnOnce(Class) -
 pub(crate) fn prefix(
     contents: &[u8],
     segment_size: Option<usize>,
-    header: DataHeader,
+    header: [u8; HEADER_BYTES],
     out: &mut Vec<u8>,
 ) -> Option<usize> {
-    let header = header.to_bytes();
     out.clear();
     for segment in contents.chunks(segment_size.unwrap_or(contents.len()).max(1)) {
         out.extend_from_slice(&header);
@@ -174,13 +173,13 @@ mod tests {
             let contents = (0..stride * (count - 1) + last.min(stride)).map(|at| at.to_le_bytes()[0]).collect::<Vec<_>>();
             let segment_size = (count > 1).then_some(stride);
             let mut sent = Vec::new();
-            let sent_size = prefix(&contents, segment_size, DataHeader { channel: channel(3) }, &mut sent);
+            let sent_size = prefix(&contents, segment_size, DataHeader { channel: channel(3) }.to_bytes(), &mut sent);
 
             let run = first_run(&sent, sent_size.unwrap_or(sent.len()), |_| 64).unwrap();
             prop_assert_eq!(run.class, Class::Data(channel(3)));
             prop_assert_eq!(run.bytes, sent.as_slice());
             let mut out = vec![0; room];
-            let copied = run.copy_to(HEADER_BYTES, &mut out);
+            let copied = run.copy_to(HEADER_BYTES, &mut out, |_| true);
             prop_assert_eq!(copied, (room >= contents.len()).then_some(contents.len()));
             if copied.is_some() {
                 prop_assert_eq!(&out[..contents.len()], contents.as_slice());
@@ -193,7 +192,7 @@ mod tests {
             while let Some(run) = first_run(rest, stride, |_| 4) {
                 prop_assert!(!run.bytes.is_empty());
                 let mut out = [0; 300];
-                let _ = run.copy_to(HEADER_BYTES, &mut out);
+                let _ = run.copy_to(HEADER_BYTES, &mut out, |_| true);
                 rest = &rest[run.bytes.len()..];
             }
             prop_assert!(rest.is_empty());

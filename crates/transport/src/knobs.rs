@@ -1,11 +1,15 @@
 //! How each kind of connection is tuned, and why.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use quinn::{MtuDiscoveryConfig, TransportConfig, VarInt};
 use rand_core::{OsRng, RngCore};
+use wire::path::FLIP_BYTES;
 
-use crate::congestion::ShortQueue;
+use crate::congestion::{AfreshOnChange, ShortQueue};
 
 /// First guess of the round-trip time (quinn's own is 333 ms). It sets how soon a lost first packet is sent again: 300 ms.
 const INITIAL_RTT: Duration = Duration::from_millis(100);
@@ -50,6 +54,9 @@ pub(crate) const URGENT_WINDOW: u64 = 512 * 1024;
 /// Largest packet that is tried: with the channel header and UDP over IPv6 it fits an Ethernet frame. All carriers agree on it.
 const LARGEST_PACKET: u16 = 1444;
 
+/// Announcements of a path that wait to be sent or read: two with what quinn adds. A new one says more than an old one.
+const DATAGRAM_BYTES: usize = 2 * FLIP_BYTES + 256;
+
 fn base() -> TransportConfig {
     let mut config = TransportConfig::default();
     config
@@ -91,7 +98,6 @@ pub(crate) fn control_client() -> Arc<TransportConfig> {
 fn session() -> TransportConfig {
     let mut config = base();
     config
-        .congestion_controller_factory(Arc::new(ShortQueue))
         .send_window(BULK_WINDOW)
         .max_idle_timeout(quinn::IdleTimeout::try_from(SESSION_IDLE).ok())
         .keep_alive_interval(Some(SESSION_KEEP_ALIVE));
@@ -107,15 +113,21 @@ pub(crate) fn session_agent() -> Arc<TransportConfig> {
         .max_concurrent_bidi_streams(VarInt::from_u32(TECHNICIAN_STREAMS))
         .stream_receive_window(VarInt::from_u32(AGENT_STREAM_BYTES))
         .receive_window(VarInt::from_u32(AGENT_STREAM_BYTES))
+        .datagram_receive_buffer_size(Some(DATAGRAM_BYTES))
+        .congestion_controller_factory(Arc::new(ShortQueue))
         .mtu_discovery_config(Some(discovery));
     Arc::new(config)
 }
 
 /// The technician's end of a session. Its packets are few; quinn would not notice a change of path on this side, so their size
-/// stays at what every path takes.
-pub(crate) fn session_technician() -> Arc<TransportConfig> {
+/// stays at what every path takes. Its congestion control learns of one by `changes`, which counts them for this session alone.
+pub(crate) fn session_technician(changes: Arc<AtomicU64>) -> Arc<TransportConfig> {
     let mut config = session();
     config
+        .datagram_send_buffer_size(DATAGRAM_BYTES)
+        // quinn sends no datagrams from an end that takes none. What an agent sends is read and is nothing.
+        .datagram_receive_buffer_size(Some(DATAGRAM_BYTES))
+        .congestion_controller_factory(Arc::new(AfreshOnChange { changes, each: Arc::new(ShortQueue) }))
         .max_concurrent_uni_streams(VarInt::from_u32(AGENT_STREAMS))
         .stream_receive_window(VarInt::from_u32(TECHNICIAN_STREAM_BYTES))
         // The sum of all streams' windows: an unread stream never stops another, above all not the control stream.

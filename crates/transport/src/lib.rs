@@ -13,7 +13,8 @@
 //!
 //! What a packet goes through, from the network up: `udp` takes trains of packets from the kernel, `demux` cuts them apart by
 //! their first bytes, `socket` (agent, technician) or [`listener`] (relay) brings each to the connection or the other side that
-//! it belongs to, by the `table` of sessions and the synthetic `address`es under which quinn knows them.
+//! it belongs to, by the `table` of sessions and the synthetic `address`es under which quinn knows them. A session has one or
+//! more `paths`, between which it changes while it runs; `congestion` and `node::driver` belong to that.
 
 mod address;
 #[cfg(feature = "bench")]
@@ -25,7 +26,10 @@ mod demux;
 mod knobs;
 pub mod listener;
 pub mod node;
+mod paths;
 mod restart;
+#[cfg(test)]
+mod scenarios;
 pub mod sealed;
 mod socket;
 pub mod streams;

@@ -6,6 +6,7 @@
 
 mod connect;
 mod control;
+mod driver;
 mod supervisor;
 
 use std::{
@@ -123,6 +124,15 @@ pub enum MoveError {
     ChannelInUse,
 }
 
+impl From<EnterError> for MoveError {
+    fn from(error: EnterError) -> Self {
+        match error {
+            EnterError::ChannelInUse => Self::ChannelInUse,
+            EnterError::Full | EnterError::UnknownSession => Self::UnknownSession,
+        }
+    }
+}
+
 /// Handshakes on their way to whoever serves the session.
 type Doors = Arc<Mutex<BTreeMap<SessionKey, mpsc::Sender<quinn::Incoming>>>>;
 
@@ -160,24 +170,38 @@ impl Node {
         let offloading = if options.plain_socket { Offloading::Never } else { Offloading::WhereAvailable };
         let socket = NodeSocket::bind(options.bind, offloading).map_err(|error| ConnectError::socket(&error))?;
         let socket = Arc::new(socket);
-        let mut config = EndpointConfig::default();
-        // The first byte tells QUIC from channel packets only while nobody sets that bit at random (RFC 9287).
-        config.grease_quic_bit(false);
-        let abstract_socket: Arc<NodeSocket> = Arc::clone(&socket);
-        let endpoint = Endpoint::new_with_abstract_socket(config, None, abstract_socket, Arc::new(TokioRuntime))
-            .map_err(|error| ConnectError::socket(&error))?;
+        let endpoint = endpoint_over(&socket).map_err(|error| ConnectError::socket(&error))?;
 
         let mut connector = Connector::new(link, endpoint.clone(), Arc::clone(&socket))?;
         let first = connector.connect(options.first_attempt).await?;
 
+        let node = Self::over(endpoint, socket);
+        let (supervisor, control) = Supervisor::new(connector, node.shared.stop.clone());
+        lock(&node.shared.tasks).spawn(supervisor.run(first));
+        Ok((node, control))
+    }
+
+    /// The part of a node that carries sessions.
+    fn over(endpoint: Endpoint, socket: Arc<NodeSocket>) -> Self {
         let stop = CancellationToken::new();
         let doors = Doors::default();
         let mut tasks = JoinSet::new();
-        let (supervisor, control) = Supervisor::new(connector, stop.clone());
-        tasks.spawn(supervisor.run(first));
         tasks.spawn(open_doors(endpoint.clone(), Arc::clone(&doors), stop.clone()));
-        let shared = Shared { endpoint, socket, doors, stop, tasks: Mutex::new(tasks) };
-        Ok((Self { shared: Arc::new(shared) }, control))
+        Self { shared: Arc::new(Shared { endpoint, socket, doors, stop, tasks: Mutex::new(tasks) }) }
+    }
+
+    /// A node without control connection, over any network, whose relay is at `relay`.
+    #[cfg(test)]
+    pub(crate) fn detached(port: Box<dyn crate::udp::Port>, relay: SocketAddr) -> Self {
+        let socket = Arc::new(NodeSocket::over(port));
+        let place = socket.table().relay_place(relay);
+        socket.table().set_live(Some(place));
+        Self::over(endpoint_over(&socket).expect("the port has an address"), socket)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn socket(&self) -> &NodeSocket {
+        &self.shared.socket
     }
 
     /// Agent: waits for the technician's handshake on a channel that the relay has opened.
@@ -232,9 +256,9 @@ impl Node {
     pub async fn dial_session(&self, channel: ChannelId, technician_key: &SigningKey) -> Result<Unpaired, SealError> {
         let deadline = Instant::now() + PAIRING_DEADLINE;
         let mut config = quinn::ClientConfig::new(Arc::new(tls::session_client(technician_key)?));
-        config.transport_config(knobs::session_technician());
-
         let mut entry = Entry::open(&self.shared, End::Technician, channel, None)?;
+        let changes = self.shared.socket.table().paths(entry.key).map(|paths| paths.changes()).unwrap_or_default();
+        config.transport_config(knobs::session_technician(changes));
         let connecting = self
             .shared
             .endpoint
@@ -251,18 +275,27 @@ impl Node {
         entry.finish(connection, End::Technician, deadline)
     }
 
-    /// Puts a session on a new channel after a rejoin: the same connection goes on, nothing is lost.
+    /// Moves a session to another channel, as after a rejoin: the same connection goes on, nothing is lost.
+    ///
+    /// Both ends have to be told, in any order. The technician's packets go by the channel once it has asked there and got an answer, and
+    /// the agent's follow; until then the session stays where it is. The session's present channel may be named as well: it then
+    /// starts afresh there, as is right when the channel leads by other networks than before. What the session has of other
+    /// channels it keeps, to escape to while they answer.
     ///
     /// # Errors
     ///
     /// See [`MoveError`]; the session stays where it was.
     pub fn move_session(&self, session: SessionRef, channel: ChannelId) -> Result<(), MoveError> {
-        self.shared.socket.move_to(session.0, channel).map_err(|error| match error {
-            EnterError::ChannelInUse => MoveError::ChannelInUse,
-            EnterError::Full | EnterError::UnknownSession => MoveError::UnknownSession,
-        })?;
-        supervisor::nudge(&self.shared.endpoint, &self.shared.socket);
-        Ok(())
+        Ok(self.shared.socket.move_to(session.0, channel)?)
+    }
+
+    /// Gives a session a channel beside the one that it uses, for when that one dies. Both ends have to be told.
+    ///
+    /// # Errors
+    ///
+    /// See [`MoveError`]; nothing has changed.
+    pub fn add_channel(&self, session: SessionRef, channel: ChannelId) -> Result<(), MoveError> {
+        Ok(self.shared.socket.add(session.0, channel)?)
     }
 
     /// The channel is gone: its packets are for nobody from here on. A session on it can still be moved to another.
@@ -296,6 +329,14 @@ impl Node {
         // Whoever does not hear of it finds out by silence.
         let _ = timeout(CLOSING, ended).await;
     }
+}
+
+fn endpoint_over(socket: &Arc<NodeSocket>) -> std::io::Result<Endpoint> {
+    let mut config = EndpointConfig::default();
+    // The first byte tells QUIC from channel packets only while nobody sets that bit at random (RFC 9287).
+    config.grease_quic_bit(false);
+    let socket: Arc<NodeSocket> = Arc::clone(socket);
+    Endpoint::new_with_abstract_socket(config, None, socket, Arc::new(TokioRuntime))
 }
 
 fn session_server_config(agent_key: &SigningKey) -> Result<Arc<quinn::ServerConfig>, KeyError> {
@@ -363,9 +404,12 @@ impl<'a> Entry<'a> {
         let peer = tls::peer_key(&connection).ok_or_else(|| {
             SealError::Handshake(SealedEnd::Broken { reason: ShownText::cut("the peer proved no key") })
         })?;
-        self.shared.socket.table().established(self.key);
+        if let Some(paths) = self.shared.socket.table().paths(self.key) {
+            paths.established();
+        }
         self.stands = true;
-        Ok(Unpaired::new(connection, peer, Arc::clone(&self.shared.socket), self.key, end, deadline))
+        let driver = driver::start(connection.clone(), Arc::clone(&self.shared.socket), self.key);
+        Ok(Unpaired::new(connection, peer, Arc::clone(&self.shared.socket), self.key, end, deadline, driver))
     }
 }
 

@@ -7,7 +7,10 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use quinn::{ConnectionError, VarInt};
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, timeout_at},
+};
 use trust::{keys::PublicKey, pairing::Paired};
 use wire::{
     codec::Message,
@@ -147,17 +150,20 @@ struct Link {
     peer: PublicKey,
     socket: Arc<NodeSocket>,
     key: SessionKey,
+    /// Keeps the time of the session's paths; ends with this.
+    _driver: JoinSet<()>,
 }
 
 impl Link {
     fn stats(&self) -> PathStats {
         let stats = self.connection.stats();
+        let carrier = self.socket.table().paths(self.key).map_or(Carrier::Relayed, |paths| paths.carrier());
         PathStats {
             rtt: stats.path.rtt,
             lost: stats.path.lost_packets,
             sent_bytes: stats.udp_tx.bytes,
             received_bytes: stats.udp_rx.bytes,
-            carrier: Carrier::Relayed,
+            carrier,
         }
     }
 
@@ -211,14 +217,22 @@ impl Unpaired {
         key: SessionKey,
         end: End,
         deadline: Instant,
+        driver: JoinSet<()>,
     ) -> Self {
         let lanes = Arc::new(Lanes::new(connection.clone()));
-        Self { link: Arc::new(Link { connection, peer, socket, key }), end, deadline, control: None, lanes }
+        let link = Link { connection, peer, socket, key, _driver: driver };
+        Self { link: Arc::new(link), end, deadline, control: None, lanes }
     }
 
     /// A secret that only the two ends of this TLS session can derive (RFC 8446 section 7.5).
     pub fn exporter(&self, label: &[u8], context: &[u8]) -> [u8; 32] {
         self.link.exporter(label, context)
+    }
+
+    /// The connection as quinn has it, to measure it.
+    #[cfg(test)]
+    pub(crate) fn connection(&self) -> &quinn::Connection {
+        &self.link.connection
     }
 
     /// The key that the other side proved to have. Whose it is, pairing and certificates decide.

@@ -16,18 +16,22 @@ use std::{
 
 use quinn::{
     AsyncUdpSocket, UdpPoller,
-    udp::{RecvMeta, Transmit},
+    udp::{EcnCodepoint, RecvMeta, Transmit},
 };
 use tokio::{sync::Notify, time::Instant};
-use wire::channel::{ChannelId, DataHeader, HEADER_BYTES};
+use wire::{
+    channel::{ChannelId, DataHeader, HEADER_BYTES, PathFlags},
+    path::{FULL_PROBE_BYTES, Probe, is_quic},
+};
 
 use crate::{
     address::{Label, Place, SessionKey},
     counters::{Count, Counters},
     demux::{Class, prefix},
+    paths::Outward,
     sealed::Carrier,
-    table::{End, EnterError, Table, Uptime},
-    udp::{Inbox, Offloading, Sent, UdpIo},
+    table::{Arrival, End, EnterError, Table, Uptime},
+    udp::{Inbox, Offloading, Port, Sent, UdpIo},
 };
 
 /// Trains taken from the kernel at once: 4 x 64 KiB of memory, enough for 10 ms at 200 Mbit/s.
@@ -47,7 +51,7 @@ const ROUNDS: usize = 16;
 
 /// The one socket of a [`Node`](crate::node::Node).
 pub(crate) struct NodeSocket {
-    udp: UdpIo,
+    port: Box<dyn Port>,
     origin: Instant,
     table: Mutex<Table>,
     inbox: Mutex<Inbox>,
@@ -70,9 +74,13 @@ impl NodeSocket {
             None => UdpIo::bind_any(offloading)?,
         };
         udp.set_buffers(RECEIVE_BUFFER_BYTES, SEND_BUFFER_BYTES);
-        let inbox = udp.inbox(TRAINS);
-        Ok(Self {
-            udp,
+        Ok(Self::over(Box::new(udp)))
+    }
+
+    pub(crate) fn over(port: Box<dyn Port>) -> Self {
+        let inbox = port.inbox(TRAINS);
+        Self {
+            port,
             origin: Instant::now(),
             table: Mutex::default(),
             inbox: Mutex::new(inbox),
@@ -85,7 +93,7 @@ impl NodeSocket {
             unknown_channel: Count::default(),
             too_large: Count::default(),
             no_route: Count::default(),
-        })
+        }
     }
 
     /// The table, for short questions. Never held across anything that waits.
@@ -99,7 +107,7 @@ impl NodeSocket {
 
     /// The real address that the socket is bound to.
     pub(crate) fn bound_to(&self) -> io::Result<SocketAddr> {
-        self.udp.local_addr()
+        self.port.local_addr()
     }
 
     /// Enters a session; packets that came before are delivered now.
@@ -117,7 +125,6 @@ impl NodeSocket {
         }
     }
 
-    /// Puts a session on another channel; packets that came before are delivered now.
     /// Returns when the relay has said that it knows this address of a session no more.
     ///
     /// Cancel-safe: it is said at most once for what was not waited for.
@@ -125,14 +132,22 @@ impl NodeSocket {
         self.unbound.notified().await;
     }
 
+    /// Moves a session to another channel; packets that came before are delivered now.
     pub(crate) fn move_to(&self, key: SessionKey, channel: ChannelId) -> Result<(), EnterError> {
         self.table().move_to(key, channel, self.uptime())?;
         self.wake_receiver();
         Ok(())
     }
 
+    /// Gives a session a further channel; packets that came before are delivered now.
+    pub(crate) fn add(&self, key: SessionKey, channel: ChannelId) -> Result<(), EnterError> {
+        self.table().add(key, channel, self.uptime())?;
+        self.wake_receiver();
+        Ok(())
+    }
+
     pub(crate) fn counters(&self) -> Counters {
-        let (send_errors, receive_errors) = self.udp.errors();
+        let (send_errors, receive_errors) = self.port.errors();
         Counters {
             stranger: self.stranger.read(),
             unknown_kind: self.unknown_kind.read(),
@@ -150,49 +165,96 @@ impl NodeSocket {
         }
     }
 
-    /// Sends to the other end of a session by a carrier. The place where further carriers join in.
+    /// Sends what quinn has for the other end of a session.
     fn send_sealed(&self, key: SessionKey, label: Label, transmit: &Transmit<'_>) -> Sent {
-        let route = self.table().session_route(key, label, self.uptime());
-        let Some((carrier, channel, relay)) = route else {
-            self.no_route.add(1);
-            return Sent::Lost;
+        let (route, relay) = {
+            let mut table = self.table();
+            (table.session_route(key, label, self.uptime()), table.live_relay())
         };
-        match carrier {
-            Carrier::Relayed => {
-                let mut scratch = lock(&self.scratch);
-                let segment_size =
-                    prefix(transmit.contents, transmit.segment_size, DataHeader { channel }, &mut scratch);
-                self.udp.try_send(&Transmit {
-                    destination: relay,
-                    ecn: transmit.ecn,
-                    contents: &scratch,
-                    segment_size,
-                    src_ip: None,
-                })
-            }
+        match route {
+            Some(by) => self.send_by(by, relay, transmit.ecn, transmit.contents, transmit.segment_size),
+            None => self.no_route(),
         }
     }
 
-    fn send_control(&self, index: u16, transmit: &Transmit<'_>) -> Sent {
-        let Some(destination) = self.table().relay_address(index) else {
-            self.no_route.add(1);
-            return Sent::Lost;
+    /// Sends behind a channel header by a carrier. The place where further carriers join in.
+    fn send_by(
+        &self,
+        by: Outward,
+        relay: Option<SocketAddr>,
+        ecn: Option<EcnCodepoint>,
+        contents: &[u8],
+        segment_size: Option<usize>,
+    ) -> Sent {
+        let destination = match by.carrier {
+            Carrier::Relayed => relay,
         };
-        self.udp.try_send(&Transmit { destination, src_ip: None, ..transmit.clone() })
+        let Some(destination) = destination else { return self.no_route() };
+        let header = DataHeader { channel: by.channel }.with_flags(by.flags);
+        let mut scratch = lock(&self.scratch);
+        let segment_size = prefix(contents, segment_size, header, &mut scratch);
+        self.port.try_send(&Transmit { destination, ecn, contents: &scratch, segment_size, src_ip: None })
+    }
+
+    fn no_route(&self) -> Sent {
+        self.no_route.add(1);
+        Sent::Lost
+    }
+
+    /// Sends a probe, `bytes` long, unless the socket is full: the next one will do.
+    pub(crate) fn send_probe(&self, probe: Probe, bytes: usize, by: Outward, relay: Option<SocketAddr>) {
+        let mut contents = [0; FULL_PROBE_BYTES];
+        let head = probe.to_bytes();
+        contents[..head.len()].copy_from_slice(&head);
+        let contents = &contents[..bytes.clamp(head.len(), FULL_PROBE_BYTES)];
+        self.send_by(by, relay, None, contents, None);
+    }
+
+    fn send_control(&self, index: u16, transmit: &Transmit<'_>) -> Sent {
+        let Some(destination) = self.table().relay_address(index) else { return self.no_route() };
+        self.port.try_send(&Transmit { destination, src_ip: None, ..transmit.clone() })
     }
 
     /// Hands packets on that came before their channel was known.
     fn take_parked(&self, bufs: &mut [IoSliceMut<'_>], metas: &mut [RecvMeta]) -> usize {
+        let now = self.uptime();
         let mut table = self.table();
         let mut count = 0;
-        for (buf, meta) in bufs.iter_mut().zip(metas) {
-            let Some((addr, parked)) = table.next_parked() else { break };
-            let len = parked.packet.len().min(buf.len());
-            buf[..len].copy_from_slice(&parked.packet[..len]);
+        while let (Some(buf), Some(meta)) = (bufs.get_mut(count), metas.get_mut(count)) {
+            let Some(parked) = table.next_parked() else { break };
+            let Some(arrival) = table.arrival(parked.channel) else { continue };
+            if !self.look_at(&mut table, arrival, &parked.packet, now) {
+                continue;
+            }
+            let Some(addr) = table.session_address(arrival.key) else { continue };
+            let packet = parked.packet.get(HEADER_BYTES..).unwrap_or_default();
+            let len = packet.len().min(buf.len());
+            buf[..len].copy_from_slice(&packet[..len]);
             *meta = RecvMeta { addr, len, stride: len, ecn: parked.ecn, dst_ip: None };
             count += 1;
         }
         count
+    }
+
+    /// Takes from a packet of a session what is not for quinn. True if the rest is for quinn.
+    fn look_at(&self, table: &mut Table, arrival: Arrival, packet: &[u8], now: Uptime) -> bool {
+        let payload = packet.get(HEADER_BYTES..).unwrap_or_default();
+        let quic = is_quic(payload);
+        let Some(paths) = table.paths(arrival.key) else { return false };
+        paths.heard(arrival.path, PathFlags::of(packet), quic, now);
+        if quic {
+            return true;
+        }
+        match Probe::parse(payload) {
+            Some(Probe::Ping(number)) => {
+                if let Some(by) = paths.outward(arrival.path) {
+                    self.send_probe(Probe::Pong(number), payload.len(), by, table.live_relay());
+                }
+            }
+            Some(Probe::Pong(number)) => paths.answered(arrival.path, number, now),
+            None => self.unknown_kind.add(1),
+        }
+        false
     }
 
     /// Hands on what is in the inbox, as far as there is room.
@@ -215,12 +277,20 @@ impl NodeSocket {
                     self.stranger.add(run.segments());
                     continue;
                 }
-                Class::Data(channel) => match table.session_label(channel) {
-                    Some(addr) => (addr, HEADER_BYTES),
+                Class::Data(channel) => match table.arrival(channel) {
+                    Some(arrival) => {
+                        let mut any = false;
+                        for packet in run.bytes.chunks(run.stride) {
+                            any |= self.look_at(&mut table, arrival, packet, now);
+                        }
+                        match table.session_address(arrival.key) {
+                            Some(addr) if any => (addr, HEADER_BYTES),
+                            Some(_) | None => continue,
+                        }
+                    }
                     None => {
                         self.unknown_channel.add(run.segments());
                         for packet in run.bytes.chunks(run.stride).filter(|packet| packet.len() <= buf.len()) {
-                            let packet = packet.get(HEADER_BYTES..).unwrap_or_default();
                             table.park(channel, ecn, packet.to_vec(), now);
                         }
                         continue;
@@ -239,7 +309,7 @@ impl NodeSocket {
                     continue;
                 }
             };
-            let Some(len) = run.copy_to(skip, buf) else {
+            let Some(len) = run.copy_to(skip, buf, |packet| skip == 0 || is_quic(&packet[skip..])) else {
                 self.too_large.add(run.segments());
                 continue;
             };
@@ -252,17 +322,14 @@ impl NodeSocket {
 
 impl AsyncUdpSocket for NodeSocket {
     fn create_io_poller(self: Arc<Self>) -> Pin<Box<dyn UdpPoller>> {
-        WritePoller::new(self, |socket| async move { socket.udp.writable().await })
+        WritePoller::new(self, |socket| async move { socket.port.writable().await })
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> io::Result<()> {
         let sent = match Place::of(transmit.destination) {
             Some(Place::Relay(index)) => self.send_control(index, transmit),
             Some(Place::Session(key, label)) => self.send_sealed(key, label, transmit),
-            None => {
-                self.no_route.add(1);
-                Sent::Lost
-            }
+            None => self.no_route(),
         };
         match sent {
             Sent::Done | Sent::Lost => Ok(()),
@@ -284,7 +351,7 @@ impl AsyncUdpSocket for NodeSocket {
             if count > 0 {
                 return Poll::Ready(Ok(count));
             }
-            ready!(self.udp.poll_fill(cx, &mut inbox));
+            ready!(self.port.poll_fill(cx, &mut inbox));
         }
         // Only packets for nobody: let others run before going on.
         cx.waker().wake_by_ref();
@@ -292,12 +359,12 @@ impl AsyncUdpSocket for NodeSocket {
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
-        let port = self.udp.local_addr()?.port();
+        let port = self.port.local_addr()?.port();
         Ok(SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port))
     }
 
     fn max_transmit_segments(&self) -> usize {
-        self.udp.max_segments()
+        self.port.max_segments()
     }
 
     fn max_receive_segments(&self) -> usize {
@@ -305,13 +372,13 @@ impl AsyncUdpSocket for NodeSocket {
     }
 
     fn may_fragment(&self) -> bool {
-        self.udp.may_fragment()
+        self.port.may_fragment()
     }
 }
 
 impl fmt::Debug for NodeSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("NodeSocket").field("udp", &self.udp).finish_non_exhaustive()
+        f.debug_struct("NodeSocket").field("port", &self.port).finish_non_exhaustive()
     }
 }
 

@@ -6,10 +6,12 @@
 use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
 use quinn::udp::EcnCodepoint;
+use rand_core::{OsRng, RngCore};
 use wire::channel::ChannelId;
 
 use crate::{
     address::{Label, Place, SessionKey},
+    paths::{Outward, PathId, Paths},
     sealed::Carrier,
 };
 
@@ -47,28 +49,28 @@ pub(crate) enum End {
 #[derive(Debug)]
 struct Session {
     key: SessionKey,
-    end: End,
-    /// `None` while the channel is gone and the next one does not stand yet.
-    channel: Option<ChannelId>,
-    label: Label,
-    /// quinn drops packets under a new label until the handshake is done.
-    handshaking: bool,
+    paths: Paths,
     /// The connection was dropped here; its last packets still go out and its peer's are still answered.
     over: bool,
     /// When the first packet was sent after the last that was heard.
     unanswered_since: Option<Uptime>,
-    /// The channel changed and nothing was heard on the new one yet.
-    moved: bool,
 }
 
 /// A packet whose channel was not known when it came.
 #[derive(Debug)]
 pub(crate) struct Parked {
-    channel: ChannelId,
+    pub(crate) channel: ChannelId,
     at: Uptime,
     pub(crate) ecn: Option<EcnCodepoint>,
-    /// The packet without its header.
+    /// The packet with its header.
     pub(crate) packet: Vec<u8>,
+}
+
+/// A session's path, as a packet names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Arrival {
+    pub(crate) key: SessionKey,
+    pub(crate) path: PathId,
 }
 
 /// Why a session could not be entered.
@@ -89,7 +91,7 @@ pub(crate) struct Table {
     next_key: u32,
     parked: VecDeque<Parked>,
     /// Parked packets whose channel has become known.
-    deliverable: VecDeque<(SocketAddr, Parked)>,
+    deliverable: VecDeque<Parked>,
     control_heard: u64,
 }
 
@@ -131,7 +133,7 @@ impl Table {
 
     /// Whether data may come from this address.
     pub(crate) fn is_live_relay(&self, from: SocketAddr) -> bool {
-        self.live.and_then(|index| self.relay_address(index)) == Some(from)
+        self.live_relay() == Some(from)
     }
 
     /// Counts control packets; a change means that the relay answers.
@@ -141,50 +143,46 @@ impl Table {
 
     /// Enters a session that starts on `channel`.
     pub(crate) fn open(&mut self, end: End, channel: ChannelId, now: Uptime) -> Result<SessionKey, EnterError> {
-        if self.sessions.iter().any(|session| session.channel == Some(channel) && !session.over) {
+        if self.sessions.iter().any(|session| session.paths.uses(channel) && !session.over) {
             return Err(EnterError::ChannelInUse);
         }
-        self.sessions.retain(|session| session.channel != Some(channel));
+        self.sessions.retain(|session| !session.paths.uses(channel));
         if self.sessions.len() >= SESSIONS {
             let over = self.sessions.iter().position(|session| session.over).ok_or(EnterError::Full)?;
             self.sessions.remove(over);
         }
         let key = SessionKey(self.next_key);
         self.next_key = self.next_key.wrapping_add(1);
-        self.sessions.push(Session {
-            key,
-            end,
-            channel: Some(channel),
-            label: Label::FIRST,
-            handshaking: true,
-            over: false,
-            unanswered_since: None,
-            moved: false,
-        });
+        let paths = Paths::new(end, Carrier::Relayed, channel, now, OsRng.next_u64());
+        self.sessions.push(Session { key, paths, over: false, unanswered_since: None });
         self.deliver(channel, now);
         Ok(key)
     }
 
-    /// The handshake is done: labels may change from here on.
-    pub(crate) fn established(&mut self, key: SessionKey) {
-        if let Some(session) = self.session_mut(key) {
-            session.handshaking = false;
-        }
+    /// The paths of a session.
+    pub(crate) fn paths(&mut self, key: SessionKey) -> Option<&mut Paths> {
+        self.session_mut(key).map(|session| &mut session.paths)
     }
 
-    /// Puts a session on another channel. Packets of the old one are for nobody from here on.
+    /// Moves a session to another channel: there once both ends have found that it works.
     pub(crate) fn move_to(&mut self, key: SessionKey, channel: ChannelId, now: Uptime) -> Result<(), EnterError> {
-        if self.sessions.iter().any(|session| session.channel == Some(channel) && session.key != key) {
-            return Err(EnterError::ChannelInUse);
-        }
-        let session = self.session_mut(key).filter(|session| !session.over).ok_or(EnterError::UnknownSession)?;
-        session.channel = Some(channel);
-        session.moved = true;
-        if session.end == End::Agent && !session.handshaking {
-            session.label.epoch = session.label.epoch.wrapping_add(1);
-        }
+        self.may_have(key, channel)?.paths.move_to(Carrier::Relayed, channel, now, OsRng.next_u64());
         self.deliver(channel, now);
         Ok(())
+    }
+
+    /// Gives a session another channel beside those that it has.
+    pub(crate) fn add(&mut self, key: SessionKey, channel: ChannelId, now: Uptime) -> Result<(), EnterError> {
+        self.may_have(key, channel)?.paths.add(Carrier::Relayed, channel, now, OsRng.next_u64());
+        self.deliver(channel, now);
+        Ok(())
+    }
+
+    fn may_have(&mut self, key: SessionKey, channel: ChannelId) -> Result<&mut Session, EnterError> {
+        if self.sessions.iter().any(|session| session.paths.uses(channel) && session.key != key) {
+            return Err(EnterError::ChannelInUse);
+        }
+        self.session_mut(key).filter(|session| !session.over).ok_or(EnterError::UnknownSession)
     }
 
     /// The session's connection was dropped on this side.
@@ -199,35 +197,40 @@ impl Table {
         self.sessions.retain(|session| session.key != key);
     }
 
-    /// The channel is gone. A session on it is cut off until it is moved.
+    /// The channel is gone. A session that has no other is cut off until it is moved.
     pub(crate) fn forget(&mut self, channel: ChannelId) {
-        self.sessions.retain(|session| session.channel != Some(channel) || !session.over);
-        for session in self.sessions.iter_mut().filter(|session| session.channel == Some(channel)) {
-            session.channel = None;
+        for session in &mut self.sessions {
+            session.paths.forget(channel);
         }
+        self.sessions.retain(|session| !session.over || !session.paths.is_cut_off());
         self.parked.retain(|parked| parked.channel != channel);
     }
 
-    /// What quinn calls the sender of a packet of this channel. `None`: nobody here has to do with it.
-    pub(crate) fn session_label(&mut self, channel: ChannelId) -> Option<SocketAddr> {
-        let session = self.sessions.iter_mut().find(|session| session.channel == Some(channel))?;
-        session.unanswered_since = None;
-        session.moved = false;
-        Some(Place::Session(session.key, session.label).address())
+    /// Whose packet one of this channel is. `None`: nobody here has to do with it.
+    pub(crate) fn arrival(&mut self, channel: ChannelId) -> Option<Arrival> {
+        self.sessions.iter_mut().find_map(|session| {
+            let path = session.paths.find(channel)?;
+            session.unanswered_since = None;
+            Some(Arrival { key: session.key, path })
+        })
+    }
+
+    /// What quinn calls the other end of a session.
+    pub(crate) fn session_address(&mut self, key: SessionKey) -> Option<SocketAddr> {
+        Some(Place::Session(key, self.paths(key)?.label()).address())
     }
 
     /// Where a packet to the other end of a session goes.
-    pub(crate) fn session_route(
-        &mut self,
-        key: SessionKey,
-        label: Label,
-        now: Uptime,
-    ) -> Option<(Carrier, ChannelId, SocketAddr)> {
-        let relay = self.live.and_then(|index| self.relay_address(index))?;
+    pub(crate) fn session_route(&mut self, key: SessionKey, label: Label, now: Uptime) -> Option<Outward> {
         let session = self.session_mut(key)?;
-        let channel = session.channel?;
+        let route = session.paths.route(label, now)?;
         session.unanswered_since.get_or_insert(now);
-        Some((label.carrier, channel, relay))
+        Some(route)
+    }
+
+    /// The real address that relayed packets go to.
+    pub(crate) fn live_relay(&self) -> Option<SocketAddr> {
+        self.live.and_then(|index| self.relay_address(index))
     }
 
     /// Keeps a packet whose channel is not known, for a moment.
@@ -238,14 +241,14 @@ impl Table {
         self.parked.push_back(Parked { channel, at: now, ecn, packet });
     }
 
-    /// Takes a packet that came before its channel was known, and what quinn calls its sender.
-    pub(crate) fn next_parked(&mut self) -> Option<(SocketAddr, Parked)> {
+    /// Takes a packet that came before its channel was known.
+    pub(crate) fn next_parked(&mut self) -> Option<Parked> {
         self.deliverable.pop_front()
     }
 
     /// Whether a session under way is on this channel.
     pub(crate) fn has_session_on(&self, channel: ChannelId) -> bool {
-        self.sessions.iter().any(|session| session.channel == Some(channel) && !session.over)
+        self.sessions.iter().any(|session| session.paths.uses(channel) && !session.over)
     }
 
     /// Whether any session is under way.
@@ -259,20 +262,12 @@ impl Table {
         self.sessions.iter().any(|session| !session.over && session.unanswered_since.is_some_and(silent))
     }
 
-    /// Whether some session has heard nothing yet on the channel that it was moved to.
-    pub(crate) fn any_moved(&self) -> bool {
-        self.sessions.iter().any(|session| !session.over && session.moved)
-    }
-
     fn deliver(&mut self, channel: ChannelId, now: Uptime) {
         let (known, unknown) = self.parked.drain(..).partition(|parked| parked.channel == channel);
         self.parked = unknown;
         let known: VecDeque<Parked> = known;
-        for parked in known.into_iter().filter(|parked| now.saturating_sub(parked.at) < PARKED_FOR) {
-            if let Some(from) = self.session_label(channel) {
-                self.deliverable.push_back((from, parked));
-            }
-        }
+        let fresh = known.into_iter().filter(|parked| now.saturating_sub(parked.at) < PARKED_FOR);
+        self.deliverable.extend(fresh);
     }
 
     fn session_mut(&mut self, key: SessionKey) -> Option<&mut Session> {
@@ -290,13 +285,6 @@ mod tests {
         ChannelId::new(slot, 7).unwrap()
     }
 
-    fn label(table: &mut Table, slot: u32) -> Option<Label> {
-        match Place::of(table.session_label(channel(slot))?) {
-            Some(Place::Session(_, label)) => Some(label),
-            Some(Place::Relay(_)) | None => None,
-        }
-    }
-
     fn connected() -> Table {
         let mut table = Table::default();
         let place = table.relay_place("192.0.2.1:4433".parse().unwrap());
@@ -305,44 +293,14 @@ mod tests {
     }
 
     #[test]
-    fn an_agent_sees_a_new_path_after_a_move_and_a_technician_never_does() {
-        for (end, epoch) in [(End::Agent, 1), (End::Technician, 0)] {
-            let mut table = connected();
-            let key = table.open(end, channel(1), NOW).unwrap();
-            table.established(key);
-            table.move_to(key, channel(2), NOW).unwrap();
-            assert_eq!(label(&mut table, 1), None);
-            assert_eq!(label(&mut table, 2).unwrap().epoch, epoch);
-        }
-    }
-
-    #[test]
-    fn labels_stand_still_during_the_handshake() {
-        let mut table = connected();
-        let key = table.open(End::Agent, channel(1), NOW).unwrap();
-        table.move_to(key, channel(2), NOW).unwrap();
-        assert_eq!(label(&mut table, 2), Some(Label::FIRST));
-    }
-
-    #[test]
-    fn packets_under_an_old_label_still_leave_by_the_new_channel() {
-        let mut table = connected();
-        let key = table.open(End::Agent, channel(1), NOW).unwrap();
-        table.established(key);
-        table.move_to(key, channel(2), NOW).unwrap();
-        let (_, by, _) = table.session_route(key, Label::FIRST, NOW).unwrap();
-        assert_eq!(by, channel(2));
-    }
-
-    #[test]
     fn a_session_whose_channel_is_gone_can_be_moved() {
         let mut table = connected();
         let key = table.open(End::Agent, channel(1), NOW).unwrap();
         table.forget(channel(1));
-        assert_eq!(label(&mut table, 1), None);
-        assert!(table.session_route(key, Label::FIRST, NOW).is_none());
+        assert_eq!(table.arrival(channel(1)), None);
+        assert_eq!(table.session_route(key, Label::FIRST, NOW), None);
         table.move_to(key, channel(2), NOW).unwrap();
-        assert!(table.session_route(key, Label::FIRST, NOW).is_some());
+        assert_eq!(table.arrival(channel(2)).map(|arrival| arrival.key), Some(key));
     }
 
     #[test]
@@ -351,7 +309,7 @@ mod tests {
         table.park(channel(1), None, vec![1], NOW);
         table.park(channel(2), None, vec![2], NOW);
         table.open(End::Agent, channel(1), NOW + PARKED_FOR / 2).unwrap();
-        assert_eq!(table.next_parked().unwrap().1.packet, [1]);
+        assert_eq!(table.next_parked().unwrap().packet, [1]);
         assert!(table.next_parked().is_none());
 
         table.open(End::Agent, channel(2), NOW + PARKED_FOR).unwrap();
@@ -365,7 +323,7 @@ mod tests {
             table.park(channel(1), None, vec![index], NOW);
         }
         table.open(End::Agent, channel(1), NOW).unwrap();
-        let kept = std::iter::from_fn(|| table.next_parked()).map(|(_, parked)| parked.packet[0]).collect::<Vec<_>>();
+        let kept = std::iter::from_fn(|| table.next_parked()).map(|parked| parked.packet[0]).collect::<Vec<_>>();
         assert_eq!(kept, (1..=u8::try_from(PARKED).unwrap()).collect::<Vec<_>>());
     }
 
@@ -388,7 +346,7 @@ mod tests {
         assert_eq!(table.open(End::Agent, channel(slots), NOW), Err(EnterError::Full));
         table.over(keys[3]);
         assert!(table.open(End::Agent, channel(slots), NOW).is_ok());
-        assert_eq!(label(&mut table, 3), None);
+        assert_eq!(table.arrival(channel(3)), None);
     }
 
     #[test]
@@ -400,7 +358,7 @@ mod tests {
         table.session_route(key, Label::FIRST, NOW + SILENCE / 2);
         assert!(!table.any_silent(NOW + SILENCE / 2));
         assert!(table.any_silent(NOW + SILENCE));
-        table.session_label(channel(1));
+        table.arrival(channel(1));
         assert!(!table.any_silent(NOW + SILENCE));
     }
 

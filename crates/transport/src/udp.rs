@@ -6,8 +6,10 @@
 
 use std::{
     fmt,
+    future::Future,
     io::{self, IoSliceMut},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    pin::Pin,
     sync::atomic::{AtomicU64, Ordering},
     task::{Context, Poll, ready},
 };
@@ -40,6 +42,70 @@ pub(crate) enum Offloading {
     WhereAvailable,
     /// One packet a call, as where it cannot be initialised.
     Never,
+}
+
+/// Where a node's datagrams leave and arrive.
+///
+/// One real socket in every program; in tests also a network in memory. Sealed packets of every carrier that is made of datagrams
+/// pass here, so what is said of errors at the top of this file holds for each.
+pub(crate) trait Port: fmt::Debug + Send + Sync {
+    /// The address that it is bound to.
+    fn local_addr(&self) -> io::Result<SocketAddr>;
+
+    /// Waits until sending is likely to work.
+    fn writable(&self) -> Pin<Box<dyn Future<Output = ()> + Send + Sync + '_>>;
+
+    /// Sends a packet or train to a real address. `transmit.destination` is in canonical form.
+    fn try_send(&self, transmit: &Transmit<'_>) -> Sent;
+
+    /// Fills an empty inbox, or registers to be woken when that may succeed.
+    fn poll_fill(&self, cx: &mut Context<'_>, inbox: &mut Inbox) -> Poll<()>;
+
+    /// An inbox that fits, for `trains` trains.
+    fn inbox(&self, trains: usize) -> Inbox;
+
+    /// Most segments that may be sent at once at present.
+    fn max_segments(&self) -> usize;
+
+    /// Whether the network may cut packets to pieces, so that sizes say nothing about the path.
+    fn may_fragment(&self) -> bool;
+
+    /// Packets and trains that were lost in sending, and errors in receiving.
+    fn errors(&self) -> (u64, u64);
+}
+
+impl Port for UdpIo {
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        Self::local_addr(self)
+    }
+
+    fn writable(&self) -> Pin<Box<dyn Future<Output = ()> + Send + Sync + '_>> {
+        Box::pin(Self::writable(self))
+    }
+
+    fn try_send(&self, transmit: &Transmit<'_>) -> Sent {
+        Self::try_send(self, transmit)
+    }
+
+    fn poll_fill(&self, cx: &mut Context<'_>, inbox: &mut Inbox) -> Poll<()> {
+        Self::poll_fill(self, cx, inbox)
+    }
+
+    fn inbox(&self, trains: usize) -> Inbox {
+        Self::inbox(self, trains)
+    }
+
+    fn max_segments(&self) -> usize {
+        Self::max_segments(self)
+    }
+
+    fn may_fragment(&self) -> bool {
+        Self::may_fragment(self)
+    }
+
+    fn errors(&self) -> (u64, u64) {
+        Self::errors(self)
+    }
 }
 
 /// A bound socket.

@@ -114,6 +114,30 @@ async fn a_session_goes_on_when_it_is_moved_in_the_middle_of_bulk() {
 }
 
 #[tokio::test]
+async fn a_session_escapes_to_another_channel_when_its_own_goes_dead() {
+    let mut pair = Pair::start().await;
+    pair.relay.routes.join(channel(2), seen_at(&pair.agent, V4), seen_at(&pair.technician, V4));
+    pair.agent.add_channel(pair.at_agent.sealed.session_ref(), channel(2)).unwrap();
+    pair.technician.add_channel(pair.at_technician.sealed.session_ref(), channel(2)).unwrap();
+    let sent = pattern(BULK_BYTES);
+    let expected = digest(&sent);
+    let mut tasks = send_beside(&pair, sent).await;
+
+    let mut stream = pair.at_technician.sealed.accept_uni().await.unwrap();
+    let mut received = Vec::new();
+    while let Some(bytes) = stream.read(64 * 1024).await.unwrap() {
+        if received.len() < BULK_BYTES / 2 && received.len() + bytes.len() >= BULK_BYTES / 2 {
+            pair.relay.routes.cut(channel(1));
+        }
+        received.extend_from_slice(&bytes);
+    }
+    assert_eq!(digest(&received), expected);
+    tasks.join_next().await.unwrap().unwrap();
+    pair.at_technician.sender.send(&ToAgent::End).await.unwrap();
+    assert_eq!(pair.at_agent.receiver.recv::<ToAgent>().await.unwrap(), Some(ToAgent::End));
+}
+
+#[tokio::test]
 async fn a_session_outlives_the_relay_that_it_ran_over() {
     let mut pair = Pair::start().await;
     let sent = pattern(BULK_BYTES);

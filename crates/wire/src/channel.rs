@@ -2,13 +2,16 @@
 //!
 //! ```text
 //! 0: type   0x08 DATA 0x09 BIND 0x0A CHALLENGE 0x0B ANSWER 0x0C PING 0x0D PONG 0x0E UNBOUND 0x0F CLOSE
-//! 1: version (high 4 bits) | flags (low 4 bits)
+//! 1: version (high 4 bits) | flags (low 4 bits): epoch (0x07), NOHEAR (0x08)
 //! 2..5: slot index, little endian     5..8: generation, little endian
 //! ```
 //!
+//! The flags are between the two endpoints ([`PathFlags`]); a relay forwards them as they are.
+//!
 //! The first byte tells these packets from QUIC on the same port: RFC 9000 section 17 sets bit 0x40 in every QUIC packet as
 //! long as nobody greases it (RFC 9287), and RFC 9443 leaves 4..=15 unassigned. Today only DATA and UNBOUND are sent; a receiver
-//! drops and counts the other types.
+//! drops and counts the other types. Behind the header of DATA follows a QUIC packet or a probe of the path ([`crate::path`]),
+//! told apart by the same bit.
 
 use std::fmt;
 
@@ -97,12 +100,17 @@ pub struct DataHeader {
 }
 
 impl DataHeader {
-    /// The header's bytes.
+    /// The header's bytes, with flags of zero.
     pub fn to_bytes(self) -> [u8; HEADER_BYTES] {
-        header(TYPE_DATA, self.channel)
+        self.with_flags(PathFlags::default())
     }
 
-    /// Reads the header of a DATA packet. Flags are ignored: they are for later versions of the endpoints.
+    /// The header's bytes.
+    pub fn with_flags(self, flags: PathFlags) -> [u8; HEADER_BYTES] {
+        header(TYPE_DATA, flags.to_bits(), self.channel)
+    }
+
+    /// Reads the header of a DATA packet. The flags are not for whoever forwards it: [`PathFlags::of`] reads them.
     ///
     /// Returns `None` for a packet that is too short, of another type or of another version.
     pub fn parse(packet: &[u8]) -> Option<Self> {
@@ -124,7 +132,7 @@ pub struct Unbound {
 impl Unbound {
     /// The whole packet.
     pub fn to_bytes(self) -> [u8; HEADER_BYTES] {
-        header(TYPE_UNBOUND, self.channel)
+        header(TYPE_UNBOUND, 0, self.channel)
     }
 
     /// Reads the packet. `None` if it is of another type, version or length.
@@ -134,10 +142,10 @@ impl Unbound {
     }
 }
 
-fn header(kind: u8, channel: ChannelId) -> [u8; HEADER_BYTES] {
+fn header(kind: u8, flags: u8, channel: ChannelId) -> [u8; HEADER_BYTES] {
     let [s0, s1, s2, _] = channel.slot.to_le_bytes();
     let [g0, g1, g2, _] = channel.generation.to_le_bytes();
-    [kind, HEADER_VERSION << 4, s0, s1, s2, g0, g1, g2]
+    [kind, HEADER_VERSION << 4 | flags, s0, s1, s2, g0, g1, g2]
 }
 
 fn channel_of(packet: &[u8], kind: u8) -> Option<ChannelId> {
@@ -150,9 +158,80 @@ fn channel_of(packet: &[u8], kind: u8) -> Option<ChannelId> {
     Some(ChannelId { slot, generation })
 }
 
+/// A session's count of its changes of path, as far as a header has room for it: the last three bits.
+///
+/// Compared as serial numbers (RFC 1982), so up to three changes ahead count as newer. That is also the largest jump that a
+/// forged header can make anybody believe.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Epoch(u8);
+
+impl Epoch {
+    /// Most changes of path that one header can be ahead of another.
+    pub const MOST_AHEAD: u8 = 3;
+
+    const BITS: u8 = 0x07;
+
+    /// What a header says of a full count.
+    pub fn of(count: u32) -> Self {
+        Self(count.to_le_bytes()[0] & Self::BITS)
+    }
+
+    /// By how many changes this is ahead of a full count: 1..=3, or `None` if it is the same or an earlier one.
+    pub fn ahead_of(self, count: u32) -> Option<u8> {
+        let ahead = self.0.wrapping_sub(Self::of(count).0) & Self::BITS;
+        (1..=Self::MOST_AHEAD).contains(&ahead).then_some(ahead)
+    }
+}
+
+/// What the ends of a session tell each other in every header. Nobody has signed it: a relay can forge it, so all that may follow
+/// from it is the choice between paths on which the packets inside still have to prove themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct PathFlags {
+    /// The newest path that the sender knows of. The technician counts, the agent follows.
+    pub epoch: Epoch,
+    /// The sender asked on its present path and heard nothing at all.
+    pub hears_nothing: bool,
+}
+
+impl PathFlags {
+    const HEARS_NOTHING: u8 = 0x08;
+
+    /// Reads the flags of a packet that [`DataHeader::parse`] took for one.
+    pub fn of(packet: &[u8]) -> Self {
+        let bits = packet.get(1).copied().unwrap_or_default();
+        Self { epoch: Epoch(bits & Epoch::BITS), hears_nothing: bits & Self::HEARS_NOTHING != 0 }
+    }
+
+    fn to_bits(self) -> u8 {
+        self.epoch.0 | if self.hears_nothing { Self::HEARS_NOTHING } else { 0 }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn flags_keep_their_bits_and_change_nothing_for_whoever_forwards() {
+        let header = DataHeader { channel: ChannelId::new(1, 2).unwrap() };
+        for (count, hears_nothing, golden) in
+            [(0, false, 0x00), (5, false, 0x05), (7, true, 0x0f), (8, true, 0x08), (u32::MAX, false, 0x07)]
+        {
+            let flags = PathFlags { epoch: Epoch::of(count), hears_nothing };
+            let bytes = header.with_flags(flags);
+            assert_eq!(bytes, [0x08, golden, 1, 0, 0, 2, 0, 0]);
+            assert_eq!(PathFlags::of(&bytes), flags);
+            assert_eq!(DataHeader::parse(&bytes), Some(header));
+        }
+    }
+
+    #[test]
+    fn an_epoch_is_ahead_by_one_to_three_and_wraps() {
+        for count in [0, 6, 7, 8, u32::MAX] {
+            let ahead = |by: u32| Epoch::of(count.wrapping_add(by)).ahead_of(count);
+            assert_eq!([0, 1, 2, 3, 4, 5, 6, 7].map(ahead), [None, Some(1), Some(2), Some(3), None, None, None, None]);
+        }
+    }
 
     #[test]
     fn a_header_reads_back_as_it_was_written() {

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`control`] | agent and technician with the relay, over the control connection |
 //! | [`channel`] | the 8-byte header on sealed packets, the only part of a session that a relay reads |
+//! | [`path`] | the ends of a session about the paths between them |
 //! | [`pairing`] | technician and agent inside the sealed session, until both proved the code |
 //! | [`session`] | technician and agent once paired |
 //! | [`run`] | the exact act that a person approves, and how it ended |
@@ -25,6 +26,7 @@ pub mod ids;
 pub mod limits;
 pub mod link;
 pub mod pairing;
+pub mod path;
 pub mod run;
 pub mod session;
 pub mod text;

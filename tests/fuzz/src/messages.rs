@@ -3,11 +3,12 @@
 use std::fmt::Debug;
 
 use wire::{
-    channel::{ChannelId, DataHeader, Family, HEADER_BYTES, Unbound, family},
+    channel::{ChannelId, DataHeader, Family, HEADER_BYTES, PathFlags, Unbound, family},
     codec::{self, Message},
     control::{FromRelay, ToRelay},
     limits,
     pairing::Introduction,
+    path::{Flip, Probe, is_quic},
     run::{ExactRun, RunLimits, RunProposal},
     session::{StreamHeader, ToAgent, ToTechnician},
     text::shown_bytes,
@@ -123,9 +124,18 @@ pub(super) fn channel(packet: &[u8]) -> Verdict {
     assert_eq!(family(packet), Family::Channel);
     assert!(header.channel.is_valid());
     assert_eq!(ChannelId::new(header.channel.slot(), header.channel.generation()), Some(header.channel));
-    let written = header.to_bytes();
-    assert_eq!(DataHeader::parse(&written), Some(header));
-    // The relay forwards the bytes as they came: beside the flags there is only one way to write a header.
-    assert_eq!(written.get(2..), packet.get(2..HEADER_BYTES));
+    assert_eq!(DataHeader::parse(&header.to_bytes()), Some(header));
+    // The relay forwards the bytes as they came: there is only one way to write a header.
+    let written = header.with_flags(PathFlags::of(packet));
+    assert_eq!(Some(&written[..]), packet.get(..HEADER_BYTES));
+    let payload = packet.get(HEADER_BYTES..).unwrap_or_default();
+    if let Some(probe) = Probe::parse(payload) {
+        assert!(!is_quic(payload));
+        assert!(payload.starts_with(&probe.to_bytes()));
+    }
+    if let Some(flip) = Flip::parse(payload) {
+        assert!(flip.channel.is_valid());
+        assert_eq!(Flip::parse(&flip.to_bytes()), Some(flip));
+    }
     Verdict::Accepted
 }

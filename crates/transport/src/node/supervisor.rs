@@ -48,7 +48,7 @@ const SEND_WITHIN: Duration = Duration::from_secs(5);
 /// Asks the other end of every connection of this endpoint for a sign of life, and the network for a new look at the path.
 ///
 /// quinn has no ping of its own; a change of local address, even to the same one, sends one and takes a fresh connection id.
-pub(super) fn nudge(endpoint: &Endpoint, socket: &Arc<NodeSocket>) {
+fn nudge(endpoint: &Endpoint, socket: &Arc<NodeSocket>) {
     let socket: Arc<dyn AsyncUdpSocket> = Arc::clone(socket) as _;
     // Fails only if the socket has no address; silence is then noticed by other means.
     let _ = endpoint.rebind_abstract(socket);
@@ -280,9 +280,9 @@ impl<'a> Watch<'a> {
                 () = sleep(LOOK) => false,
             };
             let now = self.socket.uptime();
-            let (silent, moved, heard) = {
+            let (silent, heard) = {
                 let table = self.socket.table();
-                (table.any_silent(now), table.any_moved(), table.control_heard())
+                (table.any_silent(now), table.control_heard())
             };
             let answered = self.asked.is_some_and(|asked| heard != asked.heard_before);
             let since = self.asked.map(|asked| asked.at.elapsed());
@@ -294,8 +294,6 @@ impl<'a> Watch<'a> {
             // The question comes from the new address, and so shows it to the relay.
             if (silent || unbound) && self.asked.is_none() {
                 self.asked = Some(Question { at: Instant::now(), heard_before: heard });
-                nudge(self.endpoint, self.socket);
-            } else if moved {
                 nudge(self.endpoint, self.socket);
             }
         }

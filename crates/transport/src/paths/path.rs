@@ -1,0 +1,82 @@
+//! One path: what is known of it, and the questions that it was asked.
+
+use std::time::Duration;
+
+use wire::{channel::ChannelId, path::Probe};
+
+use super::{ASK_FIRST, PathId};
+use crate::{sealed::Carrier, table::Uptime};
+
+/// Questions whose answers are still taken.
+pub(super) const OPEN_QUESTIONS: u8 = 8;
+
+/// One way to the other end.
+#[derive(Debug)]
+pub(super) struct Path {
+    pub(super) id: PathId,
+    pub(super) carrier: Carrier,
+    /// `None` once the relay has forgotten it.
+    pub(super) channel: Option<ChannelId>,
+    /// Technician: when it was added or answered last. Agent: when it was added or something came by it.
+    pub(super) sign_at: Uptime,
+    /// When the last answer came to a question of ours: it works in both directions.
+    pub(super) proven_at: Option<Uptime>,
+    /// How long that answer took.
+    pub(super) rtt: Duration,
+    /// When the first packet was sent by it after the last that came by it.
+    pub(super) unanswered_since: Option<Uptime>,
+    pub(super) ask_at: Uptime,
+    pub(super) ask_wait: Duration,
+    /// Number of the first question, drawn at random, and how many were asked.
+    pub(super) first_question: u64,
+    pub(super) asked: u64,
+    pub(super) asked_at: [Uptime; OPEN_QUESTIONS as usize],
+}
+
+impl Path {
+    /// A path that nothing is known of. `draw` is the number of its first question.
+    pub(super) fn new(id: PathId, carrier: Carrier, channel: ChannelId, now: Uptime, draw: u64) -> Self {
+        Self {
+            id,
+            carrier,
+            channel: Some(channel),
+            sign_at: now,
+            proven_at: None,
+            rtt: Duration::ZERO,
+            unanswered_since: None,
+            ask_at: now,
+            ask_wait: ASK_FIRST,
+            first_question: draw,
+            asked: 0,
+            asked_at: [Uptime::ZERO; OPEN_QUESTIONS as usize],
+        }
+    }
+
+    pub(super) fn question(&mut self, now: Uptime) -> Probe {
+        let number = self.first_question.wrapping_add(self.asked);
+        if let Some(slot) = self.asked_at.get_mut(slot_of(self.asked)) {
+            *slot = now;
+        }
+        self.asked += 1;
+        Probe::Ping(number)
+    }
+
+    /// When the question with this number was asked, if it is one of the last.
+    pub(super) fn was_asked(&self, number: u64) -> Option<Uptime> {
+        let index = number.wrapping_sub(self.first_question);
+        let open = index < self.asked && self.asked - index <= u64::from(OPEN_QUESTIONS);
+        self.asked_at.get(slot_of(index)).copied().filter(|_| open)
+    }
+
+    pub(super) fn ask_at_once(&mut self, now: Uptime) {
+        (self.ask_at, self.ask_wait) = (now, ASK_FIRST);
+    }
+
+    pub(super) fn proven_since(&self, since: Uptime) -> bool {
+        self.channel.is_some() && self.proven_at.is_some_and(|at| at >= since)
+    }
+}
+
+fn slot_of(question: u64) -> usize {
+    usize::from(question.to_le_bytes()[0] % OPEN_QUESTIONS)
+}

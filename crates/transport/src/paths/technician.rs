@@ -1,0 +1,153 @@
+//! The technician's part: it asks, chooses, flips and announces.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use wire::path::{FULL_PROBE_BYTES, Flip};
+
+use super::{ASK_MOST, ASK_SPARE, Act, Observed, PathId, Paths, earliest, path::Path};
+use crate::table::Uptime;
+
+/// Changes of path are at least so far apart: each takes a connection id and several round trips.
+const FLIP_EVERY: Duration = Duration::from_secs(1);
+
+/// A path is good for an escape if it answered within this: two questions, of which one may be lost.
+pub(super) const TRUSTED_FOR: Duration = Duration::from_secs(12);
+
+/// First wait before a flip is announced again, doubled up to [`ANNOUNCE_MOST`].
+const ANNOUNCE_FIRST: Duration = Duration::from_millis(30);
+
+/// Longest such wait.
+const ANNOUNCE_MOST: Duration = Duration::from_secs(1);
+
+/// Announcements that nobody flipped for are at least so far apart: forged headers could ask for more.
+const ANNOUNCE_APART: Duration = Duration::from_millis(200);
+
+/// Announcements of a flip at least: the response that the agent validates by may be lost, and its packets may only be three times as
+/// much as what it has received by the new path.
+const ANNOUNCEMENTS_LEAST: u32 = 4;
+
+/// Announcements after which the agent's validation is not waited for any more: it may have happened unseen.
+const ANNOUNCEMENTS: u32 = 8;
+
+/// A path that the technician wants to send by.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted {
+    pub(super) id: PathId,
+    pub(super) since: Uptime,
+}
+
+/// An announcement of the present path that goes on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Announcement {
+    at: Uptime,
+    wait: Duration,
+    sent: u32,
+    /// `PATH_RESPONSE` frames before the flip; `None` if only the count is out of step.
+    responses_before: Option<u64>,
+}
+
+impl Paths {
+    /// The present path is dead: asks all others, and flips to the first that is good.
+    pub(super) fn look_elsewhere(&mut self, now: Uptime) {
+        self.lost_since = Some(now);
+        for path in &mut self.paths {
+            path.ask_at_once(now);
+        }
+    }
+
+    /// Technician: flips if there is a reason to and a path to flip to.
+    pub(super) fn choose(&mut self, now: Uptime, observed: Observed, next: &mut Option<Uptime>) {
+        let wanted =
+            self.wanted.filter(|wanted| self.path(wanted.id).is_some_and(|path| path.proven_since(wanted.since)));
+        let target = wanted.map(|wanted| wanted.id).or_else(|| {
+            self.lost_since?;
+            let good = |path: &&Path| path.id != self.current && path.proven_since(now.saturating_sub(TRUSTED_FOR));
+            self.paths.iter().filter(good).max_by_key(|path| path.proven_at).map(|path| path.id)
+        });
+        let Some(target) = target else { return };
+        match self.flipped_at.map(|at| at + FLIP_EVERY) {
+            Some(may_at) if now < may_at => earliest(next, may_at),
+            Some(_) | None => self.flip(target, now, observed),
+        }
+    }
+
+    fn flip(&mut self, id: PathId, now: Uptime, observed: Observed) {
+        self.count = self.count.wrapping_add(1);
+        self.current = id;
+        self.flipped_at = Some(now);
+        self.wanted = self.wanted.filter(|wanted| wanted.id != id);
+        self.lost_since = None;
+        self.doubt = None;
+        self.in_step = false;
+        self.changes.fetch_add(1, Ordering::Relaxed);
+        self.announce(now, Some(observed.path_responses));
+        if let Some(path) = self.path_mut(id) {
+            path.unanswered_since = None;
+        }
+    }
+
+    fn announce(&mut self, at: Uptime, responses_before: Option<u64>) {
+        self.announcement = Some(Announcement { at, wait: ANNOUNCE_FIRST, sent: 0, responses_before });
+    }
+
+    /// The agent seems to be elsewhere: a late packet, an announcement that was lost, or a forged header. Says the truth again, but
+    /// not for every such packet.
+    pub(super) fn announce_again(&mut self, now: Uptime) {
+        self.in_step = false;
+        if self.announcement.is_none() {
+            let at = self.announced_at.map_or(now, |last| (last + ANNOUNCE_APART).max(now));
+            self.announce(at, None);
+            self.stir.notify_one();
+        }
+    }
+
+    /// Technician: says which path it sends by, as long as the agent is not known to have followed.
+    pub(super) fn announce_due(
+        &mut self,
+        now: Uptime,
+        observed: Observed,
+        acts: &mut Vec<Act>,
+        next: &mut Option<Uptime>,
+    ) {
+        let Some(mut announcement) = self.announcement else { return };
+        let validating = announcement.responses_before.is_none_or(|before| observed.path_responses > before);
+        let least = if announcement.responses_before.is_some() { ANNOUNCEMENTS_LEAST } else { 1 };
+        let patient = announcement.sent >= ANNOUNCEMENTS;
+        if announcement.sent >= least && self.in_step && (validating || patient) {
+            self.announcement = None;
+            return;
+        }
+        if now >= announcement.at {
+            if let Some(channel) = self.path(self.current).and_then(|path| path.channel) {
+                acts.push(Act::Announce(Flip { count: self.count, channel }));
+            }
+            announcement.at = now + announcement.wait;
+            announcement.wait = (announcement.wait * 2).min(ANNOUNCE_MOST);
+            announcement.sent += 1;
+            self.announced_at = Some(now);
+            self.announcement = Some(announcement);
+        }
+        earliest(next, announcement.at);
+    }
+
+    /// Technician: asks the paths that are not in use, often if one of them is needed, now and then otherwise.
+    pub(super) fn ask_others(&mut self, now: Uptime, acts: &mut Vec<Act>, next: &mut Option<Uptime>) {
+        for index in 0..self.paths.len() {
+            let Some(path) = self.paths.get(index) else { return };
+            let wanted = self.wanted.is_some_and(|wanted| wanted.id == path.id);
+            let needed = wanted || self.lost_since.is_some();
+            let (id, mut ask_at, ask_wait) = (path.id, path.ask_at, path.ask_wait);
+            if path.channel.is_none() || (id == self.current && !wanted) {
+                continue;
+            }
+            if now >= ask_at {
+                self.ask(id, FULL_PROBE_BYTES, now, acts);
+                ask_at = now + if needed { ask_wait } else { ASK_SPARE };
+                if let Some(path) = self.path_mut(id) {
+                    (path.ask_at, path.ask_wait) = (ask_at, (ask_wait * 2).min(ASK_MOST));
+                }
+            }
+            earliest(next, ask_at);
+        }
+    }
+}

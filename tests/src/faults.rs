@@ -32,18 +32,21 @@ async fn a_session_survives_a_relay_that_is_killed_and_restarted() -> anyhow::Re
 async fn output_that_is_written_while_there_is_no_relay_arrives_whole() -> anyhow::Result<()> {
     let mut world = World::start().await?;
     let _attached = world.attach().await?;
-    let gate = world.share.home().path().join("gate");
-    mknodat(CWD, &gate, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
-    // The program goes on when somebody opens the gate: there is output before, without, and after the relay.
-    let script = "seq 1 100000; : < \"$0\"; seq 100001 200000; : < \"$0\"; seq 200001 300000; exit 9";
-    let gate_path = gate.to_str().context("a temporary path is UTF-8")?;
-    let arguments = ["--output-limit", "16777216", "--", "sh", "-c", script, gate_path];
+    let gates = ["gate-1", "gate-2"].map(|name| world.share.home().path().join(name));
+    for gate in &gates {
+        mknodat(CWD, gate, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
+    }
+    // The program goes on when somebody opens a gate: there is output before, without, and after the relay. One gate for both would
+    // be open for the second time as long as the program has not left it.
+    let script = "seq 1 100000; : < \"$0\"; seq 100001 200000; : < \"$1\"; seq 200001 300000; exit 9";
+    let [first, second] = &gates;
+    let arguments = ["--output-limit", "16777216", "--", "sh", "-c", script, path(first)?, path(second)?];
     let mut running = world.run_allowed(&arguments).await?;
     running.wait_for_bytes(300_000, PATIENCE).await?;
     world.relay.kill().await?;
-    open_gate(&gate).await?;
+    open_gate(first).await?;
     world.relay.restart().await?;
-    open_gate(&gate).await?;
+    open_gate(second).await?;
     let done = running.wait_exit(LONG).await?;
     let whole = (1..=300_000).map(|number| format!("{number}\n")).collect::<String>();
     assert!(
@@ -54,6 +57,10 @@ async fn output_that_is_written_while_there_is_no_relay_arrives_whole() -> anyho
         done.stderr
     );
     Ok(())
+}
+
+fn path(gate: &Path) -> anyhow::Result<&str> {
+    gate.to_str().context("a temporary path is UTF-8")
 }
 
 /// Returns once the program has come to the gate, and lets it through.

@@ -42,6 +42,9 @@ const STEADY_AFTER: u32 = 3;
 /// A start also ends when the queue begins to fill (HyStart++, RFC 9406 section 4.2, has the same least).
 const START_QUEUE: Duration = Duration::from_millis(4);
 
+/// Acknowledgements of a round before its round trips mean something (as there).
+const START_ACKS: u32 = 8;
+
 /// Of a thousand packets, those lost in a round beyond which the start ends.
 const START_LOSS_PERMILLE: u64 = 100;
 
@@ -68,6 +71,8 @@ enum Phase {
 
 #[derive(Debug, Clone)]
 pub(super) struct Model {
+    /// What was sent before went by another path, of which quinn goes on to tell.
+    since: Instant,
     mtu: u64,
     initial_window: u64,
     window: u64,
@@ -89,10 +94,12 @@ pub(super) struct Model {
 #[derive(Debug, Clone, Copy, Default)]
 struct Round {
     shortest: Option<Duration>,
+    acks: u32,
     fastest: u64,
     delivered: u64,
     lost: u64,
-    app_limited: bool,
+    /// Of `delivered`, what was acknowledged while the application had nothing more to send.
+    app_limited: u64,
 }
 
 /// How much of the queue that a flow may keep does not cost packets. A path with a short queue loses what is kept in it; a path that
@@ -112,6 +119,7 @@ impl Model {
     pub(super) fn new(now: Instant, initial_window: u64, mtu: u16) -> Self {
         let mtu = u64::from(mtu);
         Self {
+            since: now,
             mtu,
             initial_window,
             window: initial_window.max(MIN_PACKETS * mtu),
@@ -143,6 +151,9 @@ impl Model {
 
     pub(super) fn on_ack(&mut self, now: Instant, sent: Instant, bytes: u64, app_limited: bool) {
         self.in_flight = self.in_flight.saturating_sub(bytes);
+        if sent < self.since {
+            return;
+        }
         let rtt = now.saturating_duration_since(sent);
         self.smoothed = if self.smoothed.is_zero() { rtt } else { (self.smoothed * 7 + rtt) / 8 };
         if self.shortest.is_none_or(|(shortest, _)| rtt <= shortest) {
@@ -159,13 +170,23 @@ impl Model {
         let round = &mut self.round;
         round.shortest = Some(round.shortest.map_or(rtt, |known| known.min(rtt)));
         round.delivered += bytes;
-        round.app_limited |= app_limited;
+        round.app_limited += if app_limited { bytes } else { 0 };
         round.fastest = round.fastest.max(rate.unwrap_or(0));
+        self.round.acks += 1;
+        if let Phase::Start { .. } = self.phase
+            && self.round.acks >= START_ACKS
+            && self.queued(self.round.shortest) > (self.queue() / 2).max(START_QUEUE)
+        {
+            self.cruise();
+        }
         self.grow(now, sent, bytes, app_limited);
     }
 
     pub(super) fn on_loss(&mut self, now: Instant, sent: Instant, bytes: u64, persistent: bool) {
         self.in_flight = self.in_flight.saturating_sub(bytes);
+        if sent < self.since {
+            return;
+        }
         self.round.lost += bytes;
         if persistent {
             // RFC 9002 section 7.6.2: nothing that was known holds any more.
@@ -250,29 +271,24 @@ impl Model {
 
     fn end_round(&mut self, now: Instant) {
         let round = std::mem::take(&mut self.round);
-        if round.fastest > 0 || !round.app_limited {
+        if round.fastest > 0 || !round.is_app_limited() {
             self.fastest.rotate_left(1);
             self.fastest[ROUNDS - 1] = round.fastest;
         }
-        let queued = round.shortest.map_or(Duration::ZERO, |rtt| rtt.saturating_sub(self.shortest_rtt()));
+        let queued = self.queued(round.shortest);
         let long = queued > self.queue() * 3 / 2;
-        let filling = queued > (self.queue() / 2).max(START_QUEUE);
         self.long_queue = if long { self.long_queue + 1 } else { 0 };
         let bandwidth = self.bandwidth();
         match &mut self.phase {
             Phase::Start { full, steady } => {
-                if round.app_limited {
-                    return;
-                }
                 if bandwidth >= *full + *full / 4 {
                     (*full, *steady) = (bandwidth, 0);
-                } else {
+                } else if !round.is_app_limited() {
                     *steady += 1;
                 }
                 let lossy = round.lost * 1000 > (round.lost + round.delivered) * START_LOSS_PERMILLE;
-                if *steady >= STEADY_AFTER || filling || lossy {
-                    self.phase = Phase::Cruise;
-                    self.long_queue = 0;
+                if *steady >= STEADY_AFTER || lossy {
+                    self.cruise();
                 }
             }
             Phase::Cruise => {
@@ -305,6 +321,16 @@ impl Model {
                 }
             }
         }
+    }
+
+    fn cruise(&mut self) {
+        self.phase = Phase::Cruise;
+        self.long_queue = 0;
+    }
+
+    /// How long packets stood in the queue in a round with this shortest round trip.
+    fn queued(&self, shortest: Option<Duration>) -> Duration {
+        shortest.map_or(Duration::ZERO, |rtt| rtt.saturating_sub(self.shortest_rtt()))
     }
 
     fn drain(&mut self, now: Instant, cubic: Option<Cubic>) {
@@ -341,6 +367,13 @@ impl Model {
 /// What `rate` bytes a second are in `time`.
 fn bytes(rate: u64, time: Duration) -> u64 {
     u64::try_from(u128::from(rate) * time.as_nanos() / 1_000_000_000).unwrap_or(u64::MAX)
+}
+
+impl Round {
+    /// An application that feeds its stream piece by piece is without for a moment now and then; that is no pause.
+    fn is_app_limited(self) -> bool {
+        self.app_limited > self.delivered / 2
+    }
 }
 
 impl Headroom {

@@ -23,6 +23,7 @@ async fn bulk_down_goes_over_to_a_faster_path_and_fills_it_soon() {
         world.move_to(direct_channel());
         world.pass(150 * MS).await;
         let after = world.agent_stats().path;
+
         assert_eq!(after.current_mtu, 1444, "the new path's packet size is found out");
         assert!(after.rtt < 60 * MS && after.cwnd > 100_000, "{after:?}");
 

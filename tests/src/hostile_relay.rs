@@ -1,5 +1,6 @@
 //! A relay that plots against both sides: it comes to a wrong code or to a closed connection, never to a grant.
 
+use anyhow::Context as _;
 use testkit::{
     attach::Technician,
     delay_link::{Conditions, DelayLink, Direction, Tamper},
@@ -120,17 +121,17 @@ async fn closed(victims: Victims) -> anyhow::Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_relay_that_replays_cuts_turns_misroutes_or_reorders_some_packets_changes_nothing() -> anyhow::Result<()> {
     let (replayed, cut, turned, misrouted, reordered) = tokio::join!(
-        unharmed_by(packets::replay()),
-        unharmed_by(packets::truncate(7)),
-        unharmed_by(packets::corrupt(7)),
-        unharmed_by(packets::misroute(3)),
-        unharmed_by(packets::reorder()),
+        unharmed_by("replay", packets::replay()),
+        unharmed_by("truncate", packets::truncate(7)),
+        unharmed_by("corrupt", packets::corrupt(7)),
+        unharmed_by("misroute", packets::misroute(3)),
+        unharmed_by("reorder", packets::reorder()),
     );
     replayed.and(cut).and(turned).and(misrouted).and(reordered)
 }
 
 /// A whole session on a wire in bad hands: pairing, consent, and a run whose output arrives as it was written.
-async fn unharmed_by(tamper: Tamper) -> anyhow::Result<()> {
+async fn unharmed_by(what: &str, tamper: Tamper) -> anyhow::Result<()> {
     let relay = RelayProcess::start().await?;
     let wire = DelayLink::with_tamper(relay.address(), Conditions::default(), tamper).await?;
     let (share, technician) =
@@ -138,7 +139,7 @@ async fn unharmed_by(tamper: Tamper) -> anyhow::Result<()> {
     let world = World { relay, share, technician };
     let _attached = world.attach().await?;
     let before = wire.traffic(Direction::ToClient).datagrams;
-    let done = world.run_to_end(&["--", "seq", "20000"]).await?;
+    let done = world.run_to_end(&["--", "seq", "20000"]).await.with_context(|| what.to_owned())?;
     let expected = (1..=20_000).map(|number| format!("{number}\n")).collect::<String>();
     assert!(done.code() == 0 && done.stdout == expected, "{} bytes: {}", done.stdout.len(), done.stderr);
     assert!(wire.traffic(Direction::ToClient).datagrams > before + 70, "the output went over the wire");

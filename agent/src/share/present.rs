@@ -164,7 +164,7 @@ fn prompt(open: &Prompt, now: Moment) -> PromptView {
             format!("for at most {}, or until you stop", wording::duration(open.stay))
         },
         answer_within_ms: milliseconds(open.remaining(now)),
-        unlocks_in_ms: milliseconds(open.locked_for(now)),
+        unlocks_in_ms: milliseconds_up(open.locked_for(now)),
         word: open.word.to_owned(),
         needs_spoken_words: open.needs_spoken_words,
     }
@@ -238,9 +238,26 @@ fn milliseconds(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Rounded up: a front end that shows a question as open while it is locked for a last part of a millisecond loses a yes.
+fn milliseconds_up(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(u64::MAX)
+}
+
 /// Time of day on this machine's wall, in its time zone.
 fn time_of_day() -> String {
     let unix_ms = i64::try_from(clock::wall_time().0).unwrap_or(0);
     let timestamp = jiff::Timestamp::from_millisecond(unix_ms).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
     timestamp.to_zoned(jiff::tz::TimeZone::system()).strftime("%H:%M:%S").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_question_is_locked_until_all_of_its_time_is_over() {
+        assert_eq!(milliseconds_up(Duration::from_micros(1)), 1);
+        assert_eq!(milliseconds_up(Duration::from_millis(3)), 3);
+        assert_eq!(milliseconds_up(Duration::ZERO), 0);
+    }
 }

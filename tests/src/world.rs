@@ -51,7 +51,8 @@ impl World {
     pub(crate) async fn run_allowed(&self, arguments: &[&str]) -> anyhow::Result<Running> {
         let words = self.words().await?;
         let running = self.technician.start([&["run"], arguments].concat())?;
-        self.share.allow_with_words(&words).await?;
+        let allowed = self.share.allow_with_words(&words).await;
+        allowed.with_context(|| format!("`assent run` says: {}{}", running.stdout(), running.stderr()))?;
         Ok(running)
     }
 

@@ -6,6 +6,7 @@
 
 mod dying;
 mod hostile;
+mod lossy;
 mod moving;
 mod rules;
 mod world;

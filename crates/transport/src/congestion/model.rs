@@ -202,9 +202,12 @@ impl Model {
 
     /// A router marked a packet instead of dropping it (ECN): its queue is longer than it should be.
     pub(super) fn on_mark(&mut self, now: Instant, sent: Instant) {
+        if sent < self.since {
+            return;
+        }
         self.headroom.shrink();
         if let Phase::Start { .. } = self.phase {
-            self.phase = Phase::Cruise;
+            self.cruise();
         }
         self.on_loss(now, sent, 0, false);
     }

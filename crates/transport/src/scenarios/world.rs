@@ -33,7 +33,7 @@ pub(super) const MS: Duration = Duration::from_millis(1);
 const RELAY_LARGEST: usize = 1300;
 const DIRECT_LARGEST: usize = 1452;
 
-const RELAY_BITS: u64 = 20_000_000;
+pub(super) const RELAY_BITS: u64 = 20_000_000;
 pub(super) const DIRECT_BITS: u64 = 100_000_000;
 
 /// Where both nodes believe the relay to be; the network goes by channels.

@@ -19,6 +19,7 @@ async fn a_lossy_path_is_used_and_its_queue_stays_short() {
         world.pass(12_000 * MS).await;
         let used = meter.lock().unwrap().rate(start, Instant::now()) / RELAY_BITS as f64;
         let path = world.agent_stats().path;
+        assert!(used > least, "loss {loss}: {used}, {path:?}");
         assert!(path.rtt < (80 + 60) * MS, "loss {loss}: {path:?}");
     }
 }

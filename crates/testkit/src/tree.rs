@@ -10,6 +10,9 @@ use rustix::{
     process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
 };
 
+/// How often a process without arguments is looked at before it is taken for one that has none.
+const LOOKS: usize = 1000;
+
 /// Some processes at one moment, held so that their numbers cannot be mistaken for later ones.
 #[derive(Debug)]
 pub struct Tree {
@@ -43,10 +46,8 @@ impl Tree {
     ///
     /// When `/proc` cannot be read.
     pub fn marked(marker: &str) -> anyhow::Result<Self> {
-        let carries = |pid: &u32| {
-            let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            String::from_utf8_lossy(&arguments).split('\0').any(|argument| argument.contains(marker))
-        };
+        let carries =
+            |pid: &u32| String::from_utf8_lossy(&arguments(*pid)).split('\0').any(|argument| argument.contains(marker));
         let own = std::process::id();
         Self::hold(pids()?.into_iter().filter(|pid| *pid != own).filter(carries).collect())
     }
@@ -109,11 +110,27 @@ impl Tree {
 
     fn describe(&self) -> String {
         let one = |pid: &u32| {
-            let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let arguments = arguments(*pid);
             format!("{pid} ({})", String::from_utf8_lossy(&arguments).replace('\0', " ").trim_end())
         };
         self.processes.keys().filter(|pid| is_alive(**pid)).map(one).collect::<Vec<_>>().join(", ")
     }
+}
+
+/// The arguments of a process, each with a NUL behind it; empty for one that is gone.
+///
+/// In the middle of execve(2) a process has its new memory but no arguments in it yet, and a child that was just started would be
+/// overlooked. So one that lives and has memory of its own, which threads of the kernel have not, is looked at again for a while.
+fn arguments(pid: u32) -> Vec<u8> {
+    for _ in 0..LOOKS {
+        let arguments = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let starting = || Stat::read(pid).is_some_and(|stat| !matches!(stat.state, 'Z' | 'X') && stat.memory_bytes > 0);
+        if !arguments.is_empty() || !starting() {
+            return arguments;
+        }
+        std::thread::yield_now();
+    }
+    Vec::new()
 }
 
 /// Whether a process exists and is not a zombie.
@@ -167,6 +184,7 @@ struct Stat {
     state: char,
     parent: u32,
     ticks: u64,
+    memory_bytes: u64,
     resident_pages: u64,
 }
 
@@ -183,6 +201,7 @@ impl Stat {
             state: fields.first()?.chars().next()?,
             parent: u32::try_from(number(4)?).ok()?,
             ticks: number(14)? + number(15)?,
+            memory_bytes: number(23)?,
             resident_pages: number(24)?,
         })
     }
@@ -202,7 +221,8 @@ mod tests {
     fn a_hostile_process_name_does_not_shift_the_fields() {
         let line = "42 (a) R (b)) S 7 42 42 0 -1 4194560 1 0 0 0 11 22 0 0 20 0 1 0 5 1000 333 18446744073709551615";
         let stat = Stat::parse(line).unwrap();
-        assert_eq!((stat.state, stat.parent, stat.ticks, stat.resident_pages), ('S', 7, 33, 333));
+        let Stat { state, parent, ticks, memory_bytes, resident_pages } = stat;
+        assert_eq!((state, parent, ticks, memory_bytes, resident_pages), ('S', 7, 33, 1000, 333));
     }
 
     #[tokio::test]

@@ -11,7 +11,7 @@ use transport::{
     clock,
     node::{ConnectError, Control, ControlEvent, Loss, Node},
     sealed::{CloseCode, Sealed, SealedEnd},
-    streams::{FrameReceiver, FrameSender, StreamError},
+    streams::{ByteReceiver, FrameReceiver, FrameSender, StreamError},
 };
 use trust::pairing::Paired;
 use wire::{
@@ -64,6 +64,8 @@ pub(super) struct SessionActor {
     socket: Option<SessionSocket>,
     tasks: JoinSet<TaskEnd>,
     diagnostics: Option<AbortHandle>,
+    /// Diagnostics that came before the message that allows them: streams are not ordered with messages.
+    early: Option<ByteReceiver>,
     /// Says when the machine's name is known.
     card: watch::Receiver<Readings>,
     /// When the agent is no longer waited for after this side ended the session.
@@ -107,6 +109,7 @@ impl SessionActor {
             socket: Some(socket),
             tasks: JoinSet::new(),
             diagnostics: None,
+            early: None,
             card,
             goodbye: None,
         })
@@ -143,6 +146,7 @@ impl SessionActor {
                 _ = tick.tick() => self.desk.rtt(self.channel.is_some().then(|| self.sealed.stats())),
             }
             self.desk.take_events(clock::now());
+            self.follow_early();
             self.transmit();
             self.publish();
         }
@@ -283,15 +287,8 @@ impl SessionActor {
 
     fn take_stream(&mut self, opened: Opened) {
         match opened {
-            Opened::Diagnostics(stream) => {
-                let readings = self.ports.readings.clone();
-                let task =
-                    self.tasks.spawn(async move { TaskEnd::Diagnostics(incoming::follow(stream, readings).await) });
-                // There is one subscription: a new stream takes the place of the one before.
-                if let Some(before) = self.diagnostics.replace(task) {
-                    before.abort();
-                }
-            }
+            // Nothing of the machine is shown before the answer that allows it is here, whichever of them a bad network lets through first.
+            Opened::Diagnostics(stream) => self.early = Some(stream),
             Opened::Output { run, output, receiver } => {
                 if let Err(error) = self.desk.take_output(run, output, receiver) {
                     self.broke_the_rules(error.to_string());
@@ -301,6 +298,20 @@ impl SessionActor {
                 self.broke_the_rules("the end user's machine opened a stream of no known kind".to_owned())
             }
             Opened::Gone => {}
+        }
+    }
+
+    /// Follows the newest stream of diagnostics as soon as a grant covers it.
+    fn follow_early(&mut self) {
+        if !self.desk.shows_diagnostics(clock::now()) {
+            return;
+        }
+        let Some(stream) = self.early.take() else { return };
+        let readings = self.ports.readings.clone();
+        let task = self.tasks.spawn(async move { TaskEnd::Diagnostics(incoming::follow(stream, readings).await) });
+        // There is one subscription: a new stream takes the place of the one before.
+        if let Some(before) = self.diagnostics.replace(task) {
+            before.abort();
         }
     }
 

@@ -12,7 +12,10 @@ use wire::{
     ids::{GrantId, RequestId, RunId},
     pairing::{FromUnpairedAgent, FromUnpairedTechnician, PairingRefusal},
     run::{OutputCount, RunOutcome},
-    session::{Absence, DenyReason, EndReason, GrantEnd, Output, StreamHeader, Subject, ToAgent, ToTechnician},
+    session::{
+        Ability, Absence, DenyReason, EndReason, GrantEnd, GrantNotice, Output, StreamHeader, Subject, ToAgent,
+        ToTechnician,
+    },
     text::Sentence,
 };
 
@@ -127,6 +130,31 @@ async fn a_session_is_allowed_shows_the_machine_and_ends() {
     let summary = audit::verify_file(&receipt).unwrap();
     assert_eq!((summary.entries, summary.end), (3, Some(EndReason::ByTechnician)));
     assert_eq!(summary.state, audit::State::Closed);
+}
+
+#[tokio::test]
+async fn diagnostics_that_overtake_the_answer_wait_for_it() {
+    let world = World::start().await;
+    let played = world.play(async |handle, mut end| {
+        let mut encoder = DeltaEncoder::new();
+        let frames = [StreamFrame::Identity(Box::new(shown::card())), encoder.encode(&shown::sample())];
+        let _stream = end.stream(StreamHeader::Diagnostics, &frames).await;
+        // The question comes after the stream was opened, so whatever the stream were to show would be there by the time of the status below.
+        assert_eq!(end.next().await, ToAgent::Subscribe { period_ms: 1000 });
+        let subject = Subject::Request(RequestId(1));
+        end.send(ToTechnician::Asking { subject, answer_within_secs: 60 }).await;
+        let asked =
+            until(&handle, |status| matches!(status.phase, Phase::WaitingForAnswer { answer_within_secs: Some(_) }));
+        assert_eq!(asked.await.host, None, "nothing of a machine is shown before its user said yes");
+        assert!(handle.readings.borrow().card.is_none());
+
+        let abilities = vec![Ability::DiagBasic];
+        end.send(ToTechnician::Granted(GrantNotice { grant: GrantId(1), subject, abilities, stay_secs: 600 })).await;
+        let shown = until(&handle, |status| status.host.is_some()).await;
+        assert_eq!(shown.phase, Phase::Live, "who sees the machine may ask for a run at once");
+        part(&handle, end).await;
+    });
+    played.await.unwrap();
 }
 
 #[tokio::test]

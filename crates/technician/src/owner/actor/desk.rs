@@ -10,7 +10,7 @@ use trust::pairing::Paired;
 use wire::{
     ids::{RequestId, RunId},
     run::{RunLimits, Variable},
-    session::{AccessRequest, EndReason, Output, Subject},
+    session::{Ability, AccessRequest, EndReason, Output, Subject},
     time::Moment,
 };
 
@@ -59,6 +59,11 @@ impl Desk {
 
     pub(super) fn status(&self, now: Moment) -> Status {
         self.board.status(Some(&self.core), now)
+    }
+
+    /// Whether a grant covers live diagnostics, as far as the agent told.
+    pub(super) fn shows_diagnostics(&self, now: Moment) -> bool {
+        self.core.grants(now).any(|grant| grant.abilities.contains(&Ability::DiagBasic))
     }
 
     /// Takes a command. Returns the courier of a run that was proposed.

@@ -3,13 +3,12 @@
 use std::{ffi::OsStr, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, bail};
-use rand_core::OsRng;
 use testkit::{
     PATIENCE,
     attach::Technician,
     hostile::{
         frames::RawFrame,
-        session::{PeerSession, binding, forged_proof, introduction},
+        session::{PeerSession, forged_proof, introduction},
         technician::{Pairing, TechnicianPeer},
     },
     relay::RelayProcess,
@@ -22,13 +21,10 @@ use transport::{
     sealed::Sealed,
     streams::{FrameReceiver, FrameSender, Priority},
 };
-use trust::{
-    code::SessionCode,
-    pairing::{Paired, TechnicianPairing},
-};
+use trust::{code::SessionCode, pairing::Paired};
 use wire::{
     channel::ChannelId,
-    control::{FromRelay, Refusal, Side, ToRelay},
+    control::{FirstFlight, FromRelay, Refusal, ToRelay},
     diagnostics::StreamFrame,
     ids::{RequestId, RunId},
     limits::RUNS_AT_ONCE,
@@ -232,11 +228,8 @@ async fn rubbish_in_place_of_a_proof_lets_nobody_in_and_uses_up_nothing() -> any
         let mut peer = TechnicianPeer::connect(relay.link()).await?;
         let channel = peer.attach(code.locator()).await?.context("the relay brings the two together")?;
         let mut unpaired = peer.node.dial_session(channel, &peer.key).await?;
-        let binding = binding(&unpaired, Side::Technician, peer.key.public(), code.locator());
-        let (_, open) = TechnicianPairing::open(&code, binding, &mut OsRng);
-        unpaired.send(&open).await?;
-        let answer = unpaired.recv::<FromUnpairedAgent>().await?;
-        assert!(matches!(answer, Some(FromUnpairedAgent::Answer { .. })), "{answer:?}");
+        let offer = unpaired.recv::<FromUnpairedAgent>().await?;
+        assert!(matches!(offer, Some(FromUnpairedAgent::Offer { .. })), "{offer:?}");
         let mut posing = PeerSession::pose(unpaired, forged_proof())?;
         posing.sender.send(&rubbish).await?;
         closed(&mut peer, channel).await?;
@@ -323,7 +316,7 @@ async fn a_technician_who_sends_without_end_and_reads_nothing_is_shown_out() -> 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_channels_are_not_to_be_had() -> anyhow::Result<()> {
     let mut visit = Visit::let_in().await?;
-    // Inside the session: the technician has its one stream.
+    // Inside the session: a technician opens none.
     let mut streams = JoinSet::new();
     for _ in 0..100 {
         let sealed = Arc::clone(&visit.sealed);
@@ -334,7 +327,7 @@ async fn a_hundred_channels_are_not_to_be_had() -> anyhow::Result<()> {
     let locator = visit.code.locator();
     assert_eq!(stranger.attach(locator).await?, Err(Refusal::NobodyWaiting));
     for _ in 1..100 {
-        if stranger.control.send(ToRelay::Attach { locator }).await.is_err() {
+        if stranger.control.send(ToRelay::Attach { locator, first: FirstFlight::default() }).await.is_err() {
             break;
         }
         match timeout(PATIENCE, stranger.control.recv()).await? {

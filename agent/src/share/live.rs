@@ -305,13 +305,13 @@ impl Live<'_> {
                 self.channel = None;
                 self.share.stage.connection(format!("Reconnecting: {why}"));
             }
-            ControlEvent::Message(FromRelay::ChannelOpen { channel, origin: ChannelOrigin::Rejoin }) => {
+            ControlEvent::Message(FromRelay::ChannelOpen { channel, origin: ChannelOrigin::Rejoin, .. }) => {
                 if self.share.node.move_session(self.sealed.session_ref(), channel).is_ok() {
                     self.channel = Some(channel);
                     self.show_path();
                 }
             }
-            ControlEvent::Message(FromRelay::ChannelOpen { channel, origin: ChannelOrigin::Attach }) => {
+            ControlEvent::Message(FromRelay::ChannelOpen { channel, origin: ChannelOrigin::Attach, .. }) => {
                 // The code is used; whoever this is has to wait for a new one.
                 self.share.tell(ToRelay::CloseChannel { channel });
             }

@@ -309,7 +309,7 @@ impl Share {
                 }
                 None
             }
-            FromRelay::ChannelOpen { channel, origin: ChannelOrigin::Attach } if shown.is_some() => Some(channel),
+            FromRelay::ChannelOpen { channel, origin: ChannelOrigin::Attach, .. } if shown.is_some() => Some(channel),
             FromRelay::ChannelOpen { channel, .. } => {
                 self.tell(ToRelay::CloseChannel { channel });
                 None

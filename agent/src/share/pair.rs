@@ -6,7 +6,9 @@ use transport::sealed::{CloseCode, Sealed, Unpaired};
 use transport::streams::{FrameReceiver, FrameSender};
 use trust::certificate::TrustedOrganisation;
 use trust::keys::{PublicKey, SigningKey};
-use trust::pairing::{AgentPairing, ChannelBinding, EXPORTER_LABEL, Paired, PairingError, SUITE, exporter_context};
+use trust::pairing::{
+    AgentOffered, AgentPairing, ChannelBinding, EXPORTER_LABEL, Paired, PairingError, SUITE, exporter_context,
+};
 use trust::tries::CodeVoid;
 use wire::channel::ChannelId;
 use wire::control::ToRelay;
@@ -69,8 +71,16 @@ impl Share {
         let failed = {
             let Self { node, key, acts, organisations, present, .. } = self;
             let proof = tokio::time::timeout(PAIRING_DEADLINE, async {
-                let unpaired = node.serve_session(channel, key).await.map_err(|_| Failure::Channel)?;
-                prove(channel, unpaired, shown, key, organisations).await
+                let mut offered = None;
+                let serving = node.serve_session(channel, key, || {
+                    let (own, offer) = AgentPairing::offer(&shown.code, &mut OsRng);
+                    offered = Some(own);
+                    offer
+                });
+                let unpaired = serving.await.map_err(|_| Failure::Channel)?;
+                // Without an offer there was no handshake.
+                let offered = offered.ok_or(Failure::Channel)?;
+                prove(channel, unpaired, offered, shown, key, organisations).await
             });
             tokio::pin!(proof);
             loop {
@@ -107,11 +117,12 @@ impl Share {
 async fn prove(
     channel: ChannelId,
     mut unpaired: Unpaired,
+    offered: AgentOffered,
     shown: &mut Shown,
     key: &SigningKey,
     organisations: &[TrustedOrganisation],
 ) -> Result<Attached, Failure> {
-    let step = exchange(&mut unpaired, shown, key).await;
+    let step = exchange(&mut unpaired, offered, shown, key).await;
     let (paired, introduction) = match step {
         Ok(done) => done,
         Err(failure) => {
@@ -129,9 +140,10 @@ async fn prove(
     Ok(Attached { channel, sealed, sender, receiver, paired, introduction, identity })
 }
 
-/// The four messages of pairing, up to `Accept`.
+/// What follows the offer, up to `Accept`.
 async fn exchange(
     unpaired: &mut Unpaired,
+    offered: AgentOffered,
     shown: &mut Shown,
     key: &SigningKey,
 ) -> Result<(Paired, Introduction), Failure> {
@@ -140,21 +152,14 @@ async fn exchange(
         agent_key: *key.public(),
         technician_key: *unpaired.peer_key(),
     };
-    let open = receive(unpaired).await?;
-    let (answered, answer) = AgentPairing::new(&shown.code, binding).answer(open, &mut OsRng)?;
-    unpaired.send(&answer).await.map_err(|_| Failure::Channel)?;
-    let proof = receive(unpaired).await?;
+    let proof = unpaired.recv::<FromUnpairedTechnician>().await.ok().flatten().ok_or(Failure::Channel)?;
     shown.tries.charge(clock::now())?;
     let mut session = SessionId([0; 8]);
     OsRng.fill_bytes(&mut session.0);
-    let (paired, introduction, accept) = answered.accept(proof, session)?;
+    let (paired, introduction, accept) = offered.accept(&binding, proof, session)?;
     shown.tries.succeeded();
     unpaired.send(&accept).await.map_err(|_| Failure::Channel)?;
     Ok((paired, introduction))
-}
-
-async fn receive(unpaired: &mut Unpaired) -> Result<FromUnpairedTechnician, Failure> {
-    unpaired.recv().await.ok().flatten().ok_or(Failure::Channel)
 }
 
 /// A certificate that does not verify is as good as none: the name is then only a claim.

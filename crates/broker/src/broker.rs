@@ -9,7 +9,7 @@ use std::{
 use rand_core::CryptoRngCore;
 use wire::{
     channel::ChannelId,
-    control::{ChannelEnd, ChannelOrigin, FromRelay, Refusal, Rendezvous, Side, ToRelay},
+    control::{ChannelEnd, ChannelOrigin, FirstFlight, FromRelay, Refusal, Rendezvous, Side, ToRelay},
     ids::Locator,
     time::Moment,
 };
@@ -68,6 +68,14 @@ struct Connection {
     channels: BTreeSet<ChannelId>,
     meetings: BTreeSet<Rendezvous>,
     messages: Bucket,
+}
+
+/// Why a channel is opened.
+struct Cause {
+    origin: ChannelOrigin,
+    locator: Option<Locator>,
+    /// For the agent.
+    first: FirstFlight,
 }
 
 impl Broker {
@@ -159,7 +167,7 @@ impl Broker {
         let (request, result) = match message {
             ToRelay::AllocateLocator => (Request::AllocateLocator, self.allocate(id, now, rng)),
             ToRelay::ReleaseLocator { locator } => (Request::ReleaseLocator, self.release(id, locator, now)),
-            ToRelay::Attach { locator } => (Request::Attach, self.attach(id, locator, now, rng)),
+            ToRelay::Attach { locator, first } => (Request::Attach, self.attach(id, locator, first, now, rng)),
             ToRelay::Rejoin { rendezvous, side } => (Request::Rejoin, self.rejoin(id, rendezvous, side, now, rng)),
             ToRelay::CloseChannel { channel } => (Request::CloseChannel, self.close_by(id, channel, now)),
             // A message that `wire` has learnt and this crate has not.
@@ -319,6 +327,7 @@ impl Broker {
         &mut self,
         id: ConnectionId,
         locator: Locator,
+        first: FirstFlight,
         now: Moment,
         rng: &mut dyn CryptoRngCore,
     ) -> Result<(), Refusal> {
@@ -342,7 +351,8 @@ impl Broker {
         let agent = waiting.agent;
         self.room_for_channel(id, Some(agent))?;
         self.room_for_channel(agent, Some(id)).map_err(|_| Refusal::Busy)?;
-        let channel = self.open_channel((agent, id), ChannelOrigin::Attach, Some(locator), now, rng)?;
+        let cause = Cause { origin: ChannelOrigin::Attach, locator: Some(locator), first };
+        let channel = self.open_channel((agent, id), cause, now, rng)?;
         if let Some(waiting) = self.locators.waiting(locator) {
             waiting.attaches += 1;
             waiting.attached = Some(channel);
@@ -384,7 +394,8 @@ impl Broker {
                     Side::Agent => (id, waiter.connection),
                     Side::Technician => (waiter.connection, id),
                 };
-                self.open_channel(sides, ChannelOrigin::Rejoin, None, now, rng)?;
+                let cause = Cause { origin: ChannelOrigin::Rejoin, locator: None, first: FirstFlight::default() };
+                self.open_channel(sides, cause, now, rng)?;
                 self.leave_meeting(rendezvous);
                 Ok(())
             }
@@ -437,8 +448,7 @@ impl Broker {
     fn open_channel(
         &mut self,
         (agent, technician): (ConnectionId, ConnectionId),
-        origin: ChannelOrigin,
-        locator: Option<Locator>,
+        Cause { origin, locator, first }: Cause,
         now: Moment,
         rng: &mut dyn CryptoRngCore,
     ) -> Result<ChannelId, Refusal> {
@@ -446,14 +456,14 @@ impl Broker {
         let channel = slot.channel;
         self.timers.set(slot.check_at, Timer::Channel(channel));
         self.commands.push_back(Command::OpenSlot { channel, agent, technician });
-        for id in [agent, technician] {
+        for (id, first) in [(agent, first), (technician, FirstFlight::default())] {
             if let Some(connection) = self.connections.get_mut(&id) {
                 connection.channels.insert(channel);
                 if let Some(address) = self.addresses.connected(connection.address) {
                     address.channels += 1;
                 }
             }
-            self.send(id, FromRelay::ChannelOpen { channel, origin });
+            self.send(id, FromRelay::ChannelOpen { channel, origin, first });
         }
         self.events.push_back(Event::ChannelOpened { channel, origin, agent, technician });
         Ok(channel)

@@ -28,13 +28,14 @@ pub(crate) struct Attempts {
     directory: PathBuf,
 }
 
-/// One proof that was written down and has not succeeded.
+/// One proof that was written down and has not succeeded. Dropped before it is [`sent`](Attempt::sent), it is forgotten.
 #[derive(Debug)]
 #[must_use = "a proof that succeeded has to be said so, or it counts as failed"]
 pub(crate) struct Attempt {
     attempts: Attempts,
     code: Digest,
     at: WallTime,
+    counts: bool,
 }
 
 /// Why no proof may be sent.
@@ -118,7 +119,7 @@ impl Attempts {
         record.check(code, wall)?;
         record.tries.push(Try { code, at: wall });
         self.write(&record)?;
-        Ok(Attempt { attempts: self.clone(), code, at: wall })
+        Ok(Attempt { attempts: self.clone(), code, at: wall, counts: false })
     }
 
     fn lock(&self) -> Result<File, AttemptError> {
@@ -168,12 +169,23 @@ fn is_recent(made: Try, wall: WallTime) -> bool {
 }
 
 impl Attempt {
-    /// The proof was right, or it never left this machine: it no longer counts.
+    /// The proof is about to leave this machine: from here on it counts as failed until it is forgotten.
+    pub(crate) fn sent(mut self) -> Self {
+        self.counts = true;
+        self
+    }
+
+    /// The proof was right: it no longer counts.
     ///
     /// # Errors
     ///
     /// The count could not be changed; the proof goes on counting as failed.
-    pub(crate) fn forget(self) -> Result<(), AttemptError> {
+    pub(crate) fn forget(mut self) -> Result<(), AttemptError> {
+        self.counts = true;
+        self.strike()
+    }
+
+    fn strike(&self) -> Result<(), AttemptError> {
         let _lock = self.attempts.lock()?;
         let Some(mut record) = self.attempts.read() else { return Ok(()) };
         let this = Try { code: self.code, at: self.at };
@@ -181,6 +193,16 @@ impl Attempt {
             record.tries.remove(index);
         }
         self.attempts.write(&record)
+    }
+}
+
+impl Drop for Attempt {
+    fn drop(&mut self) {
+        if !self.counts
+            && let Err(error) = self.strike()
+        {
+            tracing::warn!(%error, "an attempt that was not made goes on counting");
+        }
     }
 }
 
@@ -206,7 +228,7 @@ mod tests {
         let attempts = Attempts::new(dir.path());
         for secs in [0, 60] {
             attempts.check(locator(4821), later(secs)).unwrap();
-            let _failed = attempts.begin(locator(4821), later(secs), &mut OsRng).unwrap();
+            let _failed = attempts.begin(locator(4821), later(secs), &mut OsRng).unwrap().sent();
         }
         // Another process knows of it too.
         let attempts = Attempts::new(dir.path());
@@ -222,7 +244,19 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let attempts = Attempts::new(dir.path());
         for secs in 0..10 {
-            attempts.begin(locator(7), later(secs), &mut OsRng).unwrap().forget().unwrap();
+            attempts.begin(locator(7), later(secs), &mut OsRng).unwrap().sent().forget().unwrap();
+        }
+        attempts.check(locator(7), later(10)).unwrap();
+    }
+
+    #[test]
+    fn a_proof_that_never_left_does_not_count() {
+        let dir = tempfile::tempdir().unwrap();
+        let attempts = Attempts::new(dir.path());
+        for secs in 0..10 {
+            let attempt = attempts.begin(locator(7), later(secs), &mut OsRng).unwrap();
+            assert_eq!(attempts.read().unwrap().tries.len(), 1, "until that is certain it does");
+            drop(attempt);
         }
         attempts.check(locator(7), later(10)).unwrap();
     }
@@ -232,7 +266,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let attempts = Attempts::new(dir.path());
         for _ in 0..2 {
-            let _failed = attempts.begin(locator(7), later(300), &mut OsRng).unwrap();
+            let _failed = attempts.begin(locator(7), later(300), &mut OsRng).unwrap().sent();
         }
         assert!(attempts.check(locator(7), NOW).is_err());
     }

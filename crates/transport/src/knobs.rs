@@ -14,6 +14,9 @@ use crate::congestion::{AfreshOnChange, ShortQueue};
 /// First guess of the round-trip time (quinn's own is 333 ms). It sets how soon a lost first packet is sent again: 300 ms.
 const INITIAL_RTT: Duration = Duration::from_millis(100);
 
+/// The longest first guess. A relay that took longer to answer may have been busy.
+const INITIAL_RTT_MOST: Duration = Duration::from_secs(1);
+
 /// The relay gives up a control connection after this much silence; three keep-alives fit.
 const CONTROL_IDLE: Duration = Duration::from_secs(75);
 
@@ -23,7 +26,7 @@ const CONTROL_KEEP_ALIVE: Duration = Duration::from_millis(22_000);
 /// Added at random, for each connection, so that a thousand agents do not wake up together: 25 s +- 3 s.
 const CONTROL_KEEP_ALIVE_JITTER_MS: u32 = 6_000;
 
-/// A control message has at most 64 bytes, so a window of this many is never full between honest peers.
+/// A control message has at most 3 KiB and few have more than 64 bytes, so a window of this many is never full between honest peers.
 const CONTROL_STREAM_BYTES: u32 = 8 * 1024;
 
 /// A session survives this much silence. A relay that is back within 20 s leaves time for finding out, connecting and rejoining.
@@ -36,8 +39,8 @@ const SESSION_KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// one for diagnostics, and room for as many that are ending.
 pub(crate) const AGENT_STREAMS: u32 = 64;
 
-/// Two-way streams that a technician may have open towards an agent: the one on which everything is asked.
-pub(crate) const TECHNICIAN_STREAMS: u32 = 1;
+/// Two-way streams that an agent may have open towards a technician: the one on which everything is asked and said.
+pub(crate) const CONTROL_STREAMS: u32 = 1;
 
 /// What a technician buffers of one stream that nobody reads: 100 Mbit/s at 80 ms.
 const TECHNICIAN_STREAM_BYTES: u32 = 1024 * 1024;
@@ -104,13 +107,19 @@ fn session() -> TransportConfig {
     config
 }
 
+/// First guess of the round trip to the other end by a relay that is `relay_rtt` away: the other end is taken to be as far from it.
+/// Too short a guess costs packets that are sent twice, too long a one a wait after the first loss.
+fn guess(relay_rtt: Duration) -> Duration {
+    relay_rtt.saturating_mul(2).clamp(INITIAL_RTT, INITIAL_RTT_MOST)
+}
+
 /// The agent's end of a session. Bulk flows from here, so the packet size is worth finding out.
-pub(crate) fn session_agent() -> Arc<TransportConfig> {
+pub(crate) fn session_agent(relay_rtt: Duration) -> Arc<TransportConfig> {
     let mut discovery = MtuDiscoveryConfig::default();
     discovery.upper_bound(LARGEST_PACKET);
     let mut config = session();
     config
-        .max_concurrent_bidi_streams(VarInt::from_u32(TECHNICIAN_STREAMS))
+        .initial_rtt(guess(relay_rtt))
         .stream_receive_window(VarInt::from_u32(AGENT_STREAM_BYTES))
         .receive_window(VarInt::from_u32(AGENT_STREAM_BYTES))
         .datagram_receive_buffer_size(Some(DATAGRAM_BYTES))
@@ -121,9 +130,11 @@ pub(crate) fn session_agent() -> Arc<TransportConfig> {
 
 /// The technician's end of a session. Its packets are few; quinn would not notice a change of path on this side, so their size
 /// stays at what every path takes. Its congestion control learns of one by `changes`, which counts them for this session alone.
-pub(crate) fn session_technician(changes: Arc<AtomicU64>) -> Arc<TransportConfig> {
+pub(crate) fn session_technician(relay_rtt: Duration, changes: Arc<AtomicU64>) -> Arc<TransportConfig> {
     let mut config = session();
     config
+        .initial_rtt(guess(relay_rtt))
+        .max_concurrent_bidi_streams(VarInt::from_u32(CONTROL_STREAMS))
         .datagram_send_buffer_size(DATAGRAM_BYTES)
         // quinn sends no datagrams from an end that takes none. What an agent sends is read and is nothing.
         .datagram_receive_buffer_size(Some(DATAGRAM_BYTES))
@@ -131,6 +142,6 @@ pub(crate) fn session_technician(changes: Arc<AtomicU64>) -> Arc<TransportConfig
         .max_concurrent_uni_streams(VarInt::from_u32(AGENT_STREAMS))
         .stream_receive_window(VarInt::from_u32(TECHNICIAN_STREAM_BYTES))
         // The sum of all streams' windows: an unread stream never stops another, above all not the control stream.
-        .receive_window(VarInt::from_u32(TECHNICIAN_STREAM_BYTES * (AGENT_STREAMS + TECHNICIAN_STREAMS)));
+        .receive_window(VarInt::from_u32(TECHNICIAN_STREAM_BYTES * (AGENT_STREAMS + CONTROL_STREAMS)));
     Arc::new(config)
 }

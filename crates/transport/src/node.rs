@@ -24,7 +24,9 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use trust::keys::SigningKey;
-use wire::{channel::ChannelId, limits::PAIRING_DEADLINE, link::RelayLink, text::Label as ShownText};
+use wire::{
+    channel::ChannelId, control::FirstFlight, limits::PAIRING_DEADLINE, link::RelayLink, text::Label as ShownText,
+};
 
 pub use self::{
     connect::ConnectError,
@@ -35,8 +37,9 @@ use crate::{
     address::{Label, Place, SessionKey},
     counters::Counters,
     knobs,
-    sealed::{SealedEnd, SessionRef, Unpaired},
+    sealed::{ControlStream, PairingMessage, SealedEnd, SessionRef, Unpaired},
     socket::{NodeSocket, lock},
+    streams::StreamError,
     table::{End, EnterError},
     tls::{self, KeyError, SERVER_NAME},
     udp::Offloading,
@@ -204,9 +207,11 @@ impl Node {
         &self.shared.socket
     }
 
-    /// Agent: waits for the technician's handshake on a channel that the relay has opened.
+    /// Agent: waits for the technician's handshake on a channel that the relay has opened, and says the first thing on it.
     ///
-    /// Until this is called the agent answers nothing on the channel. The technician's key may be any: pairing decides.
+    /// `greeting` is asked for each handshake that is begun, and its message goes out with this end's part of it, before the technician
+    /// has proved anything. Until this is called the agent answers nothing on the channel. The technician's key may be any: pairing
+    /// decides.
     ///
     /// # Errors
     ///
@@ -215,36 +220,65 @@ impl Node {
     /// # Cancel safety
     ///
     /// Dropping the future leaves the channel alone.
-    pub async fn serve_session(&self, channel: ChannelId, agent_key: &SigningKey) -> Result<Unpaired, SealError> {
+    pub async fn serve_session<M: PairingMessage>(
+        &self,
+        channel: ChannelId,
+        agent_key: &SigningKey,
+        mut greeting: impl FnMut() -> M,
+    ) -> Result<Unpaired, SealError> {
         let deadline = Instant::now() + PAIRING_DEADLINE;
-        let config = session_server_config(agent_key)?;
+        let config = session_server_config(agent_key, self.relay_rtt())?;
         // quinn reads no first packet without a configuration. Which one this is does not matter: each handshake gets its own.
         self.shared.endpoint.set_server_config(Some((*config).clone()));
 
         let (door, mut knocks) = mpsc::channel(DOOR);
-        let mut entry = Entry::open(&self.shared, End::Agent, channel, Some(door))?;
+        let mut entry = Entry::open(&self.shared, channel, door)?;
         let mut failure = None;
-        let connection = loop {
+        let (connection, control) = loop {
             let knock = tokio::select! {
                 () = self.shared.stop.cancelled() => return Err(SealError::Closed),
                 knock = timeout_at(deadline, knocks.recv()) => knock,
             };
             let Ok(Some(incoming)) = knock else { return Err(failure.unwrap_or(SealError::TimedOut)) };
             entry.begun = true;
-            let handshake = async { incoming.accept_with(Arc::clone(&config))?.await };
-            match timeout_at(deadline, handshake).await {
-                Ok(Ok(connection)) => break connection,
+            match timeout_at(deadline, answer(incoming, Arc::clone(&config), greeting())).await {
+                Ok(Ok(answered)) => break answered,
                 // Somebody between may have knocked; the technician may still come.
-                Ok(Err(error)) => failure = Some(SealError::Handshake(error.into())),
+                Ok(Err(error)) => failure = Some(SealError::Handshake(error)),
                 Err(_) => return Err(failure.unwrap_or(SealError::TimedOut)),
             }
         };
-        entry.finish(connection, End::Agent, deadline)
+        entry.finish(connection, control, deadline)
+    }
+
+    /// Technician: starts the handshake before there is a channel, so that its first packets can go along with the question for one.
+    ///
+    /// The agent's key may be any: pairing decides. Everything up to the end of pairing has to be done within [`PAIRING_DEADLINE`]
+    /// of this.
+    ///
+    /// # Errors
+    ///
+    /// See [`SealError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future undoes everything.
+    pub async fn begin_session(&self, technician_key: &SigningKey) -> Result<Dialing, SealError> {
+        let deadline = Instant::now() + PAIRING_DEADLINE;
+        let mut config = quinn::ClientConfig::new(Arc::new(tls::session_client(technician_key)?));
+        let entry = Entry::without_channel(&self.shared)?;
+        let changes = self.shared.socket.table().paths(entry.key).map(|paths| paths.changes()).unwrap_or_default();
+        config.transport_config(knobs::session_technician(self.relay_rtt(), changes));
+        let connecting = self
+            .shared
+            .endpoint
+            .connect_with(config, Place::Session(entry.key, Label::FIRST).address(), SERVER_NAME)
+            .map_err(|error| SealError::Handshake(SealedEnd::Broken { reason: ShownText::cut(&error.to_string()) }))?;
+        let packets = timeout_at(deadline, self.shared.socket.first_packets(entry.key)).await;
+        Ok(Dialing { entry, connecting, deadline, packets: packets.map_err(|_| SealError::TimedOut)? })
     }
 
     /// Technician: starts the handshake on a channel that the relay has opened.
-    ///
-    /// The agent's key may be any: pairing decides.
     ///
     /// # Errors
     ///
@@ -254,25 +288,11 @@ impl Node {
     ///
     /// Dropping the future leaves the channel alone.
     pub async fn dial_session(&self, channel: ChannelId, technician_key: &SigningKey) -> Result<Unpaired, SealError> {
-        let deadline = Instant::now() + PAIRING_DEADLINE;
-        let mut config = quinn::ClientConfig::new(Arc::new(tls::session_client(technician_key)?));
-        let mut entry = Entry::open(&self.shared, End::Technician, channel, None)?;
-        let changes = self.shared.socket.table().paths(entry.key).map(|paths| paths.changes()).unwrap_or_default();
-        config.transport_config(knobs::session_technician(changes));
-        let connecting = self
-            .shared
-            .endpoint
-            .connect_with(config, Place::Session(entry.key, Label::FIRST).address(), SERVER_NAME)
-            .map_err(|error| SealError::Handshake(SealedEnd::Broken { reason: ShownText::cut(&error.to_string()) }))?;
-        let connection = tokio::select! {
-            () = self.shared.stop.cancelled() => return Err(SealError::Closed),
-            connected = timeout_at(deadline, connecting) => match connected {
-                Ok(Ok(connection)) => connection,
-                Ok(Err(quinn::ConnectionError::TimedOut)) | Err(_) => return Err(SealError::TimedOut),
-                Ok(Err(error)) => return Err(SealError::Handshake(error.into())),
-            },
-        };
-        entry.finish(connection, End::Technician, deadline)
+        self.begin_session(technician_key).await?.on(channel).await
+    }
+
+    fn relay_rtt(&self) -> Duration {
+        self.shared.socket.table().relay_rtt()
     }
 
     /// Moves a session to another channel, as after a rejoin: the same connection goes on, nothing is lost.
@@ -339,12 +359,84 @@ fn endpoint_over(socket: &Arc<NodeSocket>) -> std::io::Result<Endpoint> {
     Endpoint::new_with_abstract_socket(config, None, socket, Arc::new(TokioRuntime))
 }
 
-fn session_server_config(agent_key: &SigningKey) -> Result<Arc<quinn::ServerConfig>, KeyError> {
+/// A handshake of a technician that waits for its channel.
+#[derive(Debug)]
+pub struct Dialing {
+    entry: Entry,
+    connecting: quinn::Connecting,
+    deadline: Instant,
+    /// Not sent yet.
+    packets: Vec<Vec<u8>>,
+}
+
+impl Dialing {
+    /// What to send along with [`ToRelay::Attach`](wire::control::ToRelay::Attach). What is taken here is not sent again soon: it
+    /// has to be on its way before [`Dialing::on`] is called.
+    pub fn first_flight(&mut self) -> FirstFlight {
+        FirstFlight::of(std::mem::take(&mut self.packets))
+    }
+
+    /// Goes on, on the channel that the relay has opened.
+    ///
+    /// # Errors
+    ///
+    /// See [`SealError`]; the channel is left alone afterwards.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves the channel alone.
+    pub async fn on(self, channel: ChannelId) -> Result<Unpaired, SealError> {
+        let Self { mut entry, connecting, deadline, packets } = self;
+        let shared = Arc::clone(&entry.shared);
+        entry.begun = true;
+        shared.socket.start_on(entry.key, channel, packets)?;
+        let connection = tokio::select! {
+            () = shared.stop.cancelled() => return Err(SealError::Closed),
+            connected = timeout_at(deadline, connecting) => match connected {
+                Ok(Ok(connection)) => connection,
+                Ok(Err(quinn::ConnectionError::TimedOut)) | Err(_) => return Err(SealError::TimedOut),
+                Ok(Err(error)) => return Err(SealError::Handshake(error.into())),
+            },
+        };
+        let control = ControlStream::expected(&connection);
+        entry.finish(connection, control, deadline)
+    }
+}
+
+/// The agent's part of a handshake, with `greeting` behind it, and then the technician's.
+async fn answer<M: PairingMessage>(
+    incoming: quinn::Incoming,
+    config: Arc<quinn::ServerConfig>,
+    greeting: M,
+) -> Result<(quinn::Connection, ControlStream), SealedEnd> {
+    let mut connecting = incoming.accept_with(config)?;
+    // What the technician allows, streams above all, is known from here on.
+    connecting.handshake_data().await?;
+    // A server may send before its client has finished, and needs no earlier session for it: RFC 8446 section 2.3 calls that 0.5-RTT.
+    let Ok((connection, finished)) = connecting.into_0rtt() else {
+        return Err(SealedEnd::Broken { reason: ShownText::cut("the handshake has no keys to greet with") });
+    };
+    let control = ControlStream::open(&connection, &greeting).await.map_err(over)?;
+    finished.await;
+    match connection.close_reason() {
+        Some(reason) => Err(reason.into()),
+        None => Ok((connection, control)),
+    }
+}
+
+fn over(error: StreamError) -> SealedEnd {
+    if let StreamError::Closed(end) = error {
+        return end;
+    }
+    SealedEnd::Broken { reason: ShownText::cut(&error.to_string()) }
+}
+
+fn session_server_config(agent_key: &SigningKey, relay_rtt: Duration) -> Result<Arc<quinn::ServerConfig>, KeyError> {
     let mut config = quinn::ServerConfig::with_crypto(Arc::new(tls::session_server(agent_key)?));
     let mut no_tokens = quinn::ValidationTokenConfig::default();
     no_tokens.sent(0);
     config
-        .transport_config(knobs::session_agent())
+        .transport_config(knobs::session_agent(relay_rtt))
         .validation_token_config(no_tokens)
         .max_incoming(DOOR)
         .incoming_buffer_size(16 * 1024)
@@ -376,31 +468,37 @@ async fn open_doors(endpoint: Endpoint, doors: Doors, stop: CancellationToken) {
 }
 
 /// A session's place in the socket's table and at the door, given back when the session does not come to stand.
-struct Entry<'a> {
-    shared: &'a Shared,
+#[derive(Debug)]
+struct Entry {
+    shared: Arc<Shared>,
     key: SessionKey,
     /// A handshake was begun: its last packets still have to go out.
     begun: bool,
     stands: bool,
 }
 
-impl<'a> Entry<'a> {
-    fn open(
-        shared: &'a Shared,
-        end: End,
-        channel: ChannelId,
-        door: Option<mpsc::Sender<quinn::Incoming>>,
-    ) -> Result<Self, EnterError> {
+impl Entry {
+    /// For a technician that knocks on this channel.
+    fn open(shared: &Arc<Shared>, channel: ChannelId, door: mpsc::Sender<quinn::Incoming>) -> Result<Self, EnterError> {
         let mut doors = lock(&shared.doors);
         // With the doors locked, a packet that was parked cannot knock before its door is there.
-        let key = shared.socket.open(end, channel)?;
-        if let Some(door) = door {
-            doors.insert(key, door);
-        }
-        Ok(Self { shared, key, begun: end == End::Technician, stands: false })
+        let key = shared.socket.open(End::Agent, channel)?;
+        doors.insert(key, door);
+        Ok(Self { shared: Arc::clone(shared), key, begun: false, stands: false })
     }
 
-    fn finish(&mut self, connection: quinn::Connection, end: End, deadline: Instant) -> Result<Unpaired, SealError> {
+    /// For a technician that has no channel yet.
+    fn without_channel(shared: &Arc<Shared>) -> Result<Self, EnterError> {
+        let key = shared.socket.enter(End::Technician)?;
+        Ok(Self { shared: Arc::clone(shared), key, begun: false, stands: false })
+    }
+
+    fn finish(
+        mut self,
+        connection: quinn::Connection,
+        control: ControlStream,
+        deadline: Instant,
+    ) -> Result<Unpaired, SealError> {
         let peer = tls::peer_key(&connection).ok_or_else(|| {
             SealError::Handshake(SealedEnd::Broken { reason: ShownText::cut("the peer proved no key") })
         })?;
@@ -409,11 +507,12 @@ impl<'a> Entry<'a> {
         }
         self.stands = true;
         let driver = driver::start(connection.clone(), Arc::clone(&self.shared.socket), self.key);
-        Ok(Unpaired::new(connection, peer, Arc::clone(&self.shared.socket), self.key, end, deadline, driver))
+        let socket = Arc::clone(&self.shared.socket);
+        Ok(Unpaired::new(connection, peer, socket, self.key, deadline, driver, control))
     }
 }
 
-impl Drop for Entry<'_> {
+impl Drop for Entry {
     fn drop(&mut self) {
         // With the sender gone, `open_doors` ignores later handshakes of this session.
         lock(&self.shared.doors).remove(&self.key);

@@ -123,9 +123,9 @@ pub(crate) struct Paths {
 }
 
 impl Paths {
-    /// A session that starts on `channel`; `draw` gives random numbers.
-    pub(crate) fn new(end: End, carrier: Carrier, channel: ChannelId, now: Uptime, draw: u64) -> Self {
-        let mut paths = Self {
+    /// A session without a path. The first that is added is the one that it starts on.
+    pub(crate) fn new(end: End) -> Self {
+        Self {
             end,
             paths: Vec::with_capacity(PATHS),
             next_id: 0,
@@ -146,9 +146,7 @@ impl Paths {
             announced_at: None,
             in_step: true,
             changes: Arc::default(),
-        };
-        paths.add(carrier, channel, now, draw);
-        paths
+        }
     }
 
     /// Wakes the driver.
@@ -192,6 +190,11 @@ impl Paths {
     /// The path of this channel.
     pub(crate) fn find(&self, channel: ChannelId) -> Option<PathId> {
         self.paths.iter().find(|path| path.channel == Some(channel)).map(|path| path.id)
+    }
+
+    /// Whether it never had a path.
+    pub(crate) fn is_new(&self) -> bool {
+        self.next_id == 0
     }
 
     /// Whether no channel is left.

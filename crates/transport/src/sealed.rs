@@ -22,7 +22,6 @@ use crate::{
     address::SessionKey,
     socket::NodeSocket,
     streams::{ByteReceiver, ByteSender, FrameReceiver, FrameSender, Lanes, Priority, StreamError},
-    table::End,
 };
 
 /// A way that sealed packets travel.
@@ -203,10 +202,45 @@ mod sealing {
 /// All of pairing has to be done within [`PAIRING_DEADLINE`](wire::limits::PAIRING_DEADLINE) of the session's start.
 pub struct Unpaired {
     link: Arc<Link>,
-    end: End,
     deadline: Instant,
-    control: Option<(FrameSender, FrameReceiver)>,
+    control: ControlStream,
+}
+
+/// The one two-way stream of a session. The agent opens it, with its first message.
+pub(crate) struct ControlStream {
     lanes: Arc<Lanes>,
+    /// `None`: the technician has not seen it yet.
+    ends: Option<(FrameSender, FrameReceiver)>,
+}
+
+impl ControlStream {
+    /// Agent: opens the stream and says the first thing on it. The technician need not have finished its handshake.
+    pub(crate) async fn open<M: PairingMessage>(
+        connection: &quinn::Connection,
+        greeting: &M,
+    ) -> Result<Self, StreamError> {
+        let lanes = Arc::new(Lanes::new(connection.clone()));
+        let (send, receive) = connection.open_bi().await.map_err(SealedEnd::from)?;
+        let mut sender = FrameSender::new(send, Some(Arc::clone(&lanes)));
+        sender.send(greeting).await?;
+        Ok(Self { lanes, ends: Some((sender, FrameReceiver::new(receive))) })
+    }
+
+    /// Technician: waits for the agent's first word when it is asked for.
+    pub(crate) fn expected(connection: &quinn::Connection) -> Self {
+        Self { lanes: Arc::new(Lanes::new(connection.clone())), ends: None }
+    }
+
+    async fn ends(&mut self, connection: &quinn::Connection) -> Result<&mut (FrameSender, FrameReceiver), StreamError> {
+        if self.ends.is_none() {
+            let (send, receive) = connection.accept_bi().await.map_err(SealedEnd::from)?;
+            // The agent has its one stream. Even after ending it, it gets no other.
+            connection.set_max_concurrent_bi_streams(VarInt::from_u32(0));
+            let sender = FrameSender::new(send, Some(Arc::clone(&self.lanes)));
+            self.ends = Some((sender, FrameReceiver::new(receive)));
+        }
+        self.ends.as_mut().ok_or(StreamError::Ended)
+    }
 }
 
 impl Unpaired {
@@ -215,13 +249,12 @@ impl Unpaired {
         peer: PublicKey,
         socket: Arc<NodeSocket>,
         key: SessionKey,
-        end: End,
         deadline: Instant,
         driver: JoinSet<()>,
+        control: ControlStream,
     ) -> Self {
-        let lanes = Arc::new(Lanes::new(connection.clone()));
         let link = Link { connection, peer, socket, key, _driver: driver };
-        Self { link: Arc::new(link), end, deadline, control: None, lanes }
+        Self { link: Arc::new(link), deadline, control }
     }
 
     /// A secret that only the two ends of this TLS session can derive (RFC 8446 section 7.5).
@@ -250,7 +283,7 @@ impl Unpaired {
         self.link.stats()
     }
 
-    /// Sends a pairing message. The technician's first opens the session's stream.
+    /// Sends a pairing message. A technician that has not heard the agent's first one waits for it.
     ///
     /// # Errors
     ///
@@ -261,7 +294,7 @@ impl Unpaired {
     /// As [`FrameSender::send`].
     pub async fn send<M: PairingMessage>(&mut self, message: &M) -> Result<(), StreamError> {
         let deadline = self.deadline;
-        let send = async { self.control().await?.0.send(message).await };
+        let send = async { self.control.ends(&self.link.connection).await?.0.send(message).await };
         timeout_at(deadline, send).await.map_err(|_| StreamError::PairingTooSlow)?
     }
 
@@ -276,7 +309,7 @@ impl Unpaired {
     /// As [`FrameReceiver::recv`].
     pub async fn recv<M: PairingMessage>(&mut self) -> Result<Option<M>, StreamError> {
         let deadline = self.deadline;
-        let recv = async { self.control().await?.1.recv().await };
+        let recv = async { self.control.ends(&self.link.connection).await?.1.recv().await };
         timeout_at(deadline, recv).await.map_err(|_| StreamError::PairingTooSlow)?
     }
 
@@ -288,8 +321,9 @@ impl Unpaired {
     ///
     /// [`StreamError::NotPaired`] if not a single message was exchanged here.
     pub fn into_paired(self, _proof: &Paired) -> Result<(Sealed, FrameSender, FrameReceiver), StreamError> {
-        let (sender, receiver) = self.control.ok_or(StreamError::NotPaired)?;
-        Ok((Sealed { link: self.link, lanes: self.lanes }, sender, receiver))
+        let ControlStream { lanes, ends } = self.control;
+        let (sender, receiver) = ends.ok_or(StreamError::NotPaired)?;
+        Ok((Sealed { link: self.link, lanes }, sender, receiver))
     }
 
     /// Closes the connection with a reason for the other side, at most 128 bytes of it.
@@ -305,7 +339,7 @@ impl Unpaired {
     ///
     /// As [`FrameSender::finish`], and [`StreamError::PairingTooSlow`]; the connection is closed all the same.
     pub async fn finish(mut self, code: CloseCode, reason: &str) -> Result<(), StreamError> {
-        let finished = match self.control.take() {
+        let finished = match self.control.ends.take() {
             Some((sender, _receiver)) => {
                 timeout_at(self.deadline, sender.finish()).await.map_err(|_| StreamError::PairingTooSlow).flatten()
             }
@@ -323,36 +357,18 @@ impl Unpaired {
     pub async fn closed(&self) -> SealedEnd {
         self.link.connection.closed().await.into()
     }
-
-    async fn control(&mut self) -> Result<&mut (FrameSender, FrameReceiver), StreamError> {
-        if self.control.is_none() {
-            let connection = &self.link.connection;
-            let stream = match self.end {
-                End::Technician => connection.open_bi().await,
-                End::Agent => connection.accept_bi().await,
-            };
-            let (send, receive) = stream.map_err(SealedEnd::from)?;
-            if self.end == End::Agent {
-                // The technician has its one stream. Even after ending it, it gets no other.
-                connection.set_max_concurrent_bi_streams(VarInt::from_u32(0));
-            }
-            let sender = FrameSender::new(send, Some(Arc::clone(&self.lanes)));
-            self.control = Some((sender, FrameReceiver::new(receive)));
-        }
-        self.control.as_mut().ok_or(StreamError::Ended)
-    }
 }
 
 impl fmt::Debug for Unpaired {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Unpaired").field("key", &self.link.key).field("end", &self.end).finish_non_exhaustive()
+        f.debug_struct("Unpaired").field("key", &self.link.key).finish_non_exhaustive()
     }
 }
 
 /// A paired session.
 ///
-/// The technician has one two-way stream, which is the control stream; the agent may have up to 64 one-way streams open towards
-/// the technician. Further streams that a peer tries to open wait for ever and disturb nothing.
+/// There is one two-way stream, the control stream; the agent may have up to 64 one-way streams open towards the technician. Further
+/// streams that a peer tries to open wait for ever and disturb nothing.
 pub struct Sealed {
     link: Arc<Link>,
     lanes: Arc<Lanes>,

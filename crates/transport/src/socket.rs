@@ -21,6 +21,7 @@ use quinn::{
 use tokio::{sync::Notify, time::Instant};
 use wire::{
     channel::{ChannelId, DataHeader, HEADER_BYTES, PathFlags},
+    control::FirstFlight,
     path::{FULL_PROBE_BYTES, Probe, is_quic},
 };
 
@@ -60,6 +61,8 @@ pub(crate) struct NodeSocket {
     waker: Mutex<Option<Waker>>,
     opened: Notify,
     unbound: Notify,
+    /// A session without a channel has sent something.
+    held: Notify,
     stranger: Count,
     unknown_kind: Count,
     unknown_channel: Count,
@@ -88,6 +91,7 @@ impl NodeSocket {
             waker: Mutex::default(),
             opened: Notify::new(),
             unbound: Notify::new(),
+            held: Notify::new(),
             stranger: Count::default(),
             unknown_kind: Count::default(),
             unknown_channel: Count::default(),
@@ -132,6 +136,15 @@ impl NodeSocket {
         self.unbound.notified().await;
     }
 
+    /// Takes packets that came along with the news of their channel, as if they had come by it.
+    pub(crate) fn arrived_with(&self, channel: ChannelId, first: &FirstFlight) {
+        let (header, now) = (DataHeader { channel }.to_bytes(), self.uptime());
+        let mut table = self.table();
+        for packet in first.packets().filter(|packet| is_quic(packet)) {
+            table.park(channel, None, [&header[..], packet].concat(), now);
+        }
+    }
+
     /// Moves a session to another channel; packets that came before are delivered now.
     pub(crate) fn move_to(&self, key: SessionKey, channel: ChannelId) -> Result<(), EnterError> {
         self.table().move_to(key, channel, self.uptime())?;
@@ -173,8 +186,59 @@ impl NodeSocket {
         };
         match route {
             Some(by) => self.send_by(by, relay, transmit.ecn, transmit.contents, transmit.segment_size),
-            None => self.no_route(),
+            None => self.hold(key, transmit),
         }
+    }
+
+    /// Keeps the first packets of a session that has no channel yet.
+    fn hold(&self, key: SessionKey, transmit: &Transmit<'_>) -> Sent {
+        let size = transmit.segment_size.unwrap_or(transmit.contents.len()).max(1);
+        if !self.table().hold(key, transmit.contents.chunks(size)) {
+            return self.no_route();
+        }
+        self.held.notify_one();
+        Sent::Done
+    }
+
+    /// Enters a session that has no channel yet.
+    pub(crate) fn enter(&self, end: End) -> Result<SessionKey, EnterError> {
+        let key = self.table().enter(end)?;
+        self.opened.notify_one();
+        Ok(key)
+    }
+
+    /// Takes what such a session has sent, and waits for it. For one session at a time.
+    pub(crate) async fn first_packets(&self, key: SessionKey) -> Vec<Vec<u8>> {
+        loop {
+            let packets = self.table().take_held(key);
+            if !packets.is_empty() {
+                return packets;
+            }
+            self.held.notified().await;
+        }
+    }
+
+    /// Gives a session its first channel. What waited for it goes out, and what came before is delivered.
+    pub(crate) fn start_on(
+        &self,
+        key: SessionKey,
+        channel: ChannelId,
+        waiting: Vec<Vec<u8>>,
+    ) -> Result<(), EnterError> {
+        let (by, held, relay) = {
+            let mut table = self.table();
+            table.start_on(key, channel, self.uptime())?;
+            let by = table.session_route(key, Label::FIRST, self.uptime());
+            (by, table.take_held(key), table.live_relay())
+        };
+        for packet in waiting.into_iter().chain(held) {
+            if let Some(by) = by {
+                // What does not leave is sent again by QUIC.
+                self.send_by(by, relay, None, &packet, None);
+            }
+        }
+        self.wake_receiver();
+        Ok(())
     }
 
     /// Sends behind a channel header by a carrier. The place where further carriers join in.

@@ -7,7 +7,7 @@ use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
 use quinn::udp::EcnCodepoint;
 use rand_core::{OsRng, RngCore};
-use wire::channel::ChannelId;
+use wire::{channel::ChannelId, control::FirstFlight};
 
 use crate::{
     address::{Label, Place, SessionKey},
@@ -54,6 +54,8 @@ struct Session {
     over: bool,
     /// When the first packet was sent after the last that was heard.
     unanswered_since: Option<Uptime>,
+    /// What was sent before there was a channel.
+    held: Vec<Vec<u8>>,
 }
 
 /// A packet whose channel was not known when it came.
@@ -87,6 +89,8 @@ pub(crate) struct Table {
     relay: Vec<SocketAddr>,
     /// The address that the control connection stands on; data is taken from and sent to this one alone.
     live: Option<u16>,
+    /// Round trip to it when the connection came to stand.
+    relay_rtt: Duration,
     sessions: Vec<Session>,
     next_key: u32,
     parked: VecDeque<Parked>,
@@ -119,6 +123,15 @@ impl Table {
         };
     }
 
+    /// The round trip to the relay, as measured when its connection came to stand. Zero if there was none yet.
+    pub(crate) fn relay_rtt(&self) -> Duration {
+        self.relay_rtt
+    }
+
+    pub(crate) fn set_relay_rtt(&mut self, rtt: Duration) {
+        self.relay_rtt = rtt;
+    }
+
     /// What quinn calls a real address, if it is one of the relay's.
     pub(crate) fn relay_label(&mut self, from: SocketAddr) -> Option<SocketAddr> {
         let index = self.relay.iter().position(|known| *known == from)?;
@@ -143,20 +156,45 @@ impl Table {
 
     /// Enters a session that starts on `channel`.
     pub(crate) fn open(&mut self, end: End, channel: ChannelId, now: Uptime) -> Result<SessionKey, EnterError> {
-        if self.sessions.iter().any(|session| session.paths.uses(channel) && !session.over) {
-            return Err(EnterError::ChannelInUse);
-        }
-        self.sessions.retain(|session| !session.paths.uses(channel));
+        let key = self.enter(end)?;
+        self.start_on(key, channel, now).inspect_err(|_| self.remove(key))?;
+        Ok(key)
+    }
+
+    /// Enters a session whose channel is not known yet. What it sends is held until it is, as far as it is a first flight.
+    pub(crate) fn enter(&mut self, end: End) -> Result<SessionKey, EnterError> {
         if self.sessions.len() >= SESSIONS {
             let over = self.sessions.iter().position(|session| session.over).ok_or(EnterError::Full)?;
             self.sessions.remove(over);
         }
         let key = SessionKey(self.next_key);
         self.next_key = self.next_key.wrapping_add(1);
-        let paths = Paths::new(end, Carrier::Relayed, channel, now, OsRng.next_u64());
-        self.sessions.push(Session { key, paths, over: false, unanswered_since: None });
-        self.deliver(channel, now);
+        let paths = Paths::new(end);
+        self.sessions.push(Session { key, paths, over: false, unanswered_since: None, held: Vec::new() });
         Ok(key)
+    }
+
+    /// Gives a session its first channel.
+    pub(crate) fn start_on(&mut self, key: SessionKey, channel: ChannelId, now: Uptime) -> Result<(), EnterError> {
+        if self.sessions.iter().any(|session| session.paths.uses(channel) && !session.over) {
+            return Err(EnterError::ChannelInUse);
+        }
+        self.sessions.retain(|session| !session.paths.uses(channel));
+        self.add(key, channel, now)
+    }
+
+    /// Holds packets of a session that has no channel yet. False if it has had one, or holds a first flight already.
+    pub(crate) fn hold<'a>(&mut self, key: SessionKey, packets: impl Iterator<Item = &'a [u8]>) -> bool {
+        let Some(session) = self.session_mut(key).filter(|session| session.paths.is_new()) else { return false };
+        let room = FirstFlight::PACKETS.saturating_sub(session.held.len());
+        let before = session.held.len();
+        session.held.extend(packets.take(room).map(<[u8]>::to_vec));
+        session.held.len() > before
+    }
+
+    /// Takes what is held.
+    pub(crate) fn take_held(&mut self, key: SessionKey) -> Vec<Vec<u8>> {
+        self.session_mut(key).map(|session| std::mem::take(&mut session.held)).unwrap_or_default()
     }
 
     /// The paths of a session.

@@ -6,7 +6,7 @@ mod common;
 
 use std::{net::SocketAddr, sync::Arc};
 
-use common::{Pair, Relay, V4, channel, message, node, seen_at, until};
+use common::{Pair, Relay, V4, channel, greeting, message, node, seen_at, until};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use rand_core::OsRng;
 use rustls::{
@@ -382,7 +382,7 @@ async fn a_relay_that_lets_somebody_else_knock_first_gains_nothing() {
         relay.routes.join(channel(1), seen_at(&technician, V4), seen_at(&agent, V4));
         technician.dial_session(channel(1), &technician_key).await
     };
-    let serving = agent.serve_session(channel(1), &agent_key);
+    let serving = agent.serve_session(channel(1), &agent_key, greeting);
     let both = async { tokio::join!(serving, honest) };
     let (served, dialled) = tokio::select! {
         done = both => done,

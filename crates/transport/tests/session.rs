@@ -4,7 +4,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Pair, V4, V6, channel, node, pattern, seen_at, until};
+use common::{Pair, V4, V6, channel, greeting, node, pattern, seen_at, until};
 use rand_core::OsRng;
 use tokio::task::JoinSet;
 use transport::{
@@ -220,7 +220,7 @@ async fn until_it_is_asked_to_an_agent_answers_nothing_on_a_channel() {
         // The first flight and one repeat of it.
         until(|| agent.counters().unknown_channel >= 4).await;
         assert_eq!(relay.routes.packets_from(seen_at(&agent, V4)), 0);
-        agent.serve_session(channel(1), &agent_key).await
+        agent.serve_session(channel(1), &agent_key, greeting).await
     };
     let (dialled, served) = tokio::join!(dial, serve);
     assert_eq!(dialled.unwrap().peer_key(), agent_key.public());
@@ -239,7 +239,7 @@ async fn an_agent_on_ipv4_and_a_technician_on_ipv6_meet_at_a_relay_on_both() {
         relay.routes.join(channel(1), seen_at(&agent, V4), seen_at(&technician, V6));
         let (agent_key, technician_key) = (SigningKey::generate(&mut OsRng), SigningKey::generate(&mut OsRng));
         let (at_agent, at_technician) = tokio::join!(
-            agent.serve_session(channel(1), &agent_key),
+            agent.serve_session(channel(1), &agent_key, greeting),
             technician.dial_session(channel(1), &technician_key)
         );
         assert_eq!(at_agent.unwrap().peer_key(), technician_key.public());
@@ -260,9 +260,9 @@ async fn one_node_serves_several_sessions_each_with_its_own_key() {
     }
     let served = async {
         tokio::join!(
-            agent.serve_session(channel(0), &keys[0]),
-            agent.serve_session(channel(1), &keys[1]),
-            agent.serve_session(channel(2), &keys[2])
+            agent.serve_session(channel(0), &keys[0], greeting),
+            agent.serve_session(channel(1), &keys[1], greeting),
+            agent.serve_session(channel(2), &keys[2], greeting)
         )
     };
     let dialled = async {

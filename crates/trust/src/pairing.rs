@@ -7,13 +7,18 @@
 //! ```text
 //! B   = TLS exporter, label EXPORTER_LABEL, context exporter_context(suite, locator), 32 bytes
 //! K   = PAKE(password = six secret digits,
-//!            A = "technician" || suite || locator || H(technician SPKI) || B,
-//!            B = "agent"      || suite || locator || H(agent SPKI)      || B)        each part with its length
-//! t1  = SHA-256 over label, suite, locator, B, both key digests, Open.pake, Answer.pake, Answer.commitment
+//!            A = "technician" || suite || locator,
+//!            B = "agent"      || suite || locator)                                   each part with its length
+//! t1  = SHA-256 over label, suite, locator, B, both key digests, Offer.pake, Offer.commitment, Prove.pake
 //! PRK = HKDF-Extract(salt = B, K);   key(label) = HKDF-Expand(PRK, label || t1)
 //! t2  = SHA-256 over label, t1, Prove.nonce, Prove.introduction           Prove.proof  = HMAC(key("technician confirms"), t2)
 //! t3  = SHA-256 over label, t2, Prove.proof, Accept.nonce, Accept.session Accept.proof = HMAC(key("agent confirms"), t3)
 //! ```
+//!
+//! **The agent speaks first**, in the packets that end the server's part of the handshake: its share says nothing about the code, and
+//! the technician's proof can then go out with the first packets that the technician may seal. A person is asked after one and a half
+//! round trips. The agent does not know yet who it speaks to nor what the exporter will be; therefore both enter the MACs, and not the
+//! exchange itself.
 //!
 //! **The technician confirms first.** Somebody who attaches without the code learns nothing from an agent but that it refuses;
 //! somebody in the middle who answers a technician learns whether one guess was right.
@@ -56,10 +61,10 @@ use crate::{
 /// Label of the TLS exporter that a pairing is bound to.
 pub const EXPORTER_LABEL: &[u8] = b"EXPORTER-assent-pair-v1";
 
-/// The suite that a technician opens with.
+/// The suite that an agent offers.
 pub const SUITE: PakeSuite = PakeSuite::Spake2Ed25519;
 
-const OPENED: &[u8] = b"assent-pair-v1 opened";
+const SHARED: &[u8] = b"assent-pair-v1 shared";
 const PROVED: &[u8] = b"assent-pair-v1 proved";
 const ACCEPTED: &[u8] = b"assent-pair-v1 accepted";
 const COMMITMENT: &[u8] = b"assent-pair-v1 commitment";
@@ -117,7 +122,7 @@ pub enum PairingError {
     /// Technician: the other side knew the code but changed its nonce to choose the words.
     #[error("the other side tried to choose the two words, so it is not the end user's machine")]
     ChangedNonce,
-    /// The suite is not known here.
+    /// Technician: the suite is not known here.
     #[error("the other side uses a pairing suite that this version does not know; one of the two needs an update")]
     UnknownSuite,
     /// A message came at the wrong time.
@@ -139,9 +144,12 @@ impl PairingError {
     pub fn refusal(&self) -> Option<PairingRefusal> {
         match self {
             Self::WrongCode => Some(PairingRefusal::WrongCode),
-            Self::UnknownSuite => Some(PairingRefusal::UnknownSuite),
             Self::OutOfOrder | Self::Malformed { .. } => Some(PairingRefusal::Malformed),
-            Self::Refused(_) | Self::NotTheAgent | Self::ChangedNonce | Self::IntroductionTooLarge => None,
+            Self::Refused(_)
+            | Self::NotTheAgent
+            | Self::ChangedNonce
+            | Self::UnknownSuite
+            | Self::IntroductionTooLarge => None,
         }
     }
 
@@ -177,57 +185,40 @@ impl fmt::Debug for Paired {
     }
 }
 
-/// The technician's side. [`TechnicianPairing::open`] begins.
+/// The technician's side. [`TechnicianPairing::prove`] begins.
 #[derive(Debug)]
 pub struct TechnicianPairing;
 
 impl TechnicianPairing {
-    /// Begins with the typed `code` on the channel that `binding` describes. The message goes out at once.
-    pub fn open(
-        code: &SessionCode,
-        binding: ChannelBinding,
-        rng: &mut dyn CryptoRngCore,
-    ) -> (TechnicianOpened, FromUnpairedTechnician) {
-        let terms = Terms::new(SUITE, code, &binding);
-        let (exchange, sent) = terms.start(Side::Technician, rng).expect("the own suite is known");
-        let message = FromUnpairedTechnician::Open { suite: SUITE, pake: sent.clone() };
-        (TechnicianOpened { terms, exchange, sent }, message)
-    }
-}
-
-/// A technician that waits for `Answer`.
-pub struct TechnicianOpened {
-    terms: Terms,
-    exchange: Box<dyn Pake>,
-    sent: Vec<u8>,
-}
-
-impl TechnicianOpened {
-    /// Takes the agent's answer and proves the code. Charge [`CodeTries`](crate::tries::CodeTries) before the message is sent: it
-    /// lets somebody in the middle check one guess even if nothing ever comes back.
+    /// Takes the agent's `offer` on the channel that `binding` describes, and proves the typed `code`. Charge
+    /// [`CodeTries`](crate::tries::CodeTries) before the message is sent: it lets somebody in the middle check one guess even if
+    /// nothing ever comes back.
     ///
     /// # Errors
     ///
     /// Nothing that depends on the code has been sent if this fails.
     pub fn prove(
-        self,
-        answer: FromUnpairedAgent,
+        code: &SessionCode,
+        binding: &ChannelBinding,
+        offer: FromUnpairedAgent,
         introduction: &Introduction,
         rng: &mut dyn CryptoRngCore,
     ) -> Result<(TechnicianProving, FromUnpairedTechnician), PairingError> {
-        let (pake, commitment) = match answer {
-            FromUnpairedAgent::Answer { pake, commitment } => (pake, commitment),
+        let (suite, offered, commitment) = match offer {
+            FromUnpairedAgent::Offer { suite, pake, commitment } => (suite, pake, commitment),
             FromUnpairedAgent::Refuse { reason } => return Err(PairingError::Refused(reason)),
             FromUnpairedAgent::Accept { .. } | _ => return Err(PairingError::OutOfOrder),
         };
-        let key = finish(self.exchange, &pake)?;
-        let keys = Keys::new(&self.terms, &key, &self.sent, &pake, commitment)?;
+        let terms = Terms::new(suite, code);
+        let (exchange, sent) = terms.start(Side::Technician, rng).ok_or(PairingError::UnknownSuite)?;
+        let key = finish(exchange, &offered)?;
+        let keys = Keys::new(&terms, binding, &key, &Shares { agent: &offered, commitment, technician: &sent })?;
         let mut nonce = [0; 16];
         rng.fill_bytes(&mut nonce);
         let sealed = keys.seal(introduction)?;
         let proved = keys.proved(nonce, &sealed);
         let proof = kdf::mac(&keys.technician_confirms, proved);
-        let message = FromUnpairedTechnician::Prove { proof, nonce, introduction: sealed };
+        let message = FromUnpairedTechnician::Prove { pake: sent, proof, nonce, introduction: sealed };
         Ok((TechnicianProving { keys, commitment, nonce, proof, proved }, message))
     }
 }
@@ -251,7 +242,7 @@ impl TechnicianProving {
         let (proof, nonce, session) = match acceptance {
             FromUnpairedAgent::Accept { proof, nonce, session } => (proof, nonce, session),
             FromUnpairedAgent::Refuse { reason } => return Err(PairingError::Refused(reason)),
-            FromUnpairedAgent::Answer { .. } | _ => return Err(PairingError::OutOfOrder),
+            FromUnpairedAgent::Offer { .. } | _ => return Err(PairingError::OutOfOrder),
         };
         let accepted = accepted(self.proved, &self.proof, nonce, session);
         if !kdf::mac_is(&self.keys.agent_confirms, accepted, &proof) {
@@ -264,51 +255,33 @@ impl TechnicianProving {
     }
 }
 
-/// An agent that waits for `Open`.
-pub struct AgentPairing {
-    code: SessionCode,
-    binding: ChannelBinding,
-}
+/// The agent's side. [`AgentPairing::offer`] begins.
+#[derive(Debug)]
+pub struct AgentPairing;
 
 impl AgentPairing {
-    /// Waits for a technician on the channel that `binding` describes.
-    pub fn new(code: &SessionCode, binding: ChannelBinding) -> Self {
-        Self { code: code.clone(), binding }
-    }
-
-    /// Takes the technician's first message. The answer says nothing about the code.
-    ///
-    /// # Errors
-    ///
-    /// [`PairingError::refusal`] says what to send.
-    pub fn answer(
-        self,
-        open: FromUnpairedTechnician,
-        rng: &mut dyn CryptoRngCore,
-    ) -> Result<(AgentAnswered, FromUnpairedAgent), PairingError> {
-        let (suite, opened) = match open {
-            FromUnpairedTechnician::Open { suite, pake } => (suite, pake),
-            FromUnpairedTechnician::Prove { .. } | _ => return Err(PairingError::OutOfOrder),
-        };
-        let terms = Terms::new(suite, &self.code, &self.binding);
-        let (exchange, sent) = terms.start(Side::Agent, rng).ok_or(PairingError::UnknownSuite)?;
+    /// Begins with the shown `code`. The message says nothing about it; one is made for each technician that shakes hands.
+    pub fn offer(code: &SessionCode, rng: &mut dyn CryptoRngCore) -> (AgentOffered, FromUnpairedAgent) {
+        let terms = Terms::new(SUITE, code);
+        let (exchange, sent) = terms.start(Side::Agent, rng).expect("the own suite is known");
         let mut nonce = [0; 16];
         rng.fill_bytes(&mut nonce);
         let commitment = commitment_to(nonce);
-        let key = finish(exchange, &opened)?;
-        let keys = Keys::new(&terms, &key, &opened, &sent, commitment)?;
-        Ok((AgentAnswered { keys, nonce }, FromUnpairedAgent::Answer { pake: sent, commitment }))
+        let message = FromUnpairedAgent::Offer { suite: SUITE, pake: sent.clone(), commitment };
+        (AgentOffered { terms, exchange, sent, nonce }, message)
     }
 }
 
-/// An agent that answered and waits for `Prove`.
-pub struct AgentAnswered {
-    keys: Keys,
+/// An agent that offered and waits for `Prove`.
+pub struct AgentOffered {
+    terms: Terms,
+    exchange: Box<dyn Pake>,
+    sent: Vec<u8>,
     nonce: [u8; 16],
 }
 
-impl AgentAnswered {
-    /// Takes the technician's proof. Charge [`CodeTries`](crate::tries::CodeTries) before.
+impl AgentOffered {
+    /// Takes the technician's proof, on the channel that `binding` describes. Charge [`CodeTries`](crate::tries::CodeTries) before.
     ///
     /// What is in the introduction is the technician's claim: its certificate is still to be verified and its request still to be
     /// checked and asked.
@@ -318,25 +291,34 @@ impl AgentAnswered {
     /// [`PairingError::refusal`] says what to send. Nothing in the message was read if the code was wrong.
     pub fn accept(
         self,
+        binding: &ChannelBinding,
         prove: FromUnpairedTechnician,
         session: SessionId,
     ) -> Result<(Paired, Introduction, FromUnpairedAgent), PairingError> {
-        let (proof, nonce, sealed) = match prove {
-            FromUnpairedTechnician::Prove { proof, nonce, introduction } => (proof, nonce, introduction),
-            FromUnpairedTechnician::Open { .. } | _ => return Err(PairingError::OutOfOrder),
+        let (pake, proof, nonce, sealed) = match prove {
+            FromUnpairedTechnician::Prove { pake, proof, nonce, introduction } => (pake, proof, nonce, introduction),
+            _ => return Err(PairingError::OutOfOrder),
         };
         if sealed.len() > Introduction::MAX_BYTES + TAG_BYTES {
             return Err(PairingError::Malformed { what: "introduction" });
         }
-        let proved = self.keys.proved(nonce, &sealed);
-        if !kdf::mac_is(&self.keys.technician_confirms, proved, &proof) {
+        let own_nonce = self.nonce;
+        let keys = self.keys(binding, &pake)?;
+        let proved = keys.proved(nonce, &sealed);
+        if !kdf::mac_is(&keys.technician_confirms, proved, &proof) {
             return Err(PairingError::WrongCode);
         }
-        let introduction = self.keys.unseal(sealed)?;
-        let accepted = accepted(proved, &proof, self.nonce, session);
-        let proof = kdf::mac(&self.keys.agent_confirms, accepted);
-        let message = FromUnpairedAgent::Accept { proof, nonce: self.nonce, session };
-        Ok((self.keys.paired(self.nonce, nonce, session, accepted), introduction, message))
+        let introduction = keys.unseal(sealed)?;
+        let accepted = accepted(proved, &proof, own_nonce, session);
+        let proof = kdf::mac(&keys.agent_confirms, accepted);
+        let message = FromUnpairedAgent::Accept { proof, nonce: own_nonce, session };
+        Ok((keys.paired(own_nonce, nonce, session, accepted), introduction, message))
+    }
+
+    fn keys(self, binding: &ChannelBinding, pake: &[u8]) -> Result<Keys, PairingError> {
+        let key = finish(self.exchange, pake)?;
+        let shares = Shares { agent: &self.sent, commitment: commitment_to(self.nonce), technician: pake };
+        Keys::new(&self.terms, binding, &key, &shares)
     }
 }
 
@@ -350,47 +332,43 @@ macro_rules! masked {
     };
 }
 
-masked!(TechnicianOpened, TechnicianProving, AgentPairing, AgentAnswered);
+masked!(TechnicianProving, AgentOffered);
 
 /// What both ends know before the first message.
 struct Terms {
     suite: PakeSuite,
     locator: String,
     secret: Zeroizing<[u8; SECRET_DIGITS]>,
-    exporter: Zeroizing<[u8; 32]>,
-    technician: Digest,
-    agent: Digest,
 }
 
 impl Terms {
-    fn new(suite: PakeSuite, code: &SessionCode, binding: &ChannelBinding) -> Self {
-        Self {
-            suite,
-            locator: code.locator().to_string(),
-            secret: code.secret().clone(),
-            exporter: Zeroizing::new(binding.exporter),
-            technician: binding.technician_key.digest(),
-            agent: binding.agent_key.digest(),
-        }
+    fn new(suite: PakeSuite, code: &SessionCode) -> Self {
+        Self { suite, locator: code.locator().to_string(), secret: code.secret().clone() }
     }
 
     /// None if the suite is not known.
     fn start(&self, side: Side, rng: &mut dyn CryptoRngCore) -> Option<(Box<dyn Pake>, Vec<u8>)> {
         let suite = pake::suite_byte(self.suite)?;
-        let identity = |role: &[u8], key: Digest| {
-            let parts = [role, &[suite], self.locator.as_bytes(), &key.0, self.exporter.as_slice()];
-            let with_length = |part: &&[u8]| [&[u8::try_from(part.len()).unwrap_or(u8::MAX)], *part].concat();
-            parts.iter().flat_map(with_length).collect()
+        let identity = |role: &[u8]| {
+            let parts = [role, &[suite], self.locator.as_bytes()];
+            let with_length = |part: &[u8]| [&[u8::try_from(part.len()).unwrap_or(u8::MAX)], part].concat();
+            parts.into_iter().flat_map(with_length).collect()
         };
-        let identities =
-            Identities { technician: identity(b"technician", self.technician), agent: identity(b"agent", self.agent) };
+        let identities = Identities { technician: identity(b"technician"), agent: identity(b"agent") };
         pake::start(self.suite, side, self.secret.as_slice(), &identities, rng)
     }
 }
 
-/// Everything derived from the exchange's result and the first two messages.
+/// What both ends put into the exchange.
+struct Shares<'a> {
+    agent: &'a [u8],
+    commitment: [u8; 32],
+    technician: &'a [u8],
+}
+
+/// Everything derived from the exchange's result, the channel and both shares.
 struct Keys {
-    opened: Digest,
+    shared: Digest,
     technician_confirms: Zeroizing<[u8; 32]>,
     agent_confirms: Zeroizing<[u8; 32]>,
     introduction: Zeroizing<[u8; 32]>,
@@ -400,39 +378,39 @@ struct Keys {
 impl Keys {
     fn new(
         terms: &Terms,
+        binding: &ChannelBinding,
         key: &Zeroizing<[u8; KEY_BYTES]>,
-        open: &[u8],
-        answer: &[u8],
-        commitment: [u8; 32],
+        shares: &Shares<'_>,
     ) -> Result<Self, PairingError> {
-        if terms.technician == terms.agent {
+        let (technician, agent) = (binding.technician_key.digest(), binding.agent_key.digest());
+        if technician == agent {
             // One key at both ends is an end talking to itself.
             return Err(PairingError::Malformed { what: "the peer has this side's own key" });
         }
-        let opened = Hasher::new()
-            .field(OPENED)
+        let shared = Hasher::new()
+            .field(SHARED)
             .field(&[pake::suite_byte(terms.suite).ok_or(PairingError::UnknownSuite)?])
             .field(terms.locator.as_bytes())
-            .field(terms.exporter.as_slice())
-            .field(&terms.technician.0)
-            .field(&terms.agent.0)
-            .field(open)
-            .field(answer)
-            .field(&commitment)
+            .field(&binding.exporter)
+            .field(&technician.0)
+            .field(&agent.0)
+            .field(shares.agent)
+            .field(&shares.commitment)
+            .field(shares.technician)
             .finish();
-        let secret = Secret::extract(terms.exporter.as_slice(), key.as_slice());
+        let secret = Secret::extract(&binding.exporter, key.as_slice());
         Ok(Self {
-            opened,
-            technician_confirms: secret.expand(TECHNICIAN_CONFIRMS, &opened.0),
-            agent_confirms: secret.expand(AGENT_CONFIRMS, &opened.0),
-            introduction: secret.expand(INTRODUCTION, &opened.0),
+            shared,
+            technician_confirms: secret.expand(TECHNICIAN_CONFIRMS, &shared.0),
+            agent_confirms: secret.expand(AGENT_CONFIRMS, &shared.0),
+            introduction: secret.expand(INTRODUCTION, &shared.0),
             secret,
         })
     }
 
     /// Digest of everything up to the technician's proof.
     fn proved(&self, nonce: [u8; 16], sealed: &[u8]) -> Digest {
-        Hasher::new().field(PROVED).field(&self.opened.0).field(&nonce).field(sealed).finish()
+        Hasher::new().field(PROVED).field(&self.shared.0).field(&nonce).field(sealed).finish()
     }
 
     fn sealing_key(&self) -> LessSafeKey {
@@ -451,14 +429,14 @@ impl Keys {
         }
         let mut bytes = codec::encode(introduction).map_err(too_large)?;
         self.sealing_key()
-            .seal_in_place_append_tag(Self::only_nonce(), Aad::from(self.opened.0), &mut bytes)
+            .seal_in_place_append_tag(Self::only_nonce(), Aad::from(self.shared.0), &mut bytes)
             .map_err(|_| PairingError::IntroductionTooLarge)?;
         Ok(bytes)
     }
 
     fn unseal(&self, mut sealed: Vec<u8>) -> Result<Introduction, PairingError> {
         let malformed = PairingError::Malformed { what: "introduction" };
-        let opened = self.sealing_key().open_in_place(Self::only_nonce(), Aad::from(self.opened.0), &mut sealed).ok();
+        let opened = self.sealing_key().open_in_place(Self::only_nonce(), Aad::from(self.shared.0), &mut sealed).ok();
         let introduction = opened.and_then(|bytes| codec::decode::<Introduction>(bytes).ok()).ok_or(malformed)?;
         match &introduction.certificate {
             Some(der) if der.len() > CERTIFICATE_BYTES => Err(PairingError::Malformed { what: "certificate" }),
@@ -467,7 +445,7 @@ impl Keys {
     }
 
     fn paired(&self, agent: [u8; 16], technician: [u8; 16], session: SessionId, accepted: Digest) -> Paired {
-        let context = [self.opened.0.as_slice(), &agent, &technician].concat();
+        let context = [self.shared.0.as_slice(), &agent, &technician].concat();
         let words = Words::from_random(*self.secret.expand(WORDS, &context));
         let rendezvous = Rendezvous(*self.secret.expand(RENDEZVOUS, &accepted.0));
         Paired { words, rendezvous, session }

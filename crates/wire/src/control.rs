@@ -1,7 +1,7 @@
 //! Agent and technician with the relay, over the control connection.
 //!
 //! The client opens one bidirectional stream and both sides send [`frame`](crate::codec::frame)s on it. Nothing here carries
-//! a name, a key or anything of a session but its locator and channel.
+//! a name, a key or anything of a session but its locator, its channel and sealed packets.
 
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +22,8 @@ pub enum ToRelay {
     Attach {
         /// What the technician typed.
         locator: Locator,
+        /// For the agent, so that it can answer at once.
+        first: FirstFlight,
     },
     /// Either side of a paired session whose relay connection was lost: bring me back to the other side.
     ///
@@ -38,6 +40,57 @@ pub enum ToRelay {
         /// A channel of this connection.
         channel: ChannelId,
     },
+}
+
+/// The first packets of a technician's sealed handshake, sent along with the question for the agent: both travel together, and a
+/// round trip is saved. The relay hands them on as they are; to the agent they are packets that came by the channel.
+#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(try_from = "Vec<Vec<u8>>")]
+pub struct FirstFlight(Vec<Vec<u8>>);
+
+impl FirstFlight {
+    /// Most packets: a `ClientHello` with a post-quantum share is two.
+    pub const PACKETS: usize = 3;
+
+    /// Most bytes of all packets.
+    pub const BYTES: usize = 3072;
+
+    /// Takes the first of `packets` that fit within the bounds; the rest have to go by the channel, when it is there.
+    pub fn of(packets: impl IntoIterator<Item = Vec<u8>>) -> Self {
+        let mut room = Self::BYTES;
+        let fits = |packet: &Vec<u8>| {
+            let left = room.checked_sub(packet.len()).filter(|_| !packet.is_empty());
+            room = left.unwrap_or_default();
+            left.is_some()
+        };
+        Self(packets.into_iter().take(Self::PACKETS).take_while(fits).collect())
+    }
+
+    /// The packets, in order, without channel headers.
+    pub fn packets(&self) -> impl Iterator<Item = &[u8]> {
+        self.0.iter().map(Vec::as_slice)
+    }
+}
+
+/// A peer's flight is over its bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a first flight has at most 3 packets, none of them empty, and 3072 bytes")]
+pub struct FlightTooLong;
+
+impl TryFrom<Vec<Vec<u8>>> for FirstFlight {
+    type Error = FlightTooLong;
+
+    fn try_from(packets: Vec<Vec<u8>>) -> Result<Self, Self::Error> {
+        let count = packets.len();
+        let flight = Self::of(packets);
+        if flight.0.len() == count { Ok(flight) } else { Err(FlightTooLong) }
+    }
+}
+
+impl std::fmt::Debug for FirstFlight {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.0.iter().map(Vec::len)).finish()
+    }
 }
 
 /// A meeting point that only the two ends of one session can name.
@@ -89,6 +142,8 @@ pub enum FromRelay {
     ChannelOpen {
         /// Goes into the header of every sealed packet.
         channel: ChannelId,
+        /// To the agent of an [`ToRelay::Attach`]: what the technician sent along. Empty for everybody else.
+        first: FirstFlight,
         /// Whether the channel came from [`ToRelay::Attach`] or from [`ToRelay::Rejoin`].
         origin: ChannelOrigin,
     },
@@ -169,9 +224,9 @@ pub enum ChannelEnd {
 }
 
 impl Message for ToRelay {
-    const MAX_BYTES: usize = 64;
+    const MAX_BYTES: usize = 64 + FirstFlight::BYTES;
 }
 
 impl Message for FromRelay {
-    const MAX_BYTES: usize = 64;
+    const MAX_BYTES: usize = 64 + FirstFlight::BYTES;
 }

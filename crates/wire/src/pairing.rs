@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! technician                                            agent
-//!   Open { suite, pake }                      ->
-//!                                             <-  Answer { pake, commitment }
-//!   Prove { proof, nonce, introduction }      ->          technician confirms first
+//!                                             <-  Offer { suite, pake, commitment }
+//!   Prove { pake, proof, nonce, introduction } ->         technician confirms first
 //!                                             <-  Accept { proof, nonce }   or Refuse
 //! ```
 //!
-//! Technician and agent exchange these on the session's first bidirectional stream. Until `Accept` an agent reads nothing else.
+//! The agent opens the session's first bidirectional stream for these, along with its part of the handshake. Until `Accept` it reads
+//! nothing else.
 //! The cryptography is in `trust::pairing`.
 
 use serde::{Deserialize, Serialize};
@@ -27,15 +27,10 @@ pub enum PakeSuite {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum FromUnpairedTechnician {
-    /// First message.
-    Open {
-        /// Must be one that the agent knows.
-        suite: PakeSuite,
-        /// The exchange's first message, 33 bytes.
-        pake: Vec<u8>,
-    },
-    /// Second message: proof of the code.
+    /// Answer to `Offer`: proof of the code.
     Prove {
+        /// The exchange's second message, 33 bytes.
+        pake: Vec<u8>,
         /// MAC over the transcript under the technician's confirmation key.
         proof: [u8; 32],
         /// The technician's share of the short authentication words.
@@ -45,13 +40,15 @@ pub enum FromUnpairedTechnician {
     },
 }
 
-/// What an agent answers before it is paired.
+/// What an agent says before it is paired.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum FromUnpairedAgent {
-    /// Answer to `Open`.
-    Answer {
-        /// The exchange's second message, 33 bytes.
+    /// First message.
+    Offer {
+        /// How the rest goes. A technician that does not know it leaves.
+        suite: PakeSuite,
+        /// The exchange's first message, 33 bytes.
         pake: Vec<u8>,
         /// SHA-256 commitment to the agent's share of the short authentication words.
         commitment: [u8; 32],
@@ -82,9 +79,6 @@ pub enum PairingRefusal {
     /// The code has lapsed, was used, or failed too often.
     #[error("the code is no longer valid")]
     CodeVoid,
-    /// The suite is not known here.
-    #[error("the agent does not know this pairing suite")]
-    UnknownSuite,
     /// The message is malformed or out of order.
     #[error("the agent did not understand the pairing message")]
     Malformed,

@@ -10,7 +10,7 @@ use std::fmt::{Debug, Write as _};
 use wire::{
     channel::ChannelId,
     codec::{self, Message},
-    control::{ChannelEnd, ChannelOrigin, FromRelay, Refusal, Rendezvous, Side, ToRelay},
+    control::{ChannelEnd, ChannelOrigin, FirstFlight, FromRelay, Refusal, Rendezvous, Side, ToRelay},
     ids::{Digest, GrantId, Locator, RequestId, RunId, SessionId},
     pairing::{FromUnpairedAgent, FromUnpairedTechnician, Introduction, PairingRefusal, PakeSuite},
     run::{
@@ -99,7 +99,10 @@ fn what_is_said_to_a_relay() {
     pin(&[
         (ToRelay::AllocateLocator, "00"),
         (ToRelay::ReleaseLocator { locator: locator() }, "01fbe20104"),
-        (ToRelay::Attach { locator: Locator::new(999_999, 6).unwrap() }, "02fc3f420f0006"),
+        (
+            ToRelay::Attach { locator: Locator::new(999_999, 6).unwrap(), first: FirstFlight::default() },
+            "02fc3f420f000600",
+        ),
         (
             ToRelay::Rejoin { rendezvous: Rendezvous([0xab; 16]), side: Side::Technician },
             "03abababababababababababababababab01",
@@ -109,11 +112,26 @@ fn what_is_said_to_a_relay() {
 }
 
 #[test]
+fn what_is_sent_along_with_an_attach() {
+    let attach = ToRelay::Attach { locator: locator(), first: FirstFlight::of([vec![0xc1, 2, 3], vec![0xc4]]) };
+    let bytes = codec::encode(&attach).unwrap();
+    assert_eq!(hex(&bytes), "02fbe201040203c1020301c4");
+    assert_eq!(codec::decode::<ToRelay>(&bytes), Ok(attach));
+}
+
+#[test]
 fn what_a_relay_says() {
     pin(&[
         (FromRelay::LocatorAllocated { locator: locator(), lifetime_secs: 600 }, "00fbe20104fb5802"),
         (FromRelay::Refused { reason: Refusal::Busy }, "0101"),
-        (FromRelay::ChannelOpen { channel: channel(), origin: ChannelOrigin::Rejoin }, "0207fc5634120001"),
+        (
+            FromRelay::ChannelOpen {
+                channel: channel(),
+                origin: ChannelOrigin::Rejoin,
+                first: FirstFlight::of([vec![0xc1, 2]]),
+            },
+            "0207fc563412000102c10201",
+        ),
         (FromRelay::ChannelClosed { channel: channel(), reason: ChannelEnd::PeerGone }, "0307fc5634120001"),
         (FromRelay::LocatorLapsed { locator: locator() }, "04fbe20104"),
         (FromRelay::Draining { reconnect_in_ms: 70_000 }, "05fc70110100"),
@@ -122,21 +140,23 @@ fn what_a_relay_says() {
 
 #[test]
 fn what_an_unpaired_technician_says() {
-    pin(&[
-        (FromUnpairedTechnician::Open { suite: PakeSuite::Spake2Ed25519, pake: vec![0x41, 2, 3] }, "000003410203"),
-        (
-            FromUnpairedTechnician::Prove { proof: [1; 32], nonce: [2; 16], introduction: vec![3, 4] },
-            "01010101010101010101010101010101010101010101010101010101010101010102020202020202020202020202020202020304",
-        ),
-    ]);
+    pin(&[(
+        FromUnpairedTechnician::Prove {
+            pake: vec![0x41, 2, 3],
+            proof: [1; 32],
+            nonce: [2; 16],
+            introduction: vec![3, 4],
+        },
+        "0003410203010101010101010101010101010101010101010101010101010101010101010102020202020202020202020202020202020304",
+    )]);
 }
 
 #[test]
 fn what_an_unpaired_agent_says() {
     pin(&[
         (
-            FromUnpairedAgent::Answer { pake: vec![0x42, 2, 3], commitment: [4; 32] },
-            "00034202030404040404040404040404040404040404040404040404040404040404040404",
+            FromUnpairedAgent::Offer { suite: PakeSuite::Spake2Ed25519, pake: vec![0x42, 2, 3], commitment: [4; 32] },
+            "0000034202030404040404040404040404040404040404040404040404040404040404040404",
         ),
         (
             FromUnpairedAgent::Accept { proof: [5; 32], nonce: [6; 16], session: SessionId([7; 8]) },
@@ -270,12 +290,12 @@ fn reasons_and_abilities_keep_their_numbers() {
     pin_indices(&[ChannelOrigin::Attach, ChannelOrigin::Rejoin], |origin| FromRelay::ChannelOpen {
         channel: channel(),
         origin,
+        first: FirstFlight::default(),
     });
     pin_indices(&[Side::Agent, Side::Technician], |side| ToRelay::Rejoin { rendezvous: Rendezvous([0; 16]), side });
-    pin_indices(
-        &[PairingRefusal::WrongCode, PairingRefusal::CodeVoid, PairingRefusal::UnknownSuite, PairingRefusal::Malformed],
-        |reason| FromUnpairedAgent::Refuse { reason },
-    );
+    pin_indices(&[PairingRefusal::WrongCode, PairingRefusal::CodeVoid, PairingRefusal::Malformed], |reason| {
+        FromUnpairedAgent::Refuse { reason }
+    });
     pin_indices(&[GrantEnd::Lapsed, GrantEnd::Revoked, GrantEnd::Used, GrantEnd::SessionEnded], |reason| {
         ToTechnician::GrantEnded { grant: GrantId(1), reason }
     });
@@ -303,7 +323,7 @@ fn reasons_and_abilities_keep_their_numbers() {
     assert_eq!(hex(&codec::encode(&pause(Absence::ScreenLocked)).unwrap()), "050100");
     nothing_is::<ToTechnician>(&[5, 2, 0]);
     nothing_is::<ToTechnician>(&[0, 2, 1, 60]);
-    nothing_is::<FromUnpairedTechnician>(&[0, 1, 0]);
+    nothing_is::<FromUnpairedAgent>(&[0, 1, 0]);
 }
 
 #[test]
@@ -351,8 +371,8 @@ fn abilities_keep_their_names() {
 
 #[test]
 fn a_frame_is_a_length_and_a_message() {
-    let frame = codec::frame(&ToRelay::Attach { locator: locator() }).unwrap();
-    assert_eq!(hex(&frame), "0500000002fbe20104");
+    let frame = codec::frame(&ToRelay::Attach { locator: locator(), first: FirstFlight::default() }).unwrap();
+    assert_eq!(hex(&frame), "0600000002fbe2010400");
     assert_eq!(codec::frame_length::<ToRelay>([5, 0, 0, 0]), Ok(5));
     assert!(codec::frame_length::<ToRelay>([0xff; 4]).is_err());
 }

@@ -8,7 +8,7 @@ use proptest::{option, prelude::*, sample::select};
 use wire::{
     channel::ChannelId,
     codec::{self, CodecError, Message},
-    control::{ChannelEnd, ChannelOrigin, FromRelay, Refusal, Rendezvous, Side, ToRelay},
+    control::{ChannelEnd, ChannelOrigin, FirstFlight, FromRelay, Refusal, Rendezvous, Side, ToRelay},
     diagnostics::StreamFrame,
     ids::{Digest, GrantId, Locator, RequestId, RunId, SessionId},
     pairing::{FromUnpairedAgent, FromUnpairedTechnician, Introduction, PairingRefusal, PakeSuite},
@@ -116,11 +116,15 @@ fn count() -> impl Strategy<Value = OutputCount> {
     any::<(u64, u64)>().prop_map(|(sent_bytes, written_bytes)| OutputCount { sent_bytes, written_bytes })
 }
 
+fn flight() -> impl Strategy<Value = FirstFlight> {
+    prop::collection::vec(prop::collection::vec(any::<u8>(), 0..2000), 0..5).prop_map(FirstFlight::of)
+}
+
 fn to_relay() -> impl Strategy<Value = ToRelay> {
     prop_oneof![
         Just(ToRelay::AllocateLocator),
         locator().prop_map(|locator| ToRelay::ReleaseLocator { locator }),
-        locator().prop_map(|locator| ToRelay::Attach { locator }),
+        (locator(), flight()).prop_map(|(locator, first)| ToRelay::Attach { locator, first }),
         (any::<[u8; 16]>(), select(&[Side::Agent, Side::Technician][..]))
             .prop_map(|(rendezvous, side)| ToRelay::Rejoin { rendezvous: Rendezvous(rendezvous), side }),
         channel().prop_map(|channel| ToRelay::CloseChannel { channel }),
@@ -132,8 +136,8 @@ fn from_relay() -> impl Strategy<Value = FromRelay> {
         (locator(), any::<u32>())
             .prop_map(|(locator, lifetime_secs)| FromRelay::LocatorAllocated { locator, lifetime_secs }),
         select(&[Refusal::NobodyWaiting, Refusal::Unexpected][..]).prop_map(|reason| FromRelay::Refused { reason }),
-        (channel(), select(&[ChannelOrigin::Attach, ChannelOrigin::Rejoin][..]))
-            .prop_map(|(channel, origin)| FromRelay::ChannelOpen { channel, origin }),
+        (channel(), select(&[ChannelOrigin::Attach, ChannelOrigin::Rejoin][..]), flight())
+            .prop_map(|(channel, origin, first)| FromRelay::ChannelOpen { channel, origin, first }),
         (channel(), select(&[ChannelEnd::Closed, ChannelEnd::Draining][..]))
             .prop_map(|(channel, reason)| FromRelay::ChannelClosed { channel, reason }),
         locator().prop_map(|locator| FromRelay::LocatorLapsed { locator }),
@@ -142,16 +146,18 @@ fn from_relay() -> impl Strategy<Value = FromRelay> {
 }
 
 fn from_unpaired_technician() -> impl Strategy<Value = FromUnpairedTechnician> {
-    prop_oneof![
-        bytes().prop_map(|pake| FromUnpairedTechnician::Open { suite: PakeSuite::Spake2Ed25519, pake }),
-        (any::<[u8; 32]>(), any::<[u8; 16]>(), bytes())
-            .prop_map(|(proof, nonce, introduction)| { FromUnpairedTechnician::Prove { proof, nonce, introduction } }),
-    ]
+    (bytes(), any::<[u8; 32]>(), any::<[u8; 16]>(), bytes()).prop_map(|(pake, proof, nonce, introduction)| {
+        FromUnpairedTechnician::Prove { pake, proof, nonce, introduction }
+    })
 }
 
 fn from_unpaired_agent() -> impl Strategy<Value = FromUnpairedAgent> {
     prop_oneof![
-        (bytes(), any::<[u8; 32]>()).prop_map(|(pake, commitment)| FromUnpairedAgent::Answer { pake, commitment }),
+        (bytes(), any::<[u8; 32]>()).prop_map(|(pake, commitment)| FromUnpairedAgent::Offer {
+            suite: PakeSuite::Spake2Ed25519,
+            pake,
+            commitment
+        }),
         (any::<[u8; 32]>(), any::<[u8; 16]>(), any::<[u8; 8]>()).prop_map(|(proof, nonce, session)| {
             FromUnpairedAgent::Accept { proof, nonce, session: SessionId(session) }
         }),
@@ -305,10 +311,10 @@ proptest! {
     #[test]
     fn a_locator_out_of_range_is_refused(value in any::<u32>(), digits in any::<u8>()) {
         // The bytes of `Attach` with these two numbers, whether or not they make a locator.
-        let bytes = [&[2][..], &number(value), &[digits]].concat();
+        let bytes = [&[2][..], &number(value), &[digits, 0]].concat();
         let made = Locator::new(value, digits);
         match codec::decode::<ToRelay>(&bytes) {
-            Ok(message) => prop_assert_eq!(Some(message), made.map(|locator| ToRelay::Attach { locator })),
+            Ok(message) => prop_assert_eq!(Some(message), made.map(|locator| ToRelay::Attach { locator, first: FirstFlight::default() })),
             Err(_) => prop_assert_eq!(made, None),
         }
     }
@@ -324,9 +330,31 @@ fn number(value: u32) -> Vec<u8> {
 }
 
 #[test]
+fn a_flight_over_its_bounds_is_refused_and_never_made() {
+    let decode = |packets: &[&[u8]]| {
+        let length = |packet: &[u8]| number(u32::try_from(packet.len()).unwrap());
+        let packets_bytes = packets.iter().flat_map(|packet| [&length(packet)[..], packet].concat());
+        let attach = [2, 1, 4, u8::try_from(packets.len()).unwrap()].into_iter().chain(packets_bytes);
+        codec::decode::<ToRelay>(&attach.collect::<Vec<_>>())
+    };
+    let large = vec![0xc0; FirstFlight::BYTES];
+    assert!(decode(&[&large]).is_ok());
+    assert!(decode(&[&large, &[1]]).is_err());
+    assert!(decode(&[&[1], &[2], &[3]]).is_ok());
+    assert!(decode(&[&[1], &[2], &[3], &[4]]).is_err());
+    assert!(decode(&[&[1], &[]]).is_err());
+    let cut = FirstFlight::of([vec![1; 2000], vec![2; 2000], vec![3; 10]]);
+    assert_eq!(
+        cut.packets().map(<[u8]>::len).collect::<Vec<_>>(),
+        [2000],
+        "in order, so nothing after what did not fit"
+    );
+}
+
+#[test]
 fn an_announced_length_allocates_nothing() {
     // A vector of 2^60 bytes, announced in a message of ten.
-    let announced = [&[0, 0, 253][..], &(1u64 << 60).to_le_bytes()].concat();
+    let announced = [&[0, 253][..], &(1u64 << 60).to_le_bytes()].concat();
     assert!(codec::decode::<FromUnpairedTechnician>(&announced).is_err());
     assert!(codec::decode::<FromUnpairedTechnician>(&vec![0; 1 << 20]).is_err());
 }

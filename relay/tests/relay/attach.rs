@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 use transport::node::{ControlEvent, Loss};
 use wire::{
-    control::{ChannelEnd, ChannelOrigin, FromRelay, Refusal, Rendezvous, Side, ToRelay},
+    control::{ChannelEnd, ChannelOrigin, FirstFlight, FromRelay, Refusal, Rendezvous, Side, ToRelay},
     ids::Locator,
 };
 
@@ -40,7 +40,7 @@ async fn unknown_used_and_lapsed_locators_are_refused_alike() {
 
     let unknown = Locator::new(123_456, 6).unwrap();
     for locator in [used, replaced, unknown] {
-        assert_eq!(technician.ask(ToRelay::Attach { locator }).await, NOBODY);
+        assert_eq!(technician.ask(ToRelay::Attach { locator, first: FirstFlight::default() }).await, NOBODY);
     }
     technician.attach(live).await;
 }
@@ -51,7 +51,10 @@ async fn a_second_technician_is_told_to_wait() {
     let (mut agent, mut ana, mut eve) = (world.connect().await, world.connect().await, world.connect().await);
     let locator = agent.allocate().await;
     let channel = ana.attach(locator).await;
-    assert_eq!(eve.ask(ToRelay::Attach { locator }).await, FromRelay::Refused { reason: Refusal::Busy });
+    assert_eq!(
+        eve.ask(ToRelay::Attach { locator, first: FirstFlight::default() }).await,
+        FromRelay::Refused { reason: Refusal::Busy }
+    );
 
     ana.control.send(ToRelay::CloseChannel { channel }).await.unwrap();
     assert_eq!(agent.opened().await, channel);
@@ -66,11 +69,11 @@ async fn a_guesser_is_cut_off_for_the_whole_address() {
     let locator = agent.allocate().await;
     let unknown = Locator::new(1, 6).unwrap();
     for _ in 0..3 {
-        assert_eq!(guesser.ask(ToRelay::Attach { locator: unknown }).await, NOBODY);
+        assert_eq!(guesser.ask(ToRelay::Attach { locator: unknown, first: FirstFlight::default() }).await, NOBODY);
     }
     let refused = FromRelay::Refused { reason: Refusal::TooManyAttempts };
-    assert_eq!(guesser.ask(ToRelay::Attach { locator }).await, refused);
-    assert_eq!(other.ask(ToRelay::Attach { locator }).await, refused);
+    assert_eq!(guesser.ask(ToRelay::Attach { locator, first: FirstFlight::default() }).await, refused);
+    assert_eq!(other.ask(ToRelay::Attach { locator, first: FirstFlight::default() }).await, refused);
     assert_eq!(world.metric("requests_refused_total{request=\"attach\",reason=\"too_many_attempts\"}").await, 2);
 }
 
@@ -103,7 +106,9 @@ async fn a_session_goes_on_over_a_new_channel_after_a_rejoin() {
     agent.control.send(ToRelay::Rejoin { rendezvous, side: Side::Agent }).await.unwrap();
     world.metric_becomes("rejoins_waiting", 1).await;
     let answer = technician.ask(ToRelay::Rejoin { rendezvous, side: Side::Technician }).await;
-    let FromRelay::ChannelOpen { channel: new, origin: ChannelOrigin::Rejoin } = answer else { panic!("{answer:?}") };
+    let FromRelay::ChannelOpen { channel: new, origin: ChannelOrigin::Rejoin, .. } = answer else {
+        panic!("{answer:?}")
+    };
     assert_eq!(agent.opened().await, new);
     assert_ne!(new, channel);
 
@@ -115,7 +120,9 @@ async fn a_session_goes_on_over_a_new_channel_after_a_rejoin() {
     technician.control.send(ToRelay::Rejoin { rendezvous, side: Side::Technician }).await.unwrap();
     world.metric_becomes("rejoins_waiting", 1).await;
     let answer = agent.ask(ToRelay::Rejoin { rendezvous, side: Side::Agent }).await;
-    let FromRelay::ChannelOpen { channel: last, origin: ChannelOrigin::Rejoin } = answer else { panic!("{answer:?}") };
+    let FromRelay::ChannelOpen { channel: last, origin: ChannelOrigin::Rejoin, .. } = answer else {
+        panic!("{answer:?}")
+    };
     assert_eq!(technician.opened().await, last);
 
     agent.node.move_session(at_agent.session_ref(), last).unwrap();

@@ -5,13 +5,12 @@ use std::net::SocketAddr;
 use tokio::{net::UdpSocket, sync::mpsc, task::JoinSet};
 use wire::{
     channel::{ChannelId, DataHeader},
-    control::{ChannelEnd, FromRelay, Refusal, ToRelay},
+    control::{ChannelEnd, FirstFlight, FromRelay, Refusal, ToRelay},
     ids::Locator,
     link::RelayLink,
-    pairing::{FromUnpairedTechnician, PakeSuite},
 };
 
-use crate::world::{World, connect, exchange, seal};
+use crate::world::{World, connect, exchange, proof, seal};
 
 /// Sends raw packets to the relay.
 struct Stranger {
@@ -97,7 +96,7 @@ async fn after_a_channel_is_closed_its_packets_go_nowhere() {
     technician.control.send(ToRelay::CloseChannel { channel }).await.unwrap();
     agent.control.send(ToRelay::CloseChannel { channel }).await.unwrap();
 
-    let question = FromUnpairedTechnician::Open { suite: PakeSuite::Spake2Ed25519, pake: vec![1; 33] };
+    let question = proof(1);
     at_technician.send(&question).await.unwrap();
     let dropped = world.metric_rises("dropped_packets_total{reason=\"no_slot\"}");
     dropped.await;
@@ -132,7 +131,7 @@ async fn a_sender_over_its_rate_is_cut_to_it_and_the_session_goes_on() {
     let world = World::start("leg_megabits_per_sec = 1").await;
     let (agent, technician, channel) = world.attached().await;
     let (mut at_agent, mut at_technician) = seal(&agent, &technician, channel).await;
-    let message = FromUnpairedTechnician::Open { suite: PakeSuite::Spake2Ed25519, pake: vec![7; 33] };
+    let message = proof(7);
 
     let sending = async {
         loop {
@@ -189,7 +188,7 @@ async fn a_client_that_claims_anothers_address_does_not_have_the_session_sent_th
 
     let mut victim = router.lie().await;
     let unknown = Locator::new(1, 6).unwrap();
-    technician.control.send(ToRelay::Attach { locator: unknown }).await.unwrap();
+    technician.control.send(ToRelay::Attach { locator: unknown, first: FirstFlight::default() }).await.unwrap();
     // The relay has heard it from there and asks the victim whether it is the client.
     assert_eq!(victim.recv().await, Some(Kind::Control));
     for _ in 0..20 {

@@ -20,10 +20,10 @@ use transport::{
 use trust::keys::SigningKey;
 use wire::{
     channel::ChannelId,
-    control::{FromRelay, ToRelay},
+    control::{FirstFlight, FromRelay, ToRelay},
     ids::Locator,
     link::RelayLink,
-    pairing::{FromUnpairedAgent, FromUnpairedTechnician, PairingRefusal, PakeSuite},
+    pairing::{FromUnpairedAgent, FromUnpairedTechnician, PairingRefusal},
 };
 
 /// Everything that is waited for happens within this, or the test fails.
@@ -133,7 +133,7 @@ impl Peer {
     }
 
     pub(crate) async fn attach(&mut self, locator: Locator) -> ChannelId {
-        self.control.send(ToRelay::Attach { locator }).await.unwrap();
+        self.control.send(ToRelay::Attach { locator, first: FirstFlight::default() }).await.unwrap();
         self.opened().await
     }
 
@@ -149,15 +149,32 @@ impl Peer {
 pub(crate) async fn seal(agent: &Peer, technician: &Peer, channel: ChannelId) -> (Unpaired, Unpaired) {
     let (agent_key, technician_key) = (SigningKey::generate(&mut OsRng), SigningKey::generate(&mut OsRng));
     let (agent, technician) = tokio::join!(
-        agent.node.serve_session(channel, &agent_key),
+        agent.node.serve_session(channel, &agent_key, greeting),
         technician.node.dial_session(channel, &technician_key)
     );
-    (agent.unwrap(), technician.unwrap())
+    let (agent, mut technician) = (agent.unwrap(), technician.unwrap());
+    let heard = timeout(PATIENCE, technician.recv::<FromUnpairedAgent>()).await.expect("the greeting comes").unwrap();
+    assert_eq!(heard, Some(greeting()));
+    (agent, technician)
+}
+
+fn greeting() -> FromUnpairedAgent {
+    FromUnpairedAgent::Refuse { reason: PairingRefusal::CodeVoid }
+}
+
+/// What a technician may say at this stage; nobody pairs here.
+pub(crate) fn proof(filler: u8) -> FromUnpairedTechnician {
+    FromUnpairedTechnician::Prove {
+        pake: vec![filler; 33],
+        proof: [filler; 32],
+        nonce: [filler; 16],
+        introduction: Vec::new(),
+    }
 }
 
 /// One message each way through the sealed connection.
 pub(crate) async fn exchange(agent: &mut Unpaired, technician: &mut Unpaired) {
-    let question = FromUnpairedTechnician::Open { suite: PakeSuite::Spake2Ed25519, pake: vec![7; 33] };
+    let question = proof(7);
     let answer = FromUnpairedAgent::Refuse { reason: PairingRefusal::WrongCode };
     technician.send(&question).await.unwrap();
     let heard = timeout(PATIENCE, agent.recv::<FromUnpairedTechnician>()).await.expect("the question comes").unwrap();

@@ -7,7 +7,7 @@ use trust::{
     certificate::{OrganisationKey, TrustedOrganisation, verify},
     code::SessionCode,
     keys::{PublicKey, SigningKey},
-    pairing::{AgentAnswered, AgentPairing, ChannelBinding, TechnicianOpened, TechnicianPairing, TechnicianProving},
+    pairing::{AgentOffered, AgentPairing, ChannelBinding, PairingError, TechnicianPairing, TechnicianProving},
 };
 use wire::{
     ids::{RequestId, SessionId},
@@ -126,39 +126,22 @@ pub(super) fn keys(der: &[u8]) -> Verdict {
     Verdict::accepted_if(public.is_ok() || private.is_ok())
 }
 
-/// What an unpaired technician says, to an agent that waits for the first and for the second message.
+/// What an unpaired technician says, to an agent that made its offer.
 pub(super) fn unpaired_technician(bytes: &[u8]) -> Verdict {
     let Some(message) = decode::<FromUnpairedTechnician>(bytes) else { return Verdict::Refused };
     let pairing = Pairing::default();
-    match &message {
-        FromUnpairedTechnician::Open { .. } => {
-            let agent = AgentPairing::new(&pairing.code, pairing.binding.clone());
-            match agent.answer(message, &mut FixedRng(9)) {
-                Ok((answered, _)) => {
-                    let (_, _, prove) = pairing.proving();
-                    // The proof is for another opening, unless it is the very same.
-                    let _ = answered.accept(prove, SESSION);
-                    Verdict::Accepted
-                }
-                Err(error) => refused(&error),
-            }
+    let (offered, _, prove) = pairing.proving();
+    let genuine = prove == message;
+    match offered.accept(&pairing.binding, message, SESSION) {
+        Ok((_, introduction, _)) => {
+            assert!(genuine, "paired with somebody who does not know the code");
+            assert_eq!(introduction, Pairing::introduction());
+            Verdict::Accepted
         }
-        FromUnpairedTechnician::Prove { .. } => {
-            let (answered, _, prove) = pairing.proving();
-            let genuine = prove == message;
-            match answered.accept(message, SESSION) {
-                Ok((_, introduction, _)) => {
-                    assert!(genuine, "paired with somebody who does not know the code");
-                    assert_eq!(introduction, Pairing::introduction());
-                    Verdict::Accepted
-                }
-                Err(error) => {
-                    assert!(!genuine, "the right technician was refused: {error}");
-                    refused(&error)
-                }
-            }
+        Err(error) => {
+            assert!(!genuine, "the right technician was refused: {error}");
+            refused(&error)
         }
-        _ => Verdict::Accepted,
     }
 }
 
@@ -167,8 +150,8 @@ pub(super) fn unpaired_agent(bytes: &[u8]) -> Verdict {
     let Some(message) = decode::<FromUnpairedAgent>(bytes) else { return Verdict::Refused };
     let pairing = Pairing::default();
     if let FromUnpairedAgent::Accept { .. } = &message {
-        let (answered, proving, prove) = pairing.proving();
-        let (_, _, accept) = answered.accept(prove, SESSION).expect("both know the code");
+        let (offered, proving, prove) = pairing.proving();
+        let (_, _, accept) = offered.accept(&pairing.binding, prove, SESSION).expect("both know the code");
         let genuine = accept == message;
         return match proving.finish(message) {
             Ok(paired) => {
@@ -182,7 +165,7 @@ pub(super) fn unpaired_agent(bytes: &[u8]) -> Verdict {
             }
         };
     }
-    match pairing.open().0.prove(message, &Pairing::introduction(), &mut FixedRng(4)) {
+    match pairing.prove(message) {
         Ok((_, prove)) => {
             assert!(matches!(prove, FromUnpairedTechnician::Prove { .. }));
             Verdict::Accepted
@@ -191,7 +174,7 @@ pub(super) fn unpaired_agent(bytes: &[u8]) -> Verdict {
     }
 }
 
-fn refused(error: &trust::pairing::PairingError) -> Verdict {
+fn refused(error: &PairingError) -> Verdict {
     assert_readable(&error.to_string());
     Verdict::Refused
 }
@@ -225,17 +208,14 @@ impl Pairing {
         Introduction { claimed_name: Label::cut("Ana Ruiz"), certificate: None, request }
     }
 
-    fn open(&self) -> (TechnicianOpened, FromUnpairedTechnician) {
-        TechnicianPairing::open(&self.code, self.binding.clone(), &mut FixedRng(2))
+    fn prove(&self, offer: FromUnpairedAgent) -> Result<(TechnicianProving, FromUnpairedTechnician), PairingError> {
+        TechnicianPairing::prove(&self.code, &self.binding, offer, &Self::introduction(), &mut FixedRng(4))
     }
 
     /// Both ends as they are once the technician's proof is on its way.
-    fn proving(&self) -> (AgentAnswered, TechnicianProving, FromUnpairedTechnician) {
-        let (opened, open) = self.open();
-        let agent = AgentPairing::new(&self.code, self.binding.clone());
-        let (answered, answer) = agent.answer(open, &mut FixedRng(3)).expect("an honest technician opened");
-        let introduction = Self::introduction();
-        let (proving, prove) = opened.prove(answer, &introduction, &mut FixedRng(4)).expect("an honest agent answered");
-        (answered, proving, prove)
+    fn proving(&self) -> (AgentOffered, TechnicianProving, FromUnpairedTechnician) {
+        let (offered, offer) = AgentPairing::offer(&self.code, &mut FixedRng(3));
+        let (proving, prove) = self.prove(offer).expect("an honest agent offered");
+        (offered, proving, prove)
     }
 }

@@ -47,7 +47,7 @@ fn verdict<M: Message + Debug + PartialEq>(bytes: &[u8]) -> Verdict {
 
 pub(super) fn to_relay(bytes: &[u8]) -> Verdict {
     match decode::<ToRelay>(bytes) {
-        Some(ToRelay::ReleaseLocator { locator } | ToRelay::Attach { locator }) => {
+        Some(ToRelay::ReleaseLocator { locator } | ToRelay::Attach { locator, .. }) => {
             assert!(locator.is_valid(), "{locator} was accepted");
             Verdict::Accepted
         }

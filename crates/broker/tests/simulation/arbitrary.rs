@@ -7,7 +7,7 @@ use broker::{BrokerConfig, ConnectionId, Rate};
 use proptest::{prelude::*, sample::Index, test_runner::FileFailurePersistence};
 use wire::{
     channel::ChannelId,
-    control::{FromRelay, Refusal, Rendezvous, Side, ToRelay},
+    control::{FirstFlight, FromRelay, Refusal, Rendezvous, Side, ToRelay},
     ids::Locator,
 };
 
@@ -160,7 +160,7 @@ fn apply(world: &mut World, told: &mut Told, op: &Op) {
 /// An attach leads to the agent that holds the locator, or nowhere.
 fn attach(world: &mut World, told: &Told, id: ConnectionId, locator: Locator) {
     let before = world.slots.0.len();
-    let answer = world.send(id, ToRelay::Attach { locator });
+    let answer = world.send(id, ToRelay::Attach { locator, first: FirstFlight::default() });
     match answer.as_slice() {
         [FromRelay::ChannelOpen { channel, .. }, ..] => {
             let slot = &world.slots.0[channel];

@@ -6,7 +6,7 @@ use crate::world::World;
 use broker::{BrokerConfig, Event, LocatorEnd, Rate};
 use wire::{
     channel::ChannelId,
-    control::{ChannelEnd, ChannelOrigin, FromRelay, Refusal, Rendezvous, Side, ToRelay},
+    control::{ChannelEnd, ChannelOrigin, FirstFlight, FromRelay, Refusal, Rendezvous, Side, ToRelay},
     ids::Locator,
 };
 
@@ -27,10 +27,16 @@ fn a_technician_reaches_the_agent_whose_locator_was_read_out() {
     let locator = world.allocate(agent);
     assert_eq!(locator.digits(), 4);
 
-    let channel = world.attach(technician, locator).unwrap();
+    let first = FirstFlight::of([vec![0xc0; 1200], vec![0xc1; 1200]]);
+    let answer = world.send(technician, ToRelay::Attach { locator, first: first.clone() });
 
+    let [FromRelay::ChannelOpen { channel, first: none, origin: ChannelOrigin::Attach }] = answer.as_slice() else {
+        panic!("{answer:?}")
+    };
+    let channel = *channel;
+    assert_eq!(*none, FirstFlight::default(), "a technician gets nothing back of what it sent");
     let told = world.take_inbox(agent);
-    assert_eq!(told, [FromRelay::ChannelOpen { channel, origin: ChannelOrigin::Attach }]);
+    assert_eq!(told, [FromRelay::ChannelOpen { channel, first, origin: ChannelOrigin::Attach }]);
     let slot = &world.slots.0[&channel];
     assert_eq!((slot.agent, slot.technician), (agent, technician));
 }
@@ -269,7 +275,10 @@ fn both_sides_of_a_session_find_each_other_again() {
         world.advance(59 * SECOND);
         let channel = world.rejoin(second, 7, second_side).unwrap().unwrap();
 
-        assert_eq!(world.take_inbox(first), [FromRelay::ChannelOpen { channel, origin: ChannelOrigin::Rejoin }]);
+        assert_eq!(
+            world.take_inbox(first),
+            [FromRelay::ChannelOpen { channel, first: FirstFlight::default(), origin: ChannelOrigin::Rejoin }]
+        );
         let slot = &world.slots.0[&channel];
         assert_eq!((slot.agent, slot.technician), (agent, technician));
         assert_eq!(world.broker.counts().rejoins, 0);

@@ -10,7 +10,7 @@ use broker::{Broker, BrokerConfig, Command, ConnectionId, Event, LastSeen, Traff
 use rand_core::{CryptoRng, Error, RngCore};
 use wire::{
     channel::ChannelId,
-    control::{FromRelay, Refusal, Rendezvous, Side, ToRelay},
+    control::{FirstFlight, FromRelay, Refusal, Rendezvous, Side, ToRelay},
     ids::Locator,
     time::Moment,
 };
@@ -113,7 +113,7 @@ impl World {
     }
 
     pub(crate) fn attach(&mut self, id: ConnectionId, locator: Locator) -> Result<ChannelId, Refusal> {
-        opened(&self.send(id, ToRelay::Attach { locator }))
+        opened(&self.send(id, ToRelay::Attach { locator, first: FirstFlight::default() }))
     }
 
     /// `Ok(None)` if the other side is still to come.

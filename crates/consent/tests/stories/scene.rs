@@ -68,10 +68,10 @@ pub(crate) fn words() -> Words {
             certificate: None,
             request: request(1, &[Ability::DiagBasic], 60),
         };
-        let (technician, open) = TechnicianPairing::open(&code, binding.clone(), dice);
-        let (agent, answer) = AgentPairing::new(&code, binding).answer(open, dice).expect("an honest opening");
-        let (_, prove) = technician.prove(answer, &introduction, dice).expect("an honest answer");
-        agent.accept(prove, SESSION).expect("the right code").0.words
+        let (agent, offer) = AgentPairing::offer(&code, dice);
+        let (_, prove) =
+            TechnicianPairing::prove(&code, &binding, offer, &introduction, dice).expect("an honest offer");
+        agent.accept(&binding, prove, SESSION).expect("the right code").0.words
     });
     *WORDS
 }

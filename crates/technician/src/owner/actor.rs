@@ -231,7 +231,7 @@ impl SessionActor {
         let now = clock::now();
         match event {
             Some(ControlEvent::Up) => self.rejoin().await,
-            Some(ControlEvent::Message(FromRelay::ChannelOpen { channel, origin: ChannelOrigin::Rejoin })) => {
+            Some(ControlEvent::Message(FromRelay::ChannelOpen { channel, origin: ChannelOrigin::Rejoin, .. })) => {
                 match self.node.move_session(self.sealed.session_ref(), channel) {
                     Ok(()) => {
                         self.channel = Some(channel);

@@ -1,7 +1,8 @@
 //! From the typed code to a paired session.
 //!
-//! Round trips after the relay is reached: one to it for the channel, then end to end one for the sealed handshake, one for `Open` and
-//! one for `Prove`. What follows pairing is sent without waiting.
+//! Round trips after the relay is reached: one, end to end, in which the first packets of the sealed handshake go along with the question
+//! for a channel and the agent's offer comes back with its part of the handshake; and one for the proof. The person is asked half way
+//! through the second. What follows pairing is sent without waiting.
 
 use std::time::Duration;
 
@@ -26,7 +27,7 @@ use wire::{
 
 use super::{Command, Ports, Setup, board::Board};
 use crate::{
-    attempts::{AttemptError, Attempts},
+    attempts::{Attempt, AttemptError, Attempts},
     exit::Exit,
     local::socket::{self, SocketError},
     problem::Problem,
@@ -246,15 +247,24 @@ async fn steps(
     let started = Node::start(setup.relay.clone(), NodeOptions::default()).await.map_err(AttachError::Relay)?;
     let (node, control) = reached.insert(started);
     show("looking for the end user's machine");
-    let channel = match timeout(RELAY_DEADLINE, ask_relay(control, setup)).await {
-        Ok(answer) => answer?,
-        Err(_elapsed) => return Err(AttachError::RelaySilent),
+    let mut dialing = node.begin_session(&setup.identity.key).await.map_err(AttachError::Seal)?;
+    let attach = ToRelay::Attach { locator: setup.code.locator(), first: dialing.first_flight() };
+    // While others answer, the proof is written down: it must be on the disk before it is sent.
+    let charge = {
+        let (attempts, locator) = (attempts.clone(), setup.code.locator());
+        spawn_blocking(move || attempts.begin(locator, clock::wall_time(), &mut OsRng))
     };
+    let channel = match timeout(RELAY_DEADLINE, ask_relay(control, attach)).await {
+        Ok(answer) => answer,
+        Err(_elapsed) => Err(AttachError::RelaySilent),
+    };
+    let attempt = charge.await.map_err(|_| AttachError::Internal)?.map_err(AttachError::Attempts)?;
+    let channel = channel?;
     show("sealing the connection");
     let pairing = async {
-        let mut unpaired = node.dial_session(channel, &setup.identity.key).await.map_err(AttachError::Seal)?;
+        let mut unpaired = dialing.on(channel).await.map_err(AttachError::Seal)?;
         show("proving the code");
-        match pair(&mut unpaired, setup, &attempts, &request).await {
+        match pair(&mut unpaired, setup, attempt, &request).await {
             Ok(paired) => Ok((unpaired, paired)),
             Err(error) => {
                 unpaired.close(CloseCode::NotPaired, "");
@@ -276,8 +286,7 @@ async fn steps(
 const BUSY_TRIES: u32 = 8;
 const BUSY_PAUSE: Duration = Duration::from_millis(250);
 
-async fn ask_relay(control: &mut Control, setup: &Setup) -> Result<ChannelId, AttachError> {
-    let attach = ToRelay::Attach { locator: setup.code.locator() };
+async fn ask_relay(control: &mut Control, attach: ToRelay) -> Result<ChannelId, AttachError> {
     let mut asked = false;
     let mut busy = 0;
     loop {
@@ -318,7 +327,7 @@ async fn agent_gone(control: &mut Control, of: ChannelId) -> AttachError {
 async fn pair(
     unpaired: &mut Unpaired,
     setup: &Setup,
-    attempts: &Attempts,
+    attempt: Attempt,
     request: &AccessRequest,
 ) -> Result<Paired, AttachError> {
     let locator = setup.code.locator();
@@ -332,29 +341,10 @@ async fn pair(
         certificate: setup.identity.certificate.clone(),
         request: request.clone(),
     };
-    let (opened, open) = TechnicianPairing::open(&setup.code, binding, &mut OsRng);
-    unpaired.send(&open).await.map_err(AttachError::Lost)?;
-    // While the agent answers, the proof is written down: it must be on the disk before it is sent.
-    let charging = {
-        let attempts = attempts.clone();
-        spawn_blocking(move || attempts.begin(locator, clock::wall_time(), &mut OsRng))
-    };
-    let answer = receive(unpaired).await;
-    let attempt = charging.await.map_err(|_| AttachError::Internal)?.map_err(AttachError::Attempts)?;
-    let proof = match answer {
-        Ok(answer) => opened.prove(answer, &introduction, &mut OsRng).map_err(AttachError::Pairing),
-        Err(error) => Err(error),
-    };
-    let (proving, prove) = match proof {
-        Ok(proof) => proof,
-        Err(error) => {
-            // Nothing that depends on the code has left this machine.
-            if let Err(error) = attempt.forget() {
-                tracing::warn!(%error, "an attempt goes on counting");
-            }
-            return Err(error);
-        }
-    };
+    let offer = receive(unpaired).await?;
+    let (proving, prove) = TechnicianPairing::prove(&setup.code, &binding, offer, &introduction, &mut OsRng)
+        .map_err(AttachError::Pairing)?;
+    let attempt = attempt.sent();
     unpaired.send(&prove).await.map_err(AttachError::Lost)?;
     let acceptance = receive(unpaired).await?;
     let paired = proving.finish(acceptance).map_err(AttachError::Pairing)?;

@@ -482,8 +482,8 @@ async fn two_wrong_codes_and_the_third_is_not_even_tried() {
     for _ in 0..2 {
         let (_handle, session) = prepare(world.setup(&wrong));
         let answering = async {
-            let (_, mut unpaired) = agent.sealed().await;
-            assert!(agent.answer(&mut unpaired).await.is_none());
+            let (mut unpaired, offered) = agent.sealed().await;
+            assert!(agent.answer(&mut unpaired, offered).await.is_none());
             patiently(unpaired.closed()).await;
         };
         let outcome = both(session, answering).await;
@@ -507,18 +507,9 @@ async fn a_proof_that_got_no_answer_counts_as_a_failure_and_a_refusal_before_it_
     let mut agent = world.agent().await;
     let (_handle, session) = prepare(world.setup(&agent.code.to_string()));
     let stealing = async {
-        let (_, mut unpaired) = agent.sealed().await;
-        let open = unpaired.recv::<FromUnpairedTechnician>().await.unwrap().unwrap();
-        let guess = trust::pairing::AgentPairing::new(
-            &trust::code::SessionCode::draw(agent.locator(), &mut rand_core::OsRng),
-            trust::pairing::ChannelBinding {
-                exporter: [7; 32],
-                agent_key: *trust::keys::SigningKey::generate(&mut rand_core::OsRng).public(),
-                technician_key: *unpaired.peer_key(),
-            },
-        );
-        let (_, answer) = guess.answer(open, &mut rand_core::OsRng).unwrap();
-        unpaired.send(&answer).await.unwrap();
+        let guess = trust::code::SessionCode::draw(agent.locator(), &mut rand_core::OsRng);
+        let (_, offer) = trust::pairing::AgentPairing::offer(&guess, &mut rand_core::OsRng);
+        let mut unpaired = agent.greeted(&offer).await;
         unpaired.recv::<FromUnpairedTechnician>().await.unwrap().unwrap();
         unpaired.close(CloseCode::NotPaired, "");
     };
@@ -529,9 +520,7 @@ async fn a_proof_that_got_no_answer_counts_as_a_failure_and_a_refusal_before_it_
     let mut agent = world.agent().await;
     let (_handle, session) = prepare(world.setup(&agent.code.to_string()));
     let refusing = async {
-        let (_, mut unpaired) = agent.sealed().await;
-        unpaired.recv::<FromUnpairedTechnician>().await.unwrap().unwrap();
-        unpaired.send(&FromUnpairedAgent::Refuse { reason: PairingRefusal::CodeVoid }).await.unwrap();
+        let unpaired = agent.greeted(&FromUnpairedAgent::Refuse { reason: PairingRefusal::CodeVoid }).await;
         patiently(unpaired.closed()).await;
     };
     let outcome = both(session, refusing).await;
@@ -558,7 +547,7 @@ async fn the_person_can_leave_while_attaching() {
     let (handle, session) = prepare(world.setup(&agent.code.to_string()));
     let story = async {
         // The agent never answers: pairing would take its whole deadline.
-        let (_, _unpaired) = agent.sealed().await;
+        let _sealed = agent.sealed().await;
         leave(&handle).await;
         std::future::pending::<()>().await;
     };

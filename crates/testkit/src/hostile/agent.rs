@@ -9,7 +9,7 @@ use transport::{
 use trust::{
     code::SessionCode,
     keys::SigningKey,
-    pairing::{AgentPairing, PairingError},
+    pairing::{AgentOffered, AgentPairing, PairingError},
 };
 use wire::{
     channel::ChannelId,
@@ -90,14 +90,20 @@ impl AgentPeer {
         .await
     }
 
-    /// Waits for a technician and shakes hands with it.
+    /// Waits for a technician, shakes hands with it and makes it an offer.
     ///
     /// # Errors
     ///
     /// When nobody comes, or the handshake fails.
-    pub async fn serve(&mut self) -> anyhow::Result<Unpaired> {
+    pub async fn serve(&mut self, code: &SessionCode) -> anyhow::Result<(Unpaired, AgentOffered)> {
         let channel = self.channel().await?;
-        Ok(self.node.serve_session(channel, &self.key).await?)
+        let mut offered = None;
+        let unpaired = self.node.serve_session(channel, &self.key, || {
+            let (own, offer) = AgentPairing::offer(code, &mut OsRng);
+            offered = Some(own);
+            offer
+        });
+        Ok((unpaired.await?, offered.context("no offer was made")?))
     }
 
     /// Waits for a technician and pairs with it, as an honest agent does. A wrong code is the inner result.
@@ -109,19 +115,13 @@ impl AgentPeer {
         &mut self,
         code: &SessionCode,
     ) -> anyhow::Result<Result<(PeerSession, Introduction), PairingError>> {
-        let mut unpaired = self.serve().await?;
+        let (mut unpaired, offered) = self.serve(code).await?;
         let binding = binding(&unpaired, Side::Agent, self.key.public(), code.locator());
-        let open = unpaired.recv::<FromUnpairedTechnician>().await?.context("the technician said nothing")?;
-        let (answered, answer) = match AgentPairing::new(code, binding).answer(open, &mut OsRng) {
-            Ok(answered) => answered,
-            Err(error) => return refuse(unpaired, error).await,
-        };
-        unpaired.send(&answer).await?;
         let prove =
             unpaired.recv::<FromUnpairedTechnician>().await?.context("the technician did not prove the code")?;
         let mut session = SessionId([0; 8]);
         OsRng.fill_bytes(&mut session.0);
-        match answered.accept(prove, session) {
+        match offered.accept(&binding, prove, session) {
             Ok((paired, introduction, accept)) => {
                 unpaired.send(&accept).await?;
                 Ok(Ok((PeerSession::pose(unpaired, paired)?, introduction)))

@@ -20,7 +20,7 @@ use transport::{
 use trust::{code::SessionCode, keys::SigningKey, pairing::AgentPairing};
 use wire::{
     channel::{ChannelId, DataHeader},
-    control::{ChannelOrigin, FromRelay, Refusal, Rendezvous, Side, ToRelay},
+    control::{ChannelOrigin, FirstFlight, FromRelay, Refusal, Rendezvous, Side, ToRelay},
     ids::{Locator, SessionId},
     link::RelayLink,
     pairing::{FromUnpairedAgent, FromUnpairedTechnician, PairingRefusal},
@@ -68,8 +68,8 @@ pub struct Outcome {
 /// An agent's last word in a pairing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AgentsWord {
-    /// Answered the first message, which says nothing about the code.
-    Answered,
+    /// Spoke first, which says nothing about the code.
+    Offered,
     /// Let the relay in. Never.
     Accepted,
     /// Refused.
@@ -82,8 +82,6 @@ pub enum TechniciansStep {
     /// Said nothing.
     #[default]
     Silent,
-    /// Opened, which says nothing about the code.
-    Opened,
     /// Proved the code to the relay's own session.
     Proved,
     /// Went on with the relay as if it were the agent. Never.
@@ -194,9 +192,11 @@ impl Ring {
     }
 
     /// Opens a channel between two clients and tells both.
-    fn join(&self, ends: [&Client; 2], origin: ChannelOrigin) {
+    fn join(&self, ends: [&Client; 2], origin: ChannelOrigin, for_the_second: FirstFlight) {
         if let Some(channel) = self.open(ends.map(|client| client.address)) {
-            ends.iter().for_each(|client| client.tell(FromRelay::ChannelOpen { channel, origin }));
+            for (client, first) in ends.into_iter().zip([FirstFlight::default(), for_the_second]) {
+                client.tell(FromRelay::ChannelOpen { channel, first, origin });
+            }
         }
     }
 }
@@ -248,11 +248,11 @@ impl Clients {
             ToRelay::ReleaseLocator { locator } => {
                 self.ring.state().waiting.remove(&locator);
             }
-            ToRelay::Attach { locator } => self.attach(client, locator).await,
+            ToRelay::Attach { locator, first } => self.attach(client, locator, first).await,
             ToRelay::Rejoin { rendezvous, .. } => {
                 let other = self.ring.state().rejoining.remove(&rendezvous);
                 match other {
-                    Some(other) => self.ring.join([client, &other], ChannelOrigin::Rejoin),
+                    Some(other) => self.ring.join([client, &other], ChannelOrigin::Rejoin, FirstFlight::default()),
                     None => {
                         self.ring.state().rejoining.insert(rendezvous, client.clone());
                     }
@@ -265,7 +265,7 @@ impl Clients {
         }
     }
 
-    async fn attach(&self, technician: &Client, locator: Locator) {
+    async fn attach(&self, technician: &Client, locator: Locator, first: FirstFlight) {
         let wanted = |waiting: &Locator| match self.plot {
             Plot::SwapLocators => *waiting != locator,
             Plot::Honest | Plot::SwapKeys | Plot::GuessSecret | Plot::BlackHole => *waiting == locator,
@@ -278,12 +278,12 @@ impl Clients {
             return technician.tell(FromRelay::Refused { reason: Refusal::NobodyWaiting });
         };
         match self.plot {
-            Plot::Honest | Plot::SwapLocators => self.ring.join([technician, &agent], ChannelOrigin::Attach),
+            Plot::Honest | Plot::SwapLocators => self.ring.join([technician, &agent], ChannelOrigin::Attach, first),
             Plot::BlackHole => {
                 let nowhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 9));
                 for client in [technician, &agent] {
                     if let Some(channel) = self.ring.open([nowhere, nowhere]) {
-                        client.tell(FromRelay::ChannelOpen { channel, origin: ChannelOrigin::Attach });
+                        client.tell(just_open(channel));
                     }
                 }
             }
@@ -316,17 +316,17 @@ impl Middle {
     async fn step_between(&self, technician: &Client, agent: &Client, locator: Locator) -> anyhow::Result<Outcome> {
         let to_technician = self.channel(technician, self.agent.node.local_addr()?)?;
         let to_agent = self.channel(agent, self.technician.node.local_addr()?)?;
-        let (technician, agent) = tokio::join!(
-            self.agent.node.serve_session(to_technician, &self.agent.key),
-            self.technician.node.dial_session(to_agent, &self.technician.key),
-        );
-        let (technician, agent) = (technician?, agent?);
+        let dialing = self.technician.node.dial_session(to_agent, &self.technician.key);
         if self.plot == Plot::SwapKeys {
+            let mut agent = dialing.await?;
+            let offer = agent.recv::<FromUnpairedAgent>().await?.context("the agent offers nothing")?;
+            let technician = self.agent.node.serve_session(to_technician, &self.agent.key, || offer.clone()).await?;
             return Ok(pass_on(technician, agent).await);
         }
         let guess = SessionCode::draw(locator, &mut OsRng);
-        let (technician, agent) =
-            tokio::join!(self.pose_as_agent(technician, &guess), self.pose_as_technician(agent, &guess));
+        let (technician, agent) = tokio::join!(self.pose_as_agent(to_technician, &guess), async {
+            self.pose_as_technician(dialing.await?, &guess).await
+        });
         Ok(Outcome { agent: agent?, technician: technician? })
     }
 
@@ -334,21 +334,25 @@ impl Middle {
     fn channel(&self, client: &Client, own: SocketAddr) -> anyhow::Result<ChannelId> {
         let own = SocketAddr::from((Ipv4Addr::LOCALHOST, own.port()));
         let channel = self.ring.open([client.address, own]).context("no channel left")?;
-        client.tell(FromRelay::ChannelOpen { channel, origin: ChannelOrigin::Attach });
+        client.tell(just_open(channel));
         Ok(channel)
     }
 
     /// Pairs with the technician by a guess, and goes on with a forged acceptance when the guess was wrong.
-    async fn pose_as_agent(&self, mut unpaired: Unpaired, guess: &SessionCode) -> anyhow::Result<TechniciansStep> {
+    async fn pose_as_agent(&self, channel: ChannelId, guess: &SessionCode) -> anyhow::Result<TechniciansStep> {
+        let mut offered = None;
+        let serving = self.agent.node.serve_session(channel, &self.agent.key, || {
+            let (own, offer) = AgentPairing::offer(guess, &mut OsRng);
+            offered = Some(own);
+            offer
+        });
+        let (mut unpaired, offered) = (serving.await?, offered.context("no offer was made")?);
         let binding = binding(&unpaired, Side::Agent, self.agent.key.public(), guess.locator());
-        let Some(open) = unpaired.recv::<FromUnpairedTechnician>().await? else { return Ok(TechniciansStep::Silent) };
-        let (answered, answer) = AgentPairing::new(guess, binding).answer(open, &mut OsRng)?;
-        unpaired.send(&answer).await?;
         let Ok(Some(prove)) = unpaired.recv::<FromUnpairedTechnician>().await else {
-            return Ok(TechniciansStep::Opened);
+            return Ok(TechniciansStep::Silent);
         };
         let session = SessionId([7; 8]);
-        let accept = match answered.accept(prove, session) {
+        let accept = match offered.accept(&binding, prove, session) {
             Ok((_, _, accept)) => accept,
             Err(_) => FromUnpairedAgent::Accept { proof: [7; 32], nonce: [7; 16], session },
         };
@@ -371,14 +375,18 @@ impl Middle {
     }
 }
 
+/// News of a channel, and nothing with it.
+fn just_open(channel: ChannelId) -> FromRelay {
+    FromRelay::ChannelOpen { channel, first: FirstFlight::default(), origin: ChannelOrigin::Attach }
+}
+
 /// Passes pairing messages on between two sessions that the relay is the middle of, until one of them ends.
 async fn pass_on(mut technician: Unpaired, mut agent: Unpaired) -> Outcome {
-    let mut outcome = Outcome::default();
+    let mut outcome = Outcome { agent: Some(AgentsWord::Offered), ..Outcome::default() };
     loop {
-        // The technician speaks first and both take turns.
+        // The agent has spoken first, and both take turns.
         let Ok(Some(message)) = technician.recv::<FromUnpairedTechnician>().await else { break };
         outcome.technician = match message {
-            FromUnpairedTechnician::Open { .. } => TechniciansStep::Opened,
             FromUnpairedTechnician::Prove { .. } => TechniciansStep::Proved,
             _ => outcome.technician,
         };
@@ -387,7 +395,7 @@ async fn pass_on(mut technician: Unpaired, mut agent: Unpaired) -> Outcome {
         }
         let Ok(Some(message)) = agent.recv::<FromUnpairedAgent>().await else { break };
         outcome.agent = match message {
-            FromUnpairedAgent::Answer { .. } => Some(AgentsWord::Answered),
+            FromUnpairedAgent::Offer { .. } => Some(AgentsWord::Offered),
             FromUnpairedAgent::Accept { .. } => Some(AgentsWord::Accepted),
             FromUnpairedAgent::Refuse { reason } => Some(AgentsWord::Refused(reason)),
             _ => outcome.agent,

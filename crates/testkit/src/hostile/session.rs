@@ -77,9 +77,9 @@ pub fn forged_proof() -> Paired {
         ChannelBinding { exporter: [0; 32], agent_key: *agent.public(), technician_key: *technician.public() };
     let code = SessionCode::draw(Locator::new(1, 4).expect("four digits"), &mut OsRng);
     let introduction = introduction("nobody", &[], "");
-    let (opened, open) = TechnicianPairing::open(&code, binding.clone(), &mut OsRng);
-    let (answered, answer) = AgentPairing::new(&code, binding).answer(open, &mut OsRng).expect("an honest message");
-    let (proving, prove) = opened.prove(answer, &introduction, &mut OsRng).expect("an honest message");
-    let (_, _, accept) = answered.accept(prove, SessionId([0; 8])).expect("the same code");
+    let (offered, offer) = AgentPairing::offer(&code, &mut OsRng);
+    let (proving, prove) =
+        TechnicianPairing::prove(&code, &binding, offer, &introduction, &mut OsRng).expect("an honest message");
+    let (_, _, accept) = offered.accept(&binding, prove, SessionId([0; 8])).expect("the same code");
     proving.finish(accept).expect("the same code")
 }

@@ -9,7 +9,7 @@ use transport::{
 use trust::{code::SessionCode, keys::SigningKey, pairing::TechnicianPairing};
 use wire::{
     channel::ChannelId,
-    control::{FromRelay, Refusal, Side, ToRelay},
+    control::{FirstFlight, FromRelay, Refusal, Side, ToRelay},
     ids::Locator,
     pairing::{FromUnpairedAgent, Introduction, PairingRefusal},
 };
@@ -50,16 +50,31 @@ impl TechnicianPeer {
         Ok(Self { node, control, key: SigningKey::generate(&mut OsRng) })
     }
 
-    /// Asks the relay for the agent behind a locator.
+    /// Asks the relay for the agent behind a locator, and sends nothing along.
     ///
     /// # Errors
     ///
     /// When the relay goes away or says nothing. Its refusal is the inner result.
     pub async fn attach(&mut self, locator: Locator) -> anyhow::Result<Result<ChannelId, Refusal>> {
+        self.attach_with(locator, FirstFlight::default()).await
+    }
+
+    /// Asks the relay for the agent behind a locator, and sends packets along.
+    ///
+    /// # Errors
+    ///
+    /// As [`TechnicianPeer::attach`].
+    pub async fn attach_with(
+        &mut self,
+        locator: Locator,
+        first: FirstFlight,
+    ) -> anyhow::Result<Result<ChannelId, Refusal>> {
         within_patience("the relay's answer", async {
             loop {
                 match self.control.recv().await {
-                    Some(ControlEvent::Up) => self.control.send(ToRelay::Attach { locator }).await?,
+                    Some(ControlEvent::Up) => {
+                        self.control.send(ToRelay::Attach { locator, first: first.clone() }).await?;
+                    }
                     Some(ControlEvent::Message(FromRelay::ChannelOpen { channel, .. })) => return Ok(Ok(channel)),
                     Some(ControlEvent::Message(FromRelay::Refused { reason })) => return Ok(Err(reason)),
                     Some(_) => {}
@@ -76,8 +91,9 @@ impl TechnicianPeer {
     ///
     /// When nobody waits under the code, or the handshake fails.
     pub async fn pair(&mut self, code: &SessionCode, introduction: &Introduction) -> anyhow::Result<Pairing> {
-        let channel = self.attach(code.locator()).await?.context("the relay refused")?;
-        let unpaired = self.node.dial_session(channel, &self.key).await?;
+        let mut dialing = self.node.begin_session(&self.key).await?;
+        let channel = self.attach_with(code.locator(), dialing.first_flight()).await?.context("the relay refused")?;
+        let unpaired = dialing.on(channel).await?;
         self.pair_on(unpaired, code, introduction).await
     }
 
@@ -93,14 +109,12 @@ impl TechnicianPeer {
         introduction: &Introduction,
     ) -> anyhow::Result<Pairing> {
         let binding = binding(&unpaired, Side::Technician, self.key.public(), code.locator());
-        let (opened, open) = TechnicianPairing::open(code, binding, &mut OsRng);
-        unpaired.send(&open).await?;
-        let answer = match unpaired.recv::<FromUnpairedAgent>().await {
+        let offer = match unpaired.recv::<FromUnpairedAgent>().await {
             Ok(Some(FromUnpairedAgent::Refuse { reason })) => return Ok(Pairing::Refused(reason)),
-            Ok(Some(answer)) => answer,
+            Ok(Some(offer)) => offer,
             Ok(None) | Err(_) => return Ok(Pairing::Closed),
         };
-        let (proving, prove) = opened.prove(answer, introduction, &mut OsRng)?;
+        let (proving, prove) = TechnicianPairing::prove(code, &binding, offer, introduction, &mut OsRng)?;
         unpaired.send(&prove).await?;
         match unpaired.recv::<FromUnpairedAgent>().await {
             Ok(Some(FromUnpairedAgent::Refuse { reason })) => Ok(Pairing::Refused(reason)),

@@ -63,8 +63,8 @@ impl Frames {
 
     fn take<M: Message>(&mut self) -> Result<M, CodecError> {
         let message = codec::decode(&self.body)?;
-        self.prefix_filled = 0;
-        self.body.clear();
+        // Long messages are rare, and there may be a hundred thousand connections.
+        *self = Self::default();
         Ok(message)
     }
 }

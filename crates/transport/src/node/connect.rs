@@ -160,7 +160,9 @@ impl Connector {
                 biased;
                 Some(done) = attempts.join_next() => match done {
                     Ok((place, Ok(connection))) => {
-                        self.socket.table().set_live(Some(place));
+                        let mut table = self.socket.table();
+                        table.set_live(Some(place));
+                        table.set_relay_rtt(connection.rtt());
                         return Ok(connection);
                     }
                     Ok((_, Err(error))) => {

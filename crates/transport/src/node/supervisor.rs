@@ -154,6 +154,9 @@ impl Supervisor {
                             let wait = Duration::from_millis(u64::from(reconnect_in_ms)).min(DRAIN_MOST);
                             self.not_before = Some(Instant::now() + wait);
                         }
+                        if let FromRelay::ChannelOpen { channel, first, .. } = &message {
+                            self.connector.socket.arrived_with(*channel, first);
+                        }
                         room.send((self.generation, ControlEvent::Message(message)));
                     }
                     (Ok(_), Ok(None)) => return Turn::Lost(self.closed(connection).await),

@@ -21,7 +21,8 @@ struct Side {
 impl Side {
     /// An end whose session stands on channel 1, path 0.
     fn new(end: End) -> Self {
-        let mut paths = Paths::new(end, Carrier::Relayed, channel(1), START, 1000);
+        let mut paths = Paths::new(end);
+        paths.add(Carrier::Relayed, channel(1), START, 1000);
         paths.established();
         Self { paths, now: START, observed: Observed { rtt: 20 * MS, path_responses: 0 } }
     }

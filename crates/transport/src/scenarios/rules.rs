@@ -6,8 +6,9 @@ use rand_core::OsRng;
 use testkit::virtual_link::Shape;
 use tokio::time::{Instant, sleep};
 use trust::keys::SigningKey;
+use wire::{control::FirstFlight, pairing::FromUnpairedTechnician};
 
-use super::world::{MS, Nodes, World, direct_channel, direct_shape, relay_channel, relay_shape};
+use super::world::{MS, Nodes, World, direct_channel, direct_shape, greeting, relay_channel, relay_shape};
 use crate::{
     node::Node,
     paths::{Act, Observed},
@@ -44,7 +45,7 @@ async fn a_flip_during_the_handshake_breaks_nothing() {
         let push = flip_early(&nodes.technician, &nodes.agent, Duration::from_millis(after));
         let connect = async {
             let both = tokio::join!(
-                nodes.agent.serve_session(relay_channel(), &agent_key),
+                nodes.agent.serve_session(relay_channel(), &agent_key, greeting),
                 nodes.technician.dial_session(relay_channel(), &technician_key),
             );
             let key = nodes.agent.socket().table().arrival(relay_channel()).unwrap().key;
@@ -59,6 +60,60 @@ async fn a_flip_during_the_handshake_breaks_nothing() {
         assert!(world.a_word().await <= 20 * MS);
     }
     assert!(early >= 10, "only {early} flips reached an agent during the handshake");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attach_takes_one_round_trip_to_the_agents_first_word_and_half_of_another_to_the_proof() {
+    let nodes = Nodes::over(relay_shape(), direct_shape(), 3);
+    let (agent_key, technician_key) = (SigningKey::generate(&mut OsRng), SigningKey::generate(&mut OsRng));
+    let start = Instant::now();
+    let mut dialing = nodes.technician.begin_session(&technician_key).await.unwrap();
+    let flight = dialing.first_flight();
+    assert_eq!(flight.packets().count(), 2, "a ClientHello with a post-quantum share");
+    assert_eq!(dialing.first_flight().packets().count(), 0);
+
+    let agent = async {
+        // time itself is tested: the relay passes the question on, and the packets with it
+        sleep(40 * MS).await;
+        nodes.agent.socket().arrived_with(relay_channel(), &flight);
+        let mut unpaired = nodes.agent.serve_session(relay_channel(), &agent_key, greeting).await.unwrap();
+        let proof = unpaired.recv::<FromUnpairedTechnician>().await.unwrap();
+        assert!(proof.is_some());
+        (unpaired, start.elapsed())
+    };
+    let technician = async {
+        // The relay is half way.
+        sleep(40 * MS).await;
+        let mut unpaired = dialing.on(relay_channel()).await.unwrap();
+        assert_eq!(unpaired.recv().await.unwrap(), Some(greeting()));
+        let greeted = start.elapsed();
+        let proof = FromUnpairedTechnician::Prove {
+            pake: vec![0x41; 33],
+            proof: [1; 32],
+            nonce: [2; 16],
+            introduction: vec![3; 300],
+        };
+        unpaired.send(&proof).await.unwrap();
+        (unpaired, greeted)
+    };
+    let ((_agent, proved), (_technician, greeted)) = tokio::join!(agent, technician);
+    // 80 ms there and back, and what the packets take at 20 Mbit/s.
+    assert!((80 * MS..=84 * MS).contains(&greeted), "{greeted:?}");
+    assert!((120 * MS..=126 * MS).contains(&proved), "{proved:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn packets_that_come_along_and_are_no_handshake_disturb_nothing() {
+    let nodes = Nodes::over(relay_shape(), direct_shape(), 4);
+    let (agent_key, technician_key) = (SigningKey::generate(&mut OsRng), SigningKey::generate(&mut OsRng));
+    let rubbish = FirstFlight::of([vec![0xc0; 1200], vec![0x08; 40], vec![0x40; 9]]);
+    nodes.agent.socket().arrived_with(relay_channel(), &rubbish);
+    let (at_agent, at_technician) = tokio::join!(
+        nodes.agent.serve_session(relay_channel(), &agent_key, greeting),
+        nodes.technician.dial_session(relay_channel(), &technician_key),
+    );
+    let mut world = nodes.joined(at_agent.unwrap(), at_technician.unwrap());
+    assert!(world.a_word().await <= 200 * MS);
 }
 
 #[tokio::test(start_paused = true)]

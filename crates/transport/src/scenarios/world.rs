@@ -19,7 +19,10 @@ use tokio::{
     time::{Instant, sleep},
 };
 use trust::keys::SigningKey;
-use wire::channel::{ChannelId, DataHeader};
+use wire::{
+    channel::{ChannelId, DataHeader},
+    pairing::{FromUnpairedAgent, PairingRefusal},
+};
 
 use crate::{
     node::Node,
@@ -202,7 +205,7 @@ impl Nodes {
     pub(super) async fn connect(self) -> World {
         let (agent_key, technician_key) = (SigningKey::generate(&mut OsRng), SigningKey::generate(&mut OsRng));
         let (at_agent, at_technician) = tokio::join!(
-            self.agent.serve_session(relay_channel(), &agent_key),
+            self.agent.serve_session(relay_channel(), &agent_key, greeting),
             self.technician.dial_session(relay_channel(), &technician_key)
         );
         self.joined(at_agent.unwrap(), at_technician.unwrap())
@@ -210,8 +213,15 @@ impl Nodes {
 
     pub(super) fn joined(self, at_agent: Unpaired, at_technician: Unpaired) -> World {
         let Self { agent, technician, relay, direct } = self;
+        // For words and transfers from the technician, which has no stream of its own otherwise.
+        at_agent.connection().set_max_concurrent_bi_streams(quinn::VarInt::from_u32(2));
         World { agent, technician, at_agent, at_technician, relay, direct, tasks: JoinSet::new() }
     }
+}
+
+/// Nobody pairs here.
+pub(super) fn greeting() -> FromUnpairedAgent {
+    FromUnpairedAgent::Refuse { reason: PairingRefusal::CodeVoid }
 }
 
 /// What arrived of a transfer, and when.

@@ -31,7 +31,7 @@ use wire::{
     control::{FromRelay, ToRelay},
     ids::{Locator, RequestId, SessionId},
     link::RelayLink,
-    pairing::Introduction,
+    pairing::{FromUnpairedAgent, Introduction, PairingRefusal},
     session::AccessRequest,
     text::{Label, Sentence},
     time::Moment,
@@ -262,7 +262,7 @@ impl Pair {
 
         let (agent_key, technician_key) = (SigningKey::generate(&mut OsRng), SigningKey::generate(&mut OsRng));
         let (at_agent, at_technician) = tokio::join!(
-            agent.serve_session(channel(1), &agent_key),
+            agent.serve_session(channel(1), &agent_key, greeting),
             technician.dial_session(channel(1), &technician_key)
         );
         let (at_agent, at_technician) = (at_agent.unwrap(), at_technician.unwrap());
@@ -280,7 +280,12 @@ impl Pair {
     }
 }
 
-/// Pairs the two ends of a sealed channel with a code that both know.
+/// What an agent says first where pairing is not what is tested.
+pub(crate) fn greeting() -> FromUnpairedAgent {
+    FromUnpairedAgent::Refuse { reason: PairingRefusal::CodeVoid }
+}
+
+/// Pairs the two ends of a sealed channel, between which nothing but [`greeting`] was said, with a code that both know.
 pub(crate) async fn pair(
     mut agent: Unpaired,
     mut technician: Unpaired,
@@ -308,21 +313,20 @@ pub(crate) async fn pair(
     };
 
     let technician_side = async {
-        let (opened, open) = TechnicianPairing::open(&code, at_technician, &mut OsRng);
-        technician.send(&open).await.unwrap();
-        let answer = technician.recv().await.unwrap().unwrap();
-        let (proving, prove) = opened.prove(answer, &introduction, &mut OsRng).unwrap();
+        assert_eq!(technician.recv().await.unwrap(), Some(greeting()));
+        let offer = technician.recv().await.unwrap().unwrap();
+        let (proving, prove) =
+            TechnicianPairing::prove(&code, &at_technician, offer, &introduction, &mut OsRng).unwrap();
         technician.send(&prove).await.unwrap();
         let paired = proving.finish(technician.recv().await.unwrap().unwrap()).unwrap();
         let (sealed, sender, receiver) = technician.into_paired(&paired).unwrap();
         End { sealed, sender, receiver, paired }
     };
     let agent_side = async {
-        let pairing = AgentPairing::new(&code, at_agent);
-        let (answered, answer) = pairing.answer(agent.recv().await.unwrap().unwrap(), &mut OsRng).unwrap();
-        agent.send(&answer).await.unwrap();
+        let (offered, offer) = AgentPairing::offer(&code, &mut OsRng);
+        agent.send(&offer).await.unwrap();
         let prove = agent.recv().await.unwrap().unwrap();
-        let (paired, _, accept) = answered.accept(prove, SessionId([7; 8])).unwrap();
+        let (paired, _, accept) = offered.accept(&at_agent, prove, SessionId([7; 8])).unwrap();
         agent.send(&accept).await.unwrap();
         let (sealed, sender, receiver) = agent.into_paired(&paired).unwrap();
         End { sealed, sender, receiver, paired }

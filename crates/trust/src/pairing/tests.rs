@@ -52,12 +52,12 @@ impl End {
         Self { code: code("right"), binding: binding(1), rng: TestRng::new(name) }
     }
 
-    fn open(&mut self) -> (TechnicianOpened, FromUnpairedTechnician) {
-        TechnicianPairing::open(&self.code, self.binding.clone(), &mut self.rng)
+    fn offer(&mut self) -> (AgentOffered, FromUnpairedAgent) {
+        AgentPairing::offer(&self.code, &mut self.rng)
     }
 
-    fn waiting(&self) -> AgentPairing {
-        AgentPairing::new(&self.code, self.binding.clone())
+    fn prove(&mut self, offer: FromUnpairedAgent) -> Result<(TechnicianProving, FromUnpairedTechnician), PairingError> {
+        TechnicianPairing::prove(&self.code, &self.binding, offer, &introduction(), &mut self.rng)
     }
 }
 
@@ -65,10 +65,9 @@ type AgentResult = Result<(Paired, Introduction, FromUnpairedAgent), PairingErro
 
 /// Runs both ends up to the agent's verdict.
 fn up_to_proof(technician: &mut End, agent: &mut End) -> (TechnicianProving, FromUnpairedTechnician, AgentResult) {
-    let (opened, open) = technician.open();
-    let (answered, answer) = agent.waiting().answer(open, &mut agent.rng).unwrap();
-    let (proving, prove) = opened.prove(answer, &introduction(), &mut technician.rng).unwrap();
-    let accepted = answered.accept(prove.clone(), SESSION);
+    let (offered, offer) = agent.offer();
+    let (proving, prove) = technician.prove(offer).unwrap();
+    let accepted = offered.accept(&agent.binding, prove.clone(), SESSION);
     (proving, prove, accepted)
 }
 
@@ -99,28 +98,25 @@ fn two_ends_with_the_same_code_pair_and_share_everything() {
 #[test]
 fn the_bytes_of_a_pairing_never_change() {
     let (mut technician, mut agent) = (End::new("technician"), End::new("agent"));
-    let (opened, open) = technician.open();
-    let (answered, answer) = agent.waiting().answer(open.clone(), &mut agent.rng).unwrap();
-    let (proving, prove) = opened.prove(answer.clone(), &introduction(), &mut technician.rng).unwrap();
-    let (paired, _, accept) = answered.accept(prove.clone(), SESSION).unwrap();
+    let (offered, offer) = agent.offer();
+    let (proving, prove) = technician.prove(offer.clone()).unwrap();
+    let (paired, _, accept) = offered.accept(&agent.binding, prove.clone(), SESSION).unwrap();
     assert!(proving.finish(accept.clone()).is_ok());
     let digests = [
-        digest(&codec::encode(&open).unwrap()),
-        digest(&codec::encode(&answer).unwrap()),
+        digest(&codec::encode(&offer).unwrap()),
         digest(&codec::encode(&prove).unwrap()),
         digest(&codec::encode(&accept).unwrap()),
         digest(&paired.rendezvous.0),
     ];
     let golden = [
-        "f1284877a497fbb33adb292c5c1ae65af0a85a7a04720d79cc247ae12b6d4c14",
-        "d036c3083320b189fcb65854f782bc5f4d94f5b7d1a1e43b700f95229c3b5ae3",
-        "df3ec1c69553b83c62bcd7c1cf0ea9e7fd9832e04bfa1073ee7413837ad59c86",
-        "6bb021305a4562c03681474f0fb8df9cd0d9c10d035ed70170259a54f6803ab7",
-        "8c70dc98be87895468e2e635ed6df440ba53d342acda9dcaf2d3b020410305fc",
+        "50d20fb99ecb245925f359de20cb223b2457d34d548c3302775c03aa1240e126",
+        "68cf405e9769c0b2186624a1892aacc57faa361165073b4e4aa55bb976abdbf7",
+        "f08ebb78aeca1981a2cb0fecad24a65cd3516151c897eaf6a684c975c3396877",
+        "9449a55898a7c75c1be95fa2468a1de2710315eb69791415169578589916c916",
     ];
     assert_eq!(
         (digests.map(|digest| digest.to_string()).each_ref().map(String::as_str), paired.words.to_string().as_str()),
-        (golden, "hill remain")
+        (golden, "surprise tip")
     );
 }
 
@@ -129,9 +125,9 @@ fn labels_never_change_and_none_begins_another() {
     assert_eq!(EXPORTER_LABEL, b"EXPORTER-assent-pair-v1");
     assert_eq!(exporter_context(SUITE, locator(42)), b"\x01\x040042client=technician server=agent");
     let expanded = [TECHNICIAN_CONFIRMS, AGENT_CONFIRMS, INTRODUCTION, WORDS, RENDEZVOUS];
-    let hashed = [OPENED, PROVED, ACCEPTED, COMMITMENT];
+    let hashed = [SHARED, PROVED, ACCEPTED, COMMITMENT];
     let names = ["technician confirms", "agent confirms", "introduction", "words", "rendezvous"];
-    let more = ["opened", "proved", "accepted", "commitment"];
+    let more = ["shared", "proved", "accepted", "commitment"];
     for (label, name) in expanded.iter().chain(&hashed).zip(names.iter().chain(&more)) {
         assert_eq!(str::from_utf8(label).unwrap(), format!("assent-pair-v1 {name}"));
         let beginnings = expanded.iter().chain(&hashed).filter(|other| other.starts_with(label)).count();
@@ -162,15 +158,15 @@ fn a_technician_that_is_told_about_a_wrong_code_counts_it_too() {
 fn an_agent_that_does_not_know_the_code_is_found_out() {
     // It cannot check the proof, so it accepts whatever comes.
     let (mut technician, mut impostor) = (End::new("technician"), End { code: code("guess"), ..End::new("agent") });
-    let (opened, open) = technician.open();
-    let (answered, answer) = impostor.waiting().answer(open, &mut impostor.rng).unwrap();
-    let (proving, prove) = opened.prove(answer, &introduction(), &mut technician.rng).unwrap();
-    let FromUnpairedTechnician::Prove { proof, nonce, introduction } = prove else { panic!("{prove:?}") };
-    assert!(answered.keys.unseal(introduction.clone()).is_err(), "the introduction stays sealed");
-    let proved = answered.keys.proved(nonce, &introduction);
-    let accepted = accepted(proved, &proof, answered.nonce, SESSION);
-    let proof = kdf::mac(&answered.keys.agent_confirms, accepted);
-    let error = proving.finish(FromUnpairedAgent::Accept { proof, nonce: answered.nonce, session: SESSION });
+    let (offered, offer) = impostor.offer();
+    let (proving, prove) = technician.prove(offer).unwrap();
+    let FromUnpairedTechnician::Prove { pake, proof, nonce, introduction } = prove else { panic!("{prove:?}") };
+    let own_nonce = offered.nonce;
+    let keys = offered.keys(&impostor.binding, &pake).unwrap();
+    assert!(keys.unseal(introduction.clone()).is_err(), "the introduction stays sealed");
+    let accepted = accepted(keys.proved(nonce, &introduction), &proof, own_nonce, SESSION);
+    let proof = kdf::mac(&keys.agent_confirms, accepted);
+    let error = proving.finish(FromUnpairedAgent::Accept { proof, nonce: own_nonce, session: SESSION });
     assert_eq!(error.as_ref().err(), Some(&PairingError::NotTheAgent));
     assert!(error.unwrap_err().counts_as_try());
 }
@@ -212,20 +208,24 @@ fn an_end_does_not_pair_with_itself() {
     let own = ChannelBinding { agent_key: key("technician"), ..binding(1) };
     let mut technician = End { binding: own.clone(), ..End::new("technician") };
     let mut agent = End { binding: own, ..End::new("agent") };
-    let (_, open) = technician.open();
-    let error = agent.waiting().answer(open, &mut agent.rng).map(|_| ()).unwrap_err();
+    let (offered, offer) = agent.offer();
+    assert!(matches!(technician.prove(offer.clone()).map(|_| ()).unwrap_err(), PairingError::Malformed { .. }));
+    let (_, prove) = End::new("technician").prove(offer).unwrap();
+    let error = offered.accept(&agent.binding, prove, SESSION).map(|_| ()).unwrap_err();
     assert!(matches!(error, PairingError::Malformed { .. }));
 }
 
 #[test]
 fn a_message_sent_back_is_refused() {
     let (mut technician, mut agent) = (End::new("technician"), End::new("agent"));
-    // The technician's own point under the agent's letter.
-    let (opened, open) = technician.open();
-    let FromUnpairedTechnician::Open { mut pake, .. } = open else { panic!("{open:?}") };
-    pake[0] = b'B';
-    let reflected = FromUnpairedAgent::Answer { pake, commitment: [0; 32] };
-    let error = opened.prove(reflected, &introduction(), &mut technician.rng).map(|_| ()).unwrap_err();
+    // The agent's own point under the technician's letter.
+    let (offered, offer) = agent.offer();
+    let (_, prove) = technician.prove(offer.clone()).unwrap();
+    let FromUnpairedAgent::Offer { pake: mut reflected, .. } = offer else { panic!("{offer:?}") };
+    reflected[0] = b'A';
+    let FromUnpairedTechnician::Prove { proof, nonce, introduction, .. } = prove else { panic!("{prove:?}") };
+    let prove = FromUnpairedTechnician::Prove { pake: reflected, proof, nonce, introduction };
+    let error = offered.accept(&agent.binding, prove, SESSION).map(|_| ()).unwrap_err();
     assert_eq!(error, PairingError::Malformed { what: "key exchange" });
 
     // The technician's own proof and nonce as the agent's.
@@ -243,90 +243,84 @@ fn messages_of_one_pairing_do_not_fit_another() {
 
     // A recorded technician against an agent that shows the same code on the same keys again.
     let mut agent = End::new("agent later");
-    let (opened, open) = End::new("technician").open();
-    let (answered, answer) = agent.waiting().answer(open, &mut agent.rng).unwrap();
-    let error = answered.accept(old_prove, SESSION).map(|_| ()).unwrap_err();
+    let (offered, offer) = agent.offer();
+    let error = offered.accept(&agent.binding, old_prove, SESSION).map(|_| ()).unwrap_err();
     assert_eq!(error, PairingError::WrongCode);
 
     // A recorded agent against a technician.
-    let (proving, _) = opened.prove(answer, &introduction(), &mut TestRng::new("later")).unwrap();
+    let (proving, _) = End::new("technician later").prove(offer).unwrap();
     assert_eq!(proving.finish(old_accept).unwrap_err(), PairingError::NotTheAgent);
 }
 
 #[test]
 fn messages_out_of_order_are_refused() {
     let (mut technician, mut agent) = (End::new("technician"), End::new("agent"));
-    let (opened, open) = technician.open();
-    let (answered, answer) = agent.waiting().answer(open.clone(), &mut agent.rng).unwrap();
-    let (proving, prove) = opened.prove(answer.clone(), &introduction(), &mut technician.rng).unwrap();
-
-    let error = agent.waiting().answer(prove, &mut agent.rng).map(|_| ()).unwrap_err();
-    assert_eq!((error.refusal(), error.counts_as_try()), (Some(PairingRefusal::Malformed), false));
-    assert_eq!(answered.accept(open, SESSION).map(|_| ()).unwrap_err(), PairingError::OutOfOrder);
-    assert_eq!(proving.finish(answer).unwrap_err(), PairingError::OutOfOrder);
+    let (_, offer) = agent.offer();
+    let (proving, _) = technician.prove(offer.clone()).unwrap();
+    assert_eq!(proving.finish(offer).unwrap_err(), PairingError::OutOfOrder);
     let accept = FromUnpairedAgent::Accept { proof: [0; 32], nonce: [0; 16], session: SESSION };
-    let (opened, _) = technician.open();
-    let error = opened.prove(accept, &introduction(), &mut technician.rng).map(|_| ()).unwrap_err();
-    assert_eq!(error, PairingError::OutOfOrder);
-    let (opened, _) = technician.open();
+    assert_eq!(technician.prove(accept).map(|_| ()).unwrap_err(), PairingError::OutOfOrder);
     let void = FromUnpairedAgent::Refuse { reason: PairingRefusal::CodeVoid };
-    let error = opened.prove(void, &introduction(), &mut technician.rng).map(|_| ()).unwrap_err();
+    let error = technician.prove(void).map(|_| ()).unwrap_err();
     assert_eq!(error, PairingError::Refused(PairingRefusal::CodeVoid));
+    assert_eq!(PairingError::OutOfOrder.refusal(), Some(PairingRefusal::Malformed));
 }
 
 #[test]
 fn a_suite_that_is_not_known_never_gets_as_far_as_here() {
-    // The suite is the second byte of `Open`; the only one known is 0.
-    let (_, open) = End::new("technician").open();
-    let mut bytes = codec::encode(&open).unwrap();
+    // The suite is the second byte of `Offer`; the only one known is 0.
+    let (_, offer) = End::new("agent").offer();
+    let mut bytes = codec::encode(&offer).unwrap();
     assert_eq!(bytes[..2], [0, 0]);
     bytes[1] = 1;
-    assert!(codec::decode::<FromUnpairedTechnician>(&bytes).is_err());
-    assert_eq!(PairingError::UnknownSuite.refusal(), Some(PairingRefusal::UnknownSuite));
+    assert!(codec::decode::<FromUnpairedAgent>(&bytes).is_err());
+    assert_eq!(PairingError::UnknownSuite.refusal(), None, "a technician sends nothing back");
 }
 
 #[test]
-fn any_change_to_any_message_is_noticed() {
-    // Each changes one field of one message on its way; the receiver of the next proof notices.
-    type Change = fn(&mut FromUnpairedTechnician, &mut FromUnpairedTechnician);
-    let changes: [Change; 4] = [
-        |_, prove| {
-            let FromUnpairedTechnician::Prove { proof, .. } = prove else { panic!() };
-            proof[31] ^= 1;
-        },
-        |_, prove| {
-            let FromUnpairedTechnician::Prove { nonce, .. } = prove else { panic!() };
-            nonce[0] ^= 1;
-        },
-        |_, prove| {
-            let FromUnpairedTechnician::Prove { introduction, .. } = prove else { panic!() };
-            introduction[5] ^= 1;
-        },
-        |_, prove| {
-            let FromUnpairedTechnician::Prove { introduction, .. } = prove else { panic!() };
-            introduction.pop();
-        },
-    ];
-    for change in changes {
-        let (mut technician, mut agent) = (End::new("technician"), End::new("agent"));
-        let (opened, mut open) = technician.open();
-        let (answered, answer) = agent.waiting().answer(open.clone(), &mut agent.rng).unwrap();
-        let (_, mut prove) = opened.prove(answer, &introduction(), &mut technician.rng).unwrap();
-        change(&mut open, &mut prove);
-        assert_eq!(answered.accept(prove, SESSION).map(|_| ()).unwrap_err(), PairingError::WrongCode);
+fn any_change_to_the_proof_is_noticed() {
+    let (mut technician, mut agent) = (End::new("technician"), End::new("agent"));
+    let another_share = {
+        let (_, prove) = technician.prove(agent.offer().1).unwrap();
+        let FromUnpairedTechnician::Prove { pake, .. } = prove else { panic!("{prove:?}") };
+        pake
+    };
+    for change in 0..5 {
+        let (offered, offer) = agent.offer();
+        let (_, prove) = technician.prove(offer).unwrap();
+        let FromUnpairedTechnician::Prove { mut pake, mut proof, mut nonce, mut introduction } = prove else {
+            panic!("{prove:?}")
+        };
+        match change {
+            0 => pake.clone_from(&another_share),
+            1 => proof[31] ^= 1,
+            2 => nonce[0] ^= 1,
+            3 => introduction[5] ^= 1,
+            _ => drop(introduction.pop()),
+        }
+        let changed = FromUnpairedTechnician::Prove { pake, proof, nonce, introduction };
+        let error = offered.accept(&agent.binding, changed, SESSION).map(|_| ()).unwrap_err();
+        assert_eq!(error, PairingError::WrongCode, "change {change}");
     }
 }
 
 #[test]
-fn a_changed_commitment_is_noticed_by_the_agent() {
+fn any_change_to_the_offer_is_noticed_by_the_agent() {
     let (mut technician, mut agent) = (End::new("technician"), End::new("agent"));
-    let (opened, open) = technician.open();
-    let (answered, answer) = agent.waiting().answer(open, &mut agent.rng).unwrap();
-    let FromUnpairedAgent::Answer { pake, mut commitment } = answer else { panic!("{answer:?}") };
-    commitment[0] ^= 1;
-    let changed = FromUnpairedAgent::Answer { pake, commitment };
-    let (_, prove) = opened.prove(changed, &introduction(), &mut technician.rng).unwrap();
-    assert_eq!(answered.accept(prove, SESSION).map(|_| ()).unwrap_err(), PairingError::WrongCode);
+    let (_, elsewhere) = agent.offer();
+    let FromUnpairedAgent::Offer { pake: another_share, .. } = elsewhere else { panic!("{elsewhere:?}") };
+    for change_share in [true, false] {
+        let (offered, offer) = agent.offer();
+        let FromUnpairedAgent::Offer { suite, mut pake, mut commitment } = offer else { panic!("{offer:?}") };
+        if change_share {
+            pake.clone_from(&another_share);
+        } else {
+            commitment[0] ^= 1;
+        }
+        let (_, prove) = technician.prove(FromUnpairedAgent::Offer { suite, pake, commitment }).unwrap();
+        let error = offered.accept(&agent.binding, prove, SESSION).map(|_| ()).unwrap_err();
+        assert_eq!(error, PairingError::WrongCode);
+    }
 }
 
 #[test]
@@ -349,13 +343,13 @@ fn a_changed_acceptance_is_noticed_by_the_technician() {
 fn somebody_who_guessed_the_code_cannot_choose_the_words() {
     // An impostor with the right code that commits to one nonce and reveals another after it saw the technician's.
     let (mut technician, mut impostor) = (End::new("technician"), End::new("agent"));
-    let (opened, open) = technician.open();
-    let (answered, answer) = impostor.waiting().answer(open, &mut impostor.rng).unwrap();
-    let (proving, prove) = opened.prove(answer, &introduction(), &mut technician.rng).unwrap();
-    let FromUnpairedTechnician::Prove { proof, nonce, introduction } = prove else { panic!("{prove:?}") };
+    let (offered, offer) = impostor.offer();
+    let (proving, prove) = technician.prove(offer).unwrap();
+    let FromUnpairedTechnician::Prove { pake, proof, nonce, introduction } = prove else { panic!("{prove:?}") };
+    let keys = offered.keys(&impostor.binding, &pake).unwrap();
     let chosen = [7; 16];
-    let accepted = accepted(answered.keys.proved(nonce, &introduction), &proof, chosen, SESSION);
-    let proof = kdf::mac(&answered.keys.agent_confirms, accepted);
+    let accepted = accepted(keys.proved(nonce, &introduction), &proof, chosen, SESSION);
+    let proof = kdf::mac(&keys.agent_confirms, accepted);
     let error = proving.finish(FromUnpairedAgent::Accept { proof, nonce: chosen, session: SESSION }).unwrap_err();
     assert_eq!(error, PairingError::ChangedNonce);
     assert!(error.counts_as_try());
@@ -376,12 +370,12 @@ fn a_man_in_the_middle_who_guessed_the_code_shows_different_words() {
 
 #[test]
 fn an_introduction_that_is_too_large_is_not_sent_and_not_taken() {
-    let mut technician = End::new("technician");
-    let mut agent = End::new("agent");
+    let (mut technician, mut agent) = (End::new("technician"), End::new("agent"));
+    let prove_as = |technician: &mut End, offer, introduction: &Introduction| {
+        TechnicianPairing::prove(&technician.code, &technician.binding, offer, introduction, &mut technician.rng)
+    };
     let large = Introduction { certificate: Some(vec![0; CERTIFICATE_BYTES + 1]), ..introduction() };
-    let (opened, open) = technician.open();
-    let (_, answer) = agent.waiting().answer(open, &mut agent.rng).unwrap();
-    let error = opened.prove(answer, &large, &mut technician.rng).map(|_| ()).unwrap_err();
+    let error = prove_as(&mut technician, agent.offer().1, &large).map(|_| ()).unwrap_err();
     assert_eq!(error, PairingError::IntroductionTooLarge);
 
     // The largest that fits is taken.
@@ -394,36 +388,35 @@ fn an_introduction_that_is_too_large_is_not_sent_and_not_taken() {
             ..introduction().request
         },
     };
-    let (opened, open) = technician.open();
-    let (answered, answer) = agent.waiting().answer(open, &mut agent.rng).unwrap();
-    let (_, prove) = opened.prove(answer, &largest, &mut technician.rng).unwrap();
-    assert_eq!(answered.accept(prove, SESSION).unwrap().1, largest);
+    let (offered, offer) = agent.offer();
+    let (_, prove) = prove_as(&mut technician, offer, &largest).unwrap();
+    assert_eq!(offered.accept(&agent.binding, prove, SESSION).unwrap().1, largest);
 
     // A peer that knows the code and keeps to no limit.
-    let (opened, open) = technician.open();
-    let (answered, answer) = agent.waiting().answer(open, &mut agent.rng).unwrap();
-    let (_, prove) = opened.prove(answer, &introduction(), &mut technician.rng).unwrap();
-    let FromUnpairedTechnician::Prove { proof, nonce, .. } = prove else { panic!("{prove:?}") };
+    let (offered, offer) = agent.offer();
+    let (_, prove) = technician.prove(offer).unwrap();
+    let FromUnpairedTechnician::Prove { pake, proof, nonce, .. } = prove else { panic!("{prove:?}") };
     let sealed = vec![0; Introduction::MAX_BYTES + TAG_BYTES + 1];
-    let error = answered.accept(FromUnpairedTechnician::Prove { proof, nonce, introduction: sealed }, SESSION);
-    assert_eq!(error.map(|_| ()).unwrap_err(), PairingError::Malformed { what: "introduction" });
+    let prove = FromUnpairedTechnician::Prove { pake, proof, nonce, introduction: sealed };
+    let error = offered.accept(&agent.binding, prove, SESSION).map(|_| ()).unwrap_err();
+    assert_eq!(error, PairingError::Malformed { what: "introduction" });
 }
 
 /// A technician with the right code that seals whatever bytes it likes, and the agent before it.
-fn prove_with(plain: &[u8]) -> (AgentAnswered, FromUnpairedTechnician) {
+fn prove_with(plain: &[u8]) -> (AgentOffered, FromUnpairedTechnician) {
     let (mut technician, mut agent) = (End::new("technician"), End::new("agent"));
-    let (opened, open) = technician.open();
-    let (answered, answer) = agent.waiting().answer(open, &mut agent.rng).unwrap();
-    let (proving, _) = opened.prove(answer, &introduction(), &mut technician.rng).unwrap();
+    let (offered, offer) = agent.offer();
+    let (proving, prove) = technician.prove(offer).unwrap();
+    let FromUnpairedTechnician::Prove { pake, .. } = prove else { panic!("{prove:?}") };
     let mut sealed = plain.to_vec();
-    let aad = Aad::from(proving.keys.opened.0);
+    let aad = Aad::from(proving.keys.shared.0);
     proving.keys.sealing_key().seal_in_place_append_tag(Keys::only_nonce(), aad, &mut sealed).unwrap();
     let proof = kdf::mac(&proving.keys.technician_confirms, proving.keys.proved(proving.nonce, &sealed));
-    (answered, FromUnpairedTechnician::Prove { proof, nonce: proving.nonce, introduction: sealed })
+    (offered, FromUnpairedTechnician::Prove { pake, proof, nonce: proving.nonce, introduction: sealed })
 }
 
-fn verdict((answered, prove): (AgentAnswered, FromUnpairedTechnician)) -> Result<(), PairingError> {
-    answered.accept(prove, SESSION).map(|_| ())
+fn verdict((offered, prove): (AgentOffered, FromUnpairedTechnician)) -> Result<(), PairingError> {
+    offered.accept(&binding(1), prove, SESSION).map(|_| ())
 }
 
 #[test]
@@ -452,39 +445,39 @@ fn nothing_secret_is_shown() {
     assert_eq!(format!("{paired:?}"), "Paired { session: 5e5e5e5e5e5e5e5e, .. }");
     let binding = format!("{:?}", binding(0xab));
     assert!(!binding.contains("171") && !binding.contains("abab"), "{binding}");
-    let agent = End::new("agent").waiting();
-    assert_eq!(format!("{agent:?}"), "AgentPairing(..)");
+    let (agent, _) = End::new("agent").offer();
+    assert_eq!(format!("{agent:?}"), "AgentOffered(..)");
 }
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn no_first_message_makes_an_agent_panic(pake in any::<Vec<u8>>(), point in any::<[u8; 32]>()) {
+    fn no_share_makes_an_agent_panic(pake in any::<Vec<u8>>(), point in any::<[u8; 32]>(), proof in any::<[u8; 32]>()) {
         for pake in [pake, [b"A", point.as_slice()].concat()] {
             let mut agent = End::new("agent");
-            let open = FromUnpairedTechnician::Open { suite: SUITE, pake };
-            let _ = agent.waiting().answer(open, &mut agent.rng);
+            let (offered, _) = agent.offer();
+            let prove = FromUnpairedTechnician::Prove { pake, proof, nonce: [0; 16], introduction: Vec::new() };
+            prop_assert!(offered.accept(&agent.binding, prove, SESSION).is_err());
         }
     }
 
     #[test]
-    fn no_answer_makes_a_technician_panic(pake in any::<Vec<u8>>(), point in any::<[u8; 32]>(), commitment in any::<[u8; 32]>()) {
+    fn no_offer_makes_a_technician_panic(pake in any::<Vec<u8>>(), point in any::<[u8; 32]>(), commitment in any::<[u8; 32]>()) {
         for pake in [pake, [b"B", point.as_slice()].concat()] {
             let mut technician = End::new("technician");
-            let (opened, _) = technician.open();
-            let answer = FromUnpairedAgent::Answer { pake, commitment };
-            let _ = opened.prove(answer, &introduction(), &mut technician.rng);
+            let _ = technician.prove(FromUnpairedAgent::Offer { suite: SUITE, pake, commitment });
         }
     }
 
     #[test]
     fn no_proof_but_the_right_one_is_accepted(proof in any::<[u8; 32]>(), nonce in any::<[u8; 16]>(), sealed in any::<Vec<u8>>()) {
         let (mut technician, mut agent) = (End::new("technician"), End::new("agent"));
-        let (_, open) = technician.open();
-        let (answered, _) = agent.waiting().answer(open, &mut agent.rng).unwrap();
-        let prove = FromUnpairedTechnician::Prove { proof, nonce, introduction: sealed };
-        prop_assert_eq!(answered.accept(prove, SESSION).map(|_| ()).unwrap_err(), PairingError::WrongCode);
+        let (offered, offer) = agent.offer();
+        let (_, honest) = technician.prove(offer).unwrap();
+        let FromUnpairedTechnician::Prove { pake, .. } = honest else { panic!("{honest:?}") };
+        let prove = FromUnpairedTechnician::Prove { pake, proof, nonce, introduction: sealed };
+        prop_assert_eq!(offered.accept(&agent.binding, prove, SESSION).map(|_| ()).unwrap_err(), PairingError::WrongCode);
     }
 
     #[test]

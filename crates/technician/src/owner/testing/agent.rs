@@ -13,7 +13,7 @@ use transport::{
 use trust::{
     code::SessionCode,
     keys::SigningKey,
-    pairing::{AgentPairing, ChannelBinding, EXPORTER_LABEL, Paired, SUITE, exporter_context},
+    pairing::{AgentOffered, AgentPairing, ChannelBinding, EXPORTER_LABEL, Paired, SUITE, exporter_context},
 };
 use wire::{
     channel::ChannelId,
@@ -65,16 +65,22 @@ impl Agent {
         self.code.locator()
     }
 
-    /// Waits for a technician's channel and seals it.
-    pub(crate) async fn sealed(&mut self) -> (ChannelId, Unpaired) {
+    /// Waits for a technician's channel and seals it, with `greeting` as the first word.
+    pub(crate) async fn greeted(&mut self, greeting: &FromUnpairedAgent) -> Unpaired {
         let channel = self.channel(ChannelOrigin::Attach).await;
-        (channel, self.node.serve_session(channel, &self.key).await.unwrap())
+        self.node.serve_session(channel, &self.key, || greeting.clone()).await.unwrap()
+    }
+
+    /// Waits for a technician's channel and seals it, with an honest offer.
+    pub(crate) async fn sealed(&mut self) -> (Unpaired, AgentOffered) {
+        let (offered, offer) = AgentPairing::offer(&self.code, &mut OsRng);
+        (self.greeted(&offer).await, offered)
     }
 
     async fn channel(&mut self, wanted: ChannelOrigin) -> ChannelId {
         loop {
             let event = self.control.recv().await.unwrap();
-            if let ControlEvent::Message(FromRelay::ChannelOpen { channel, origin }) = event
+            if let ControlEvent::Message(FromRelay::ChannelOpen { channel, origin, .. }) = event
                 && origin == wanted
             {
                 return channel;
@@ -82,20 +88,21 @@ impl Agent {
         }
     }
 
-    /// The honest side of pairing, up to `Accept` or a wrong proof.
-    pub(crate) async fn answer(&self, unpaired: &mut Unpaired) -> Option<(Paired, Introduction)> {
+    /// The rest of the honest side of pairing, up to `Accept` or a wrong proof.
+    pub(crate) async fn answer(
+        &self,
+        unpaired: &mut Unpaired,
+        offered: AgentOffered,
+    ) -> Option<(Paired, Introduction)> {
         let binding = ChannelBinding {
             exporter: unpaired.exporter(EXPORTER_LABEL, &exporter_context(SUITE, self.locator())),
             agent_key: *self.key.public(),
             technician_key: *unpaired.peer_key(),
         };
-        let open = unpaired.recv::<FromUnpairedTechnician>().await.unwrap()?;
-        let (answered, answer) = AgentPairing::new(&self.code, binding).answer(open, &mut OsRng).unwrap();
-        unpaired.send(&answer).await.unwrap();
         let proof = unpaired.recv::<FromUnpairedTechnician>().await.unwrap()?;
         let mut session = SessionId([0; 8]);
         OsRng.fill_bytes(&mut session.0);
-        match answered.accept(proof, session) {
+        match offered.accept(&binding, proof, session) {
             Ok((paired, introduction, accept)) => {
                 unpaired.send(&accept).await.unwrap();
                 Some((paired, introduction))
@@ -109,8 +116,8 @@ impl Agent {
 
     /// Pairs with the next technician, who knows the code.
     pub(crate) async fn pair(&mut self) -> AgentEnd {
-        let (_, mut unpaired) = self.sealed().await;
-        let (paired, introduction) = self.answer(&mut unpaired).await.expect("the technician knows the code");
+        let (mut unpaired, offered) = self.sealed().await;
+        let (paired, introduction) = self.answer(&mut unpaired, offered).await.expect("the technician knows the code");
         let technician_key = unpaired.peer_key().digest();
         let (sealed, sender, receiver) = unpaired.into_paired(&paired).unwrap();
         AgentEnd { sealed, sender, receiver, paired, introduction, technician_key, key: Arc::clone(&self.key) }

@@ -12,6 +12,7 @@ mod full_disk;
 mod hostile_agent;
 mod hostile_relay;
 mod hostile_technician;
+mod lab;
 mod runs;
 mod session;
 mod world;

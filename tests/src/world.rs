@@ -11,6 +11,7 @@ use testkit::{
     running::{Finished, Running},
     share::{ShareOptions, ShareProcess},
 };
+use tokio::process::Command;
 
 /// Everybody who takes part in a story.
 pub(crate) struct World {
@@ -49,8 +50,17 @@ impl World {
 
     /// Starts `assent run` with these arguments, and the person says yes with the technician's words.
     pub(crate) async fn run_allowed(&self, arguments: &[&str]) -> anyhow::Result<Running> {
+        self.run_command_allowed(self.technician.command([&["run"], arguments].concat())).await
+    }
+
+    /// As [`World::run_allowed`], with what the command prints in a file.
+    pub(crate) async fn run_allowed_into(&self, file: &Path, arguments: &[&str]) -> anyhow::Result<Running> {
+        self.run_command_allowed(self.technician.command_into(file, [&["run"], arguments].concat())).await
+    }
+
+    async fn run_command_allowed(&self, command: Command) -> anyhow::Result<Running> {
         let words = self.words().await?;
-        let running = self.technician.start([&["run"], arguments].concat())?;
+        let running = Running::start(command)?;
         let allowed = self.share.allow_with_words(&words).await;
         allowed.with_context(|| format!("`assent run` says: {}{}", running.stdout(), running.stderr()))?;
         Ok(running)

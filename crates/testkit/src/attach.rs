@@ -1,6 +1,10 @@
 //! A real technician client, with its own home.
 
-use std::{ffi::OsStr, path::PathBuf, time::Duration};
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use pty::{Size, Terminal};
@@ -10,7 +14,7 @@ use wire::link::RelayLink;
 
 use crate::{
     PATIENCE,
-    programs::{Home, Program, command},
+    programs::{Home, Host, Program},
     running::{Finished, Running},
     share::files_in,
 };
@@ -21,6 +25,7 @@ const COMMAND: Duration = Duration::from_secs(120);
 /// One technician at one machine: every command shares the home, and so the live sessions.
 #[derive(Debug)]
 pub struct Technician {
+    host: Host,
     home: Home,
     program: PathBuf,
     relay: RelayLink,
@@ -42,7 +47,13 @@ impl Technician {
     ///
     /// When there is no room for a home.
     pub fn with_program(relay: &RelayLink, program: PathBuf) -> anyhow::Result<Self> {
-        Ok(Self { home: Home::new()?, program, relay: relay.clone() })
+        Ok(Self { host: Host::default(), home: Home::new()?, program, relay: relay.clone() })
+    }
+
+    /// The same technician at another machine.
+    #[must_use]
+    pub fn at(self, host: Host) -> Self {
+        Self { host, ..self }
     }
 
     /// The technician's home.
@@ -52,9 +63,18 @@ impl Technician {
 
     /// An `assent` command, not started.
     pub fn command(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
-        let mut command = command(&self.program);
+        let mut command = self.host.command(&self.program);
         self.home.apply(&mut command);
         command.env("ASSENT_RELAY", self.relay.to_string()).args(arguments);
+        command
+    }
+
+    /// As [`Technician::command`], with standard output written to a file.
+    pub fn command_into(&self, file: &Path, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
+        let mut command = self.host.command("/bin/sh");
+        self.home.apply(&mut command);
+        command.env("ASSENT_RELAY", self.relay.to_string());
+        command.args(["-c", "exec \"$@\" > \"$0\""]).arg(file).arg(&self.program).args(arguments);
         command
     }
 

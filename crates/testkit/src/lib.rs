@@ -11,6 +11,7 @@
 //! | [`tree`] | process trees: who is in one, how much it uses, when it is dead |
 //! | [`delay_link`] | a network between two programs that is slow, lossy or hostile |
 //! | [`virtual_link`] | a link with a rate and a queue, in memory and in virtual time |
+//! | [`lab`] | machines with networks of their own, and routers between them that translate, lose and block |
 //! | [`hostile`] | peers that break the rules on purpose, so that the receiver's check is what is tested |
 //!
 //! Nothing here sleeps: everything waits for a state, with a deadline ([`PATIENCE`]) that only a failure reaches. No program has
@@ -21,6 +22,7 @@ pub mod browser;
 pub mod clock;
 pub mod delay_link;
 pub mod hostile;
+pub mod lab;
 pub mod programs;
 pub mod relay;
 pub mod running;

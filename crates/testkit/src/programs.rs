@@ -151,6 +151,28 @@ impl Home {
     }
 }
 
+/// The machine that a program runs on.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Host {
+    /// A network namespace with a name (ip-netns(8)); `None`: where the test runs.
+    namespace: Option<String>,
+}
+
+impl Host {
+    /// A machine with a network of its own: the namespace of this name, which exists.
+    pub fn in_namespace(name: &str) -> Self {
+        Self { namespace: Some(name.to_owned()) }
+    }
+
+    /// A command that runs `program` there. The process is the program's own.
+    pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let Some(namespace) = &self.namespace else { return command(program) };
+        let mut entering = command("ip");
+        entering.args(["netns", "exec", namespace]).arg(program);
+        entering
+    }
+}
+
 /// The one door to other programs in this crate.
 #[expect(clippy::disallowed_methods, reason = "the test kit runs the real programs")]
 pub(crate) fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {

@@ -3,7 +3,7 @@
 use std::{
     fmt::Write as _,
     fs,
-    net::{Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 
@@ -14,13 +14,31 @@ use wire::link::RelayLink;
 
 use crate::{
     PATIENCE,
-    programs::{Home, Program},
+    programs::{Home, Host, Program},
     running::{Finished, Running},
 };
+
+/// Where a relay listens.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The machine.
+    pub host: Host,
+    /// Its address there.
+    pub ip: IpAddr,
+    /// Its port; any that is free if zero.
+    pub port: u16,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self { host: Host::default(), ip: Ipv4Addr::LOCALHOST.into(), port: 0 }
+    }
+}
 
 /// `assent-relay serve --json` on a loopback port of its own, with its own state directory.
 #[derive(Debug)]
 pub struct RelayProcess {
+    place: Place,
     home: Home,
     program: PathBuf,
     running: Running,
@@ -54,9 +72,19 @@ impl RelayProcess {
     ///
     /// When it does not start.
     pub async fn start_program(program: PathBuf, settings: &str) -> anyhow::Result<Self> {
+        Self::start_at(Place::default(), program, settings).await
+    }
+
+    /// As [`RelayProcess::start_program`], somewhere else.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start.
+    pub async fn start_at(mut place: Place, program: PathBuf, settings: &str) -> anyhow::Result<Self> {
         let home = Home::new()?;
-        let (running, Listening { link, http }) = spawn(&program, &home, settings, 0).await?;
-        Ok(Self { home, program, running, link, http, settings: settings.to_owned() })
+        let (running, Listening { link, http }) = spawn(&place, &program, &home, settings).await?;
+        place.port = link.port();
+        Ok(Self { place, home, program, running, link, http, settings: settings.to_owned() })
     }
 
     /// What the other programs need to know of it.
@@ -66,7 +94,7 @@ impl RelayProcess {
 
     /// Its UDP address.
     pub fn address(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.link.port()).into()
+        (self.place.ip, self.link.port()).into()
     }
 
     /// The same relay as it is reached by way of another address, such as a [`DelayLink`](crate::delay_link::DelayLink).
@@ -113,8 +141,7 @@ impl RelayProcess {
     ///
     /// When it does not start.
     pub async fn restart(&mut self) -> anyhow::Result<()> {
-        let (running, Listening { link, http }) =
-            spawn(&self.program, &self.home, &self.settings, self.link.port()).await?;
+        let (running, Listening { link, http }) = spawn(&self.place, &self.program, &self.home, &self.settings).await?;
         anyhow::ensure!(link == self.link, "the relay came back as {link} instead of {}", self.link);
         (self.running, self.http) = (running, http);
         Ok(())
@@ -142,14 +169,16 @@ struct Listening {
     http: Option<SocketAddr>,
 }
 
-async fn spawn(program: &Path, home: &Home, settings: &str, port: u16) -> anyhow::Result<(Running, Listening)> {
-    let mut command = crate::programs::command(program);
+async fn spawn(place: &Place, program: &Path, home: &Home, settings: &str) -> anyhow::Result<(Running, Listening)> {
+    let mut command = place.host.command(program);
     home.apply(&mut command);
     let config = home.config().join("relay.toml");
     let mut text = String::new();
     writeln!(text, "{settings}").context("a String takes everything")?;
     fs::File::create(&config).and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()))?;
-    command.args(["serve", "--json", "--http", "127.0.0.1:0", "--listen"]).arg(format!("127.0.0.1:{port}"));
+    command
+        .args(["serve", "--json", "--http", "127.0.0.1:0", "--listen"])
+        .arg(SocketAddr::new(place.ip, place.port).to_string());
     command.arg("--state-dir").arg(state_dir(home)).arg("--config").arg(config);
     let running = Running::start(command)?;
     let listening = running.wait_for_line("the relay's link", PATIENCE, listening_in).await?;

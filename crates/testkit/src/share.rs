@@ -15,13 +15,15 @@ use wire::link::RelayLink;
 
 use crate::{
     PATIENCE,
-    programs::{Home, Program, command},
+    programs::{Home, Host, Program},
     tree::Tree,
 };
 
 /// How to start an agent.
 #[derive(Debug, Clone)]
 pub struct ShareOptions {
+    /// The machine.
+    pub host: Host,
     /// The program, or the one beside the test.
     pub program: Option<PathBuf>,
     /// Before a yes to a command is taken: whole seconds, 1..=60. The least, so that tests do not wait.
@@ -39,6 +41,7 @@ pub struct ShareOptions {
 impl Default for ShareOptions {
     fn default() -> Self {
         Self {
+            host: Host::default(),
             program: None,
             unlock_delay: Duration::from_secs(1),
             size: Size::ROOMY,
@@ -82,7 +85,7 @@ impl ShareProcess {
     pub fn start_with(relay: &RelayLink, options: &ShareOptions) -> anyhow::Result<Self> {
         let home = Home::new()?;
         write_settings(&home, options)?;
-        let mut command = command(options.program()?);
+        let mut command = options.host.command(options.program()?);
         home.apply(&mut command);
         command.args(["--consent", "terminal", "--relay"]).arg(relay.to_string()).args(&options.arguments);
         command.envs(options.environment.iter().map(|(name, value)| (name, value)));

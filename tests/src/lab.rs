@@ -1,0 +1,197 @@
+//! Networks as people have them: a session comes up, and fifty megabytes arrive whole whatever happens on the way.
+//!
+//! Machines are network namespaces, so this needs root; without it every story here says loudly that it was skipped.
+
+use std::{fs, io::Write as _, path::PathBuf, time::Duration};
+
+use anyhow::Context as _;
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use testkit::{
+    attach::Technician,
+    lab::{Access, Lab, Nat, RELAY_NAME, Side},
+    programs::Program,
+    relay::{Place, RelayProcess},
+    running::Running,
+    share::{ShareOptions, ShareProcess},
+};
+use tokio::time::timeout;
+
+use crate::world::World;
+
+const FILE_BYTES: usize = 50_000_000;
+
+/// For fifty megabytes by a debug build on a busy machine, through a network that loses every fifth packet.
+const TRANSFER: Duration = Duration::from_secs(180);
+
+/// A world on a network, with a file at the agent.
+struct Networked {
+    // Ended before the network is.
+    world: World,
+    _attached: Running,
+    file: PathBuf,
+    gate: PathBuf,
+    received: PathBuf,
+    lab: Lab,
+}
+
+impl Networked {
+    /// Everybody at their machines and in a session. `None` where there can be no lab.
+    async fn start(agent: Access, technician: Access) -> anyhow::Result<Option<Self>> {
+        let Some(lab) = Lab::start(agent, technician)? else { return Ok(None) };
+        let ip = if agent.v4.is_some() && technician.v4.is_some() {
+            Lab::RELAY_V4.into()
+        } else if agent.v4.is_some() || technician.v4.is_some() {
+            std::net::Ipv6Addr::UNSPECIFIED.into()
+        } else {
+            Lab::RELAY_V6.into()
+        };
+        let place = Place { host: lab.relay(), ip, port: 0 };
+        let settings = format!("public_host = {RELAY_NAME:?}");
+        let relay = RelayProcess::start_at(place, Program::Relay.path()?, &settings).await?;
+        let options = ShareOptions { host: lab.host(Side::Agent), ..ShareOptions::default() };
+        let share = ShareProcess::start_with(relay.link(), &options)?;
+        let technician = Technician::new(relay.link())?.at(lab.host(Side::Technician));
+        let world = World { relay, share, technician };
+        let attached = world.attach().await?;
+        let [file, gate] = ["big", "gate"].map(|name| world.share.home().path().join(name));
+        let received = world.technician.home().path().join("received");
+        fs::File::create(&file)?.write_all(&noise())?;
+        mknodat(CWD, &gate, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
+        Ok(Some(Self { world, _attached: attached, file, gate, received, lab }))
+    }
+
+    /// Brings the file to the technician; `meanwhile` happens when half of it was sent.
+    async fn transfer(&mut self, meanwhile: impl AsyncFnOnce(&mut Self) -> anyhow::Result<()>) -> anyhow::Result<()> {
+        let half = FILE_BYTES / 2;
+        let script = format!("head -c {half} \"$0\"; : < \"$1\"; tail -c +{} \"$0\"", half + 1);
+        let path = |path: &PathBuf| path.to_str().map(str::to_owned).context("a temporary path is UTF-8");
+        let (file, gate) = (path(&self.file)?, path(&self.gate)?);
+        let arguments = ["--output-limit", "64MiB", "--timeout", "10m", "--", "sh", "-c", &script, &file, &gate];
+        let mut running = self.world.run_allowed_into(&self.received, &arguments).await?;
+        let opening = {
+            let gate = self.gate.clone();
+            // Opening a FIFO waits for whoever reads it: the first half has been handed over then.
+            tokio::task::spawn_blocking(move || fs::File::options().write(true).open(gate))
+        };
+        let gate = timeout(TRANSFER, opening).await.context("the first half is not sent")???;
+        meanwhile(self).await?;
+        drop(gate);
+        let done = running.wait_exit(TRANSFER).await?;
+        anyhow::ensure!(done.code() == 0, "the run ended with {}: {}", done.code(), done.stderr);
+        let received = fs::read(&self.received)?;
+        assert_eq!(received.len(), FILE_BYTES);
+        assert_eq!(trust::digest(&received), trust::digest(&noise()), "something else arrived");
+        Ok(())
+    }
+}
+
+/// The same on every machine, and nothing that could be made smaller on the way.
+fn noise() -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut bytes = Vec::with_capacity(FILE_BYTES);
+    while bytes.len() < FILE_BYTES {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        bytes.extend_from_slice(&state.to_le_bytes());
+    }
+    bytes.truncate(FILE_BYTES);
+    bytes
+}
+
+/// A transfer on a network in which nothing happens.
+async fn whole(agent: Access, technician: Access) -> anyhow::Result<()> {
+    let Some(mut networked) = Networked::start(agent, technician).await? else { return Ok(()) };
+    networked.transfer(async |_| Ok(())).await
+}
+
+/// A transfer during which something happens.
+async fn whole_although(what: impl AsyncFnOnce(&mut Networked) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    let Some(mut networked) = Networked::start(Access::HOME, Access::HOME).await? else { return Ok(()) };
+    networked.transfer(what).await
+}
+
+fn behind(nat: Nat) -> Access {
+    Access { v4: Some(nat), ..Access::HOME }
+}
+
+const V6_ONLY: Access = Access { v4: None, v6: true, ..Access::HOME };
+
+#[tokio::test]
+async fn behind_full_cones() -> anyhow::Result<()> {
+    whole(behind(Nat::FullCone), behind(Nat::FullCone)).await
+}
+
+#[tokio::test]
+async fn behind_restricted_cones() -> anyhow::Result<()> {
+    whole(behind(Nat::Restricted), behind(Nat::Restricted)).await
+}
+
+#[tokio::test]
+async fn behind_symmetric_translators_on_both_sides() -> anyhow::Result<()> {
+    whole(behind(Nat::Symmetric), behind(Nat::Symmetric)).await
+}
+
+#[tokio::test]
+async fn with_every_twentieth_packet_lost() -> anyhow::Result<()> {
+    whole(Access { loss_percent: 5, ..Access::HOME }, Access::HOME).await
+}
+
+#[tokio::test]
+async fn with_every_fifth_packet_lost() -> anyhow::Result<()> {
+    whole(Access { loss_percent: 20, ..Access::HOME }, Access::HOME).await
+}
+
+#[tokio::test]
+async fn over_the_smallest_packets_that_ipv6_allows() -> anyhow::Result<()> {
+    let small = Access { mtu: 1280, ..Access::HOME };
+    whole(small, Access::HOME).await?;
+    whole(Access::HOME, small).await
+}
+
+#[tokio::test]
+async fn where_there_is_nothing_but_ipv6() -> anyhow::Result<()> {
+    whole(V6_ONLY, V6_ONLY).await
+}
+
+#[tokio::test]
+async fn from_ipv4_to_ipv6_and_back() -> anyhow::Result<()> {
+    whole(Access::HOME, V6_ONLY).await?;
+    whole(V6_ONLY, Access::HOME).await
+}
+
+#[tokio::test]
+async fn although_the_translators_forget_their_ports() -> anyhow::Result<()> {
+    let Some(mut networked) = Networked::start(behind(Nat::Symmetric), behind(Nat::Symmetric)).await? else {
+        return Ok(());
+    };
+    let flips = async |networked: &mut Networked| {
+        networked.lab.forget_translations(Side::Agent)?;
+        networked.lab.forget_translations(Side::Technician)
+    };
+    networked.transfer(flips).await
+}
+
+#[tokio::test]
+async fn although_the_provider_gives_the_agent_another_address() -> anyhow::Result<()> {
+    whole_although(async |networked| networked.lab.change_wan_address(Side::Agent)).await
+}
+
+#[tokio::test]
+async fn although_the_agents_machine_gets_another_address() -> anyhow::Result<()> {
+    whole_although(async |networked| networked.lab.change_host_address(Side::Agent)).await
+}
+
+#[tokio::test]
+async fn although_the_technicians_machine_gets_another_address() -> anyhow::Result<()> {
+    whole_although(async |networked| networked.lab.change_host_address(Side::Technician)).await
+}
+
+#[tokio::test]
+async fn although_the_relay_is_killed_and_restarted() -> anyhow::Result<()> {
+    whole_although(async |networked| {
+        networked.world.relay.kill().await?;
+        networked.world.relay.restart().await
+    })
+    .await
+}

@@ -94,7 +94,7 @@ impl TrainSocket {
     }
 }
 
-/// A thread that passes everything from one address on to the other and knows nothing: what forwarding costs at the least.
+/// A thread that passes everything from one address of a pair on to the other and knows nothing: what forwarding costs at the least.
 #[derive(Debug)]
 pub struct BareForwarder {
     address: SocketAddr,
@@ -103,20 +103,23 @@ pub struct BareForwarder {
 }
 
 impl BareForwarder {
-    /// Starts it on a free port of loopback, in a thread of this name.
+    /// Starts it on a free port of loopback, in a thread of this name, for these pairs of addresses.
     ///
     /// # Errors
     ///
     /// The operating system refuses.
-    pub fn start(name: &str, one: SocketAddr, other: SocketAddr) -> io::Result<Self> {
+    pub fn start(name: &str, pairs: &[(SocketAddr, SocketAddr)]) -> io::Result<Self> {
         let mut socket = TrainSocket::bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
         let address = socket.local_addr()?;
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
+        let routes = pairs.iter().flat_map(|(one, other)| [(*one, *other), (*other, *one)]).collect::<Vec<_>>();
         let forward = move || {
             while !stopped.load(Ordering::Relaxed) {
                 socket.receive_trains(|socket, from, bytes, stride| {
-                    let destination = if from == one { other } else { one };
+                    let Some((_, destination)) = routes.iter().copied().find(|(known, _)| *known == from) else {
+                        return;
+                    };
                     let segment_size = (stride < bytes.len()).then_some(stride);
                     socket.send(&Transmit { destination, ecn: None, contents: bytes, segment_size, src_ip: None });
                 });

@@ -38,7 +38,11 @@ pub enum Bench {
     /// From Stop to the last byte and the death of the process tree
     Revoke,
     /// Memory of the relay for each connected agent
-    RelayIdle,
+    Idle,
+    /// Handshakes, and a relay that comes back to thousands of agents
+    Storm,
+    /// From a key press to its echo in a session, beside a datagram that nobody looks at
+    Echo,
     /// What one shard of the relay forwards, and what that costs, beside a forwarder that knows nothing
     Relay,
 }

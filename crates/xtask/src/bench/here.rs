@@ -2,12 +2,15 @@
 
 mod agent;
 mod attach;
+mod crowd;
+mod echo;
 mod figures;
+mod idle;
 mod machine;
 mod relay;
-mod relay_idle;
 mod revoke;
 mod scene;
+mod storm;
 mod stream;
 
 use anyhow::Context as _;
@@ -54,6 +57,8 @@ async fn measure(bench: Bench) -> anyhow::Result<Vec<Figure>> {
         Bench::Stream => Box::pin(stream::measure()).await,
         Bench::Revoke => Box::pin(revoke::measure()).await,
         Bench::Relay => tokio::task::spawn_blocking(relay::measure).await?,
-        Bench::RelayIdle => Box::pin(relay_idle::measure()).await,
+        Bench::Idle => Box::pin(idle::measure()).await,
+        Bench::Storm => Box::pin(storm::measure()).await,
+        Bench::Echo => Box::pin(echo::measure()).await,
     }
 }

@@ -37,7 +37,7 @@ pub(super) async fn measure() -> anyhow::Result<Vec<Figure>> {
         Figure::median("code to first diagnostics, beyond the answer", "ms", &part(whole))?.with_bar("< 100"),
         Figure::median("code to question", "ms", &part(asked))?,
         Figure::median("answer to first diagnostics", "ms", &part(shown))?,
-        Figure::median("round trips, the first only to the relay", "trips", &trips(whole))?.with_bar("≤ 1 + 4"),
+        Figure::median("round trips, the first only to the relay", "trips", &trips(whole))?.with_bar("≤ 1 + 2"),
         Figure::median("round trips before the question", "trips", &trips(asked))?,
         Figure::median("round trips after the answer", "trips", &trips(shown))?,
     ])

@@ -6,7 +6,7 @@
 
 use std::{
     fs,
-    net::{Ipv4Addr, SocketAddr},
+    net::{Ipv4Addr, SocketAddr, UdpSocket},
     num::{NonZeroU8, NonZeroU64},
     sync::{
         Arc,
@@ -22,12 +22,12 @@ use relay::slots::SlotTable;
 use tokio::time::Instant;
 use transport::{
     bench::{BareForwarder, TrainSocket},
-    listener::{Listener, ListenerConfig},
+    listener::{Listener, ListenerConfig, PeerEvents},
 };
 use trust::keys::SigningKey;
 use wire::channel::{ChannelId, DataHeader};
 
-use super::figures::Figure;
+use super::{figures::Figure, scene::millis};
 
 const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
@@ -53,6 +53,12 @@ const LOADS: [Load; 3] = [
     Load { name: "single packets of 120 B", packet_bytes: 120, train: 1 },
 ];
 
+/// Offered of what a relay forwards when as much as possible is offered, in search of the most that it delivers.
+const OFFERS: [f64; 4] = [0.7, 0.85, 1.0, 1.2];
+
+/// A load whose packets have to be forwarded one by one but cost their sender little: a train in which two channels take turns.
+const COSTLY: Load = Load { name: "two channels in turn, 400 B", packet_bytes: 400, train: 40 };
+
 pub(super) fn measure() -> anyhow::Result<Vec<Figure>> {
     let mut figures = Vec::new();
     for load in &LOADS {
@@ -65,6 +71,68 @@ pub(super) fn measure() -> anyhow::Result<Vec<Figure>> {
         }
         figures.extend(by_relay.figures(&format!("relay, {}", load.name))?);
         figures.extend(bare.figures(&format!("bare, {}", load.name))?);
+        let ratio = |of: fn(&Runs) -> &Vec<f64>| {
+            of(&by_relay).iter().zip(of(&bare)).map(|(relay, bare)| relay / bare).collect::<Vec<_>>()
+        };
+        let packets = Figure::median(
+            format!("relay to bare, {}: packets", load.name),
+            "x",
+            &ratio(|runs| &runs.packets_per_second),
+        )?;
+        let processor = Figure::median(
+            format!("relay to bare, {}: processor", load.name),
+            "x",
+            &ratio(|runs| &runs.seconds_per_gigabyte),
+        )?;
+        figures.extend([packets.with_bar("≥ 0.85"), processor.with_bar("≤ 1.15")]);
+    }
+    figures.extend(overload()?);
+    figures.extend(latency()?);
+    Ok(figures)
+}
+
+/// What is left of the most that is delivered when twice as much is offered.
+fn overload() -> anyhow::Result<Vec<Figure>> {
+    let (mut peaks, mut shares) = (Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        let rate = |passed: &Passed| passed.packets as f64 / passed.time.as_secs_f64();
+        let flood = rate(&costly(None)?);
+        let mut peak = flood;
+        for offer in OFFERS {
+            peak = peak.max(rate(&costly(Some(offer * flood))?));
+        }
+        let twice = rate(&costly(Some(2.0 * peak))?);
+        if round > 0 {
+            peaks.push(peak);
+            shares.push(twice / peak);
+        }
+    }
+    Ok(vec![
+        Figure::median(format!("{}: the most that is delivered", COSTLY.name), "1/s", &peaks)?,
+        Figure::median("delivered when twice that is offered, of the most", "x", &shares)?.with_bar("≥ 0.9"),
+    ])
+}
+
+/// What a forwarder adds to a round trip while it is half busy.
+fn latency() -> anyhow::Result<Vec<Figure>> {
+    let load = &LOADS[1];
+    let (mut by_relay, mut bare) = (Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        let half = through_nothing(load)?;
+        let half = half.packets as f64 / half.time.as_secs_f64() / 2.0;
+        let (relay_times, bare_times) = (relay_round_trips(load, half)?, bare_round_trips(load, half)?);
+        if round > 0 {
+            by_relay.extend(relay_times);
+            bare.extend(bare_times);
+        }
+    }
+    let mut figures = Vec::new();
+    for (name, share) in [("p50", 0.5), ("p99", 0.99)] {
+        let relay =
+            Figure::share(format!("round trip through the relay at half load, {name}"), "ms", &by_relay, share)?;
+        let bare = Figure::share(format!("the same through the bare forwarder, {name}"), "ms", &bare, share)?;
+        let ratio = Figure::median(format!("relay to bare, round trip, {name}"), "x", &[relay.value / bare.value])?;
+        figures.extend([relay, bare, ratio.with_bar("≤ 1.2")]);
     }
     Ok(figures)
 }
@@ -99,36 +167,158 @@ impl Runs {
 
 fn through_relay(load: &Load) -> anyhow::Result<Passed> {
     let (sender, receiver) = (TrainSocket::bind(LOOPBACK)?, TrainSocket::bind(LOOPBACK)?);
-    let table = Arc::new(SlotTable::new(16, NonZeroU64::MAX));
-    let channel = ChannelId::new(7, 0x00ab_cdef).context("both parts fit")?;
-    table.open(channel, sender.local_addr()?, receiver.local_addr()?);
-    let config = ListenerConfig { shards: NonZeroU8::MIN, ..ListenerConfig::default() };
-    let (listener, _events) = Listener::bind(LOOPBACK, &SigningKey::generate(&mut OsRng), table, config)?;
-    pass(load, channel, sender, receiver, listener.local_addr())
+    let (relay, _events) = one_shard(&[(CHANNELS[0], sender.local_addr()?, receiver.local_addr()?)])?;
+    pass(&load.train(&sender, &CHANNELS[..1])?, load.packet_bytes, None, sender, receiver, relay.local_addr())
 }
 
 fn through_nothing(load: &Load) -> anyhow::Result<Passed> {
     let (sender, receiver) = (TrainSocket::bind(LOOPBACK)?, TrainSocket::bind(LOOPBACK)?);
-    let channel = ChannelId::new(7, 0x00ab_cdef).context("both parts fit")?;
-    let bare = BareForwarder::start(THREAD, sender.local_addr()?, receiver.local_addr()?)?;
-    pass(load, channel, sender, receiver, bare.address())
+    let bare = BareForwarder::start(THREAD, &[(sender.local_addr()?, receiver.local_addr()?)])?;
+    pass(&load.train(&sender, &CHANNELS[..1])?, load.packet_bytes, None, sender, receiver, bare.address())
 }
 
+/// The costly load through a relay, at so many packets a second or as many as can be sent.
+fn costly(packets_per_second: Option<f64>) -> anyhow::Result<Passed> {
+    let (sender, receiver) = (TrainSocket::bind(LOOPBACK)?, TrainSocket::bind(LOOPBACK)?);
+    let ends = (sender.local_addr()?, receiver.local_addr()?);
+    let (relay, _events) = one_shard(&CHANNELS[..2].iter().map(|slot| (*slot, ends.0, ends.1)).collect::<Vec<_>>())?;
+    let train = COSTLY.train(&sender, &CHANNELS[..2])?;
+    pass(&train, COSTLY.packet_bytes, packets_per_second, sender, receiver, relay.local_addr())
+}
+
+fn relay_round_trips(load: &Load, packets_per_second: f64) -> anyhow::Result<Vec<f64>> {
+    let (sender, receiver, pinger) = (TrainSocket::bind(LOOPBACK)?, TrainSocket::bind(LOOPBACK)?, Pinger::bind()?);
+    let (near, far) = pinger.ends()?;
+    let channels = [(CHANNELS[0], sender.local_addr()?, receiver.local_addr()?), (CHANNELS[2], near, far)];
+    let (relay, _events) = one_shard(&channels)?;
+    let train = load.train(&sender, &CHANNELS[..1])?;
+    let paced = Some(packets_per_second);
+    pinger
+        .while_busy(relay.local_addr(), || pass(&train, load.packet_bytes, paced, sender, receiver, relay.local_addr()))
+}
+
+fn bare_round_trips(load: &Load, packets_per_second: f64) -> anyhow::Result<Vec<f64>> {
+    let (sender, receiver, pinger) = (TrainSocket::bind(LOOPBACK)?, TrainSocket::bind(LOOPBACK)?, Pinger::bind()?);
+    let bare = BareForwarder::start(THREAD, &[(sender.local_addr()?, receiver.local_addr()?), pinger.ends()?])?;
+    let train = load.train(&sender, &CHANNELS[..1])?;
+    let paced = Some(packets_per_second);
+    pinger.while_busy(bare.address(), || pass(&train, load.packet_bytes, paced, sender, receiver, bare.address()))
+}
+
+/// Slots of the channels of all loads, and of the pings.
+const CHANNELS: [u32; 3] = [7, 8, 9];
+
+fn channel(slot: u32) -> anyhow::Result<ChannelId> {
+    ChannelId::new(slot, 0x00ab_cdef).context("both parts fit")
+}
+
+/// A relay with one thread and these slots open.
+fn one_shard(open: &[(u32, SocketAddr, SocketAddr)]) -> anyhow::Result<(Listener, PeerEvents)> {
+    let table = Arc::new(SlotTable::new(16, NonZeroU64::MAX));
+    for (slot, one, other) in open {
+        table.open(channel(*slot)?, *one, *other);
+    }
+    let config = ListenerConfig { shards: NonZeroU8::MIN, ..ListenerConfig::default() };
+    Ok(Listener::bind(LOOPBACK, &SigningKey::generate(&mut OsRng), table, config)?)
+}
+
+impl Load {
+    /// A train of packets that belong to these channels in turn.
+    fn train(&self, sender: &TrainSocket, slots: &[u32]) -> anyhow::Result<Vec<u8>> {
+        let mut train = Vec::new();
+        for slot in slots.iter().cycle().take(self.train.min(sender.max_segments())) {
+            let mut packet = DataHeader { channel: channel(*slot)? }.to_bytes().to_vec();
+            packet.resize(self.packet_bytes, 0x40);
+            train.extend(packet);
+        }
+        Ok(train)
+    }
+}
+
+/// Somebody who asks, and somebody who answers, both by way of a forwarder.
+struct Pinger {
+    near: UdpSocket,
+    far: UdpSocket,
+}
+
+impl Pinger {
+    fn bind() -> anyhow::Result<Self> {
+        let [near, far] = [UdpSocket::bind(LOOPBACK)?, UdpSocket::bind(LOOPBACK)?];
+        for socket in [&near, &far] {
+            socket.set_read_timeout(Some(PING_LOST))?;
+        }
+        Ok(Self { near, far })
+    }
+
+    fn ends(&self) -> anyhow::Result<(SocketAddr, SocketAddr)> {
+        Ok((self.near.local_addr()?, self.far.local_addr()?))
+    }
+
+    /// Round trips in milliseconds while `work` is done.
+    fn while_busy(
+        &self,
+        forwarder: SocketAddr,
+        work: impl FnOnce() -> anyhow::Result<Passed>,
+    ) -> anyhow::Result<Vec<f64>> {
+        let mut ping = DataHeader { channel: channel(CHANNELS[2])? }.to_bytes().to_vec();
+        ping.resize(64, 0x40);
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut buffer = [0; 2048];
+                while !stop.load(Ordering::Relaxed) {
+                    if let Ok((bytes, _)) = self.far.recv_from(&mut buffer) {
+                        // Lost on the way back like any other.
+                        let _ = self.far.send_to(&buffer[..bytes], forwarder);
+                    }
+                }
+            });
+            let pings = scope.spawn(|| {
+                let (mut times, mut buffer) = (Vec::new(), [0; 2048]);
+                while !stop.load(Ordering::Relaxed) {
+                    thread::sleep(BETWEEN_PINGS);
+                    let start = Instant::now();
+                    if self.near.send_to(&ping, forwarder).is_ok() && self.near.recv_from(&mut buffer).is_ok() {
+                        times.push(millis(start.elapsed()));
+                    }
+                }
+                times
+            });
+            let worked = work();
+            stop.store(true, Ordering::Relaxed);
+            let times = pings.join().map_err(|_| anyhow::anyhow!("the pings failed"))?;
+            worked.map(|_| times)
+        })
+    }
+}
+
+const BETWEEN_PINGS: Duration = Duration::from_millis(2);
+const PING_LOST: Duration = Duration::from_millis(200);
+
+/// How often a sender with a pace looks how much is due.
+const PACE: Duration = Duration::from_micros(200);
+
+/// Sends trains at a pace, or as fast as the kernel takes them, and counts what arrives in a window.
 fn pass(
-    load: &Load,
-    channel: ChannelId,
+    train: &[u8],
+    segment: usize,
+    packets_per_second: Option<f64>,
     sender: TrainSocket,
     mut receiver: TrainSocket,
     forwarder: SocketAddr,
 ) -> anyhow::Result<Passed> {
-    let mut packet = DataHeader { channel }.to_bytes().to_vec();
-    packet.resize(load.packet_bytes, 0x40);
-    let train = packet.repeat(load.train.min(sender.max_segments()));
-    let (stop, segment) = (AtomicBool::new(false), load.packet_bytes);
+    let stop = AtomicBool::new(false);
+    let packets_of_train = (train.len() / segment) as f64;
     thread::scope(|scope| {
         scope.spawn(|| {
+            let (start, mut sent) = (Instant::now(), 0.0);
             while !stop.load(Ordering::Relaxed) {
-                sender.send(&train, segment, forwarder);
+                if packets_per_second.is_some_and(|pace| sent > pace * start.elapsed().as_secs_f64()) {
+                    thread::sleep(PACE);
+                    continue;
+                }
+                sender.send(train, segment, forwarder);
+                sent += packets_of_train;
             }
         });
         let counted = (|| {

@@ -1,0 +1,93 @@
+//! From a key press to its echo: a message through a sealed session by way of the relay and its answer, beside a datagram that a bare
+//! forwarder brings to somebody who sends it back.
+
+use std::{net::Ipv4Addr, net::SocketAddr, time::Duration};
+
+use anyhow::Context as _;
+use testkit::hostile::{agent::AgentPeer, session::introduction, technician::TechnicianPeer};
+use tokio::{net::UdpSocket, task::JoinSet, time::Instant};
+use transport::bench::BareForwarder;
+use wire::session::{Ability, ToAgent, ToTechnician};
+
+use super::{
+    figures::Figure,
+    scene::{self, millis},
+};
+
+const WARM_UP: usize = 50;
+const KEYS: usize = 1000;
+
+/// Between two keys: nothing is under way when one is pressed.
+const PAUSE: Duration = Duration::from_millis(5);
+
+pub(super) async fn measure() -> anyhow::Result<Vec<Figure>> {
+    let (session, bare) = (through_session().await?, through_nothing().await?);
+    let p99 = Figure::share("key to echo through a session, p99", "ms", &session, 0.99)?;
+    let bare_p99 = Figure::share("datagram to echo through a bare forwarder, p99", "ms", &bare, 0.99)?;
+    let ratio = Figure::median("p99 against the bare one", "x", &[p99.value / bare_p99.value])?.with_bar("≤ 1.5");
+    Ok(vec![
+        Figure::median("key to echo through a session", "ms", &session)?,
+        p99,
+        Figure::median("datagram to echo through a bare forwarder", "ms", &bare)?,
+        bare_p99,
+        ratio,
+    ])
+}
+
+async fn through_session() -> anyhow::Result<Vec<f64>> {
+    let relay = scene::relay().await?;
+    let mut agent = AgentPeer::connect(relay.link()).await?;
+    let code = agent.code().await?;
+    let mut technician = TechnicianPeer::connect(relay.link()).await?;
+    let hello = introduction("Ana", &[Ability::DiagBasic], "to type");
+    let (agent_side, technician_side) = tokio::join!(agent.pair(&code), technician.pair(&code, &hello));
+    let (mut agent_side, _) = agent_side??;
+    let mut technician_side = technician_side?.expect_paired();
+    let mut echo = JoinSet::new();
+    echo.spawn(async move {
+        while agent_side.receiver.recv::<ToAgent>().await?.is_some() {
+            agent_side.sender.send(&ToTechnician::Resumed).await?;
+        }
+        anyhow::Ok(())
+    });
+    let mut times = Vec::new();
+    for key in 0..WARM_UP + KEYS {
+        tokio::time::sleep(PAUSE).await;
+        let pressed = Instant::now();
+        technician_side.sender.send(&ToAgent::Unsubscribe).await?;
+        technician_side.receiver.recv::<ToTechnician>().await?.context("the agent left")?;
+        if key >= WARM_UP {
+            times.push(millis(pressed.elapsed()));
+        }
+    }
+    Ok(times)
+}
+
+async fn through_nothing() -> anyhow::Result<Vec<f64>> {
+    let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let (near, far) = (UdpSocket::bind(loopback).await?, UdpSocket::bind(loopback).await?);
+    let bare = BareForwarder::start("bare", &[(near.local_addr()?, far.local_addr()?)])?;
+    let mut echo = JoinSet::new();
+    let address = bare.address();
+    echo.spawn(async move {
+        let mut buffer = [0; 2048];
+        loop {
+            let (bytes, _) = far.recv_from(&mut buffer).await?;
+            far.send_to(&buffer[..bytes], address).await?;
+        }
+        #[expect(unreachable_code, reason = "tells the type")]
+        anyhow::Ok(())
+    });
+    let mut buffer = [0; 2048];
+    let mut times = Vec::new();
+    for key in 0..WARM_UP + KEYS {
+        tokio::time::sleep(PAUSE).await;
+        let pressed = Instant::now();
+        near.send_to(&[0x40; 60], address).await?;
+        near.recv_from(&mut buffer).await?;
+        if key >= WARM_UP {
+            times.push(millis(pressed.elapsed()));
+        }
+    }
+    Ok(times)
+}

@@ -4,7 +4,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
@@ -197,7 +197,7 @@ impl RelayActor {
     fn hear(&mut self, event: PeerEvent) {
         let id = ConnectionId(event.peer().number());
         match event {
-            PeerEvent::Connected { peer, address } => self.welcome(peer, address),
+            PeerEvent::Connected { peer, address, client } => self.welcome(peer, address, client.ip()),
             PeerEvent::Message { peer, message } => match self.turned_away.remove(&id) {
                 Some(reason) => {
                     self.listener.tell(peer, FromRelay::Refused { reason });
@@ -216,9 +216,10 @@ impl RelayActor {
         }
     }
 
-    fn welcome(&mut self, peer: PeerId, address: SocketAddr) {
+    /// Limits are for where the client is; packets go to `address`, which may stand for a pipe.
+    fn welcome(&mut self, peer: PeerId, address: SocketAddr, client: IpAddr) {
         let (id, now) = (ConnectionId(peer.number()), clock::now());
-        match self.broker.connected(id, address.ip(), now) {
+        match self.broker.connected(id, client, now) {
             Ok(()) => {
                 self.peers.insert(id, Peer { id: peer, address });
             }

@@ -19,7 +19,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{io::Interest, net::UdpSocket};
 
 use crate::{
-    address::{canonical, mapped},
+    address::{canonical, is_synthetic, mapped},
     demux::{Class, Run, first_run},
 };
 
@@ -200,6 +200,9 @@ impl UdpIo {
 
     /// Sends a packet or train to a real address. `transmit.destination` is in canonical form.
     pub(crate) fn try_send(&self, transmit: &Transmit<'_>) -> Sent {
+        if is_synthetic(&transmit.destination) {
+            return Sent::Lost;
+        }
         let destination = if self.ipv6 { mapped(transmit.destination) } else { transmit.destination };
         let transmit = Transmit { destination, ..transmit.clone() };
         match self.send_once(&transmit) {
@@ -352,6 +355,16 @@ impl Inbox {
             std::array::from_fn(|_| IoSliceMut::new(rest.next().unwrap_or_default()));
         self.filled = receive(&mut slices[..slots], &mut self.metas[..slots])?;
         Ok(())
+    }
+
+    /// Empties the trains whose sender is an address that is made up here, and returns how many there were: somebody forges them.
+    pub(crate) fn refuse_synthetic(&mut self) -> usize {
+        let mut refused = 0;
+        for meta in self.metas[..self.filled].iter_mut().filter(|meta| is_synthetic(&meta.addr)) {
+            meta.len = 0;
+            refused += 1;
+        }
+        refused
     }
 
     /// Takes the next run, of at most `limit(class)` segments. `None` once everything is handed on.

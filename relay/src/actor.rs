@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use transport::{
     clock,
-    listener::{Farewell, Listener, PeerEnd, PeerEvent, PeerEvents, PeerId},
+    listener::{Farewell, Listener, PeerEnd, PeerEvent, PeerEvents, PeerId, pipes::Pipes},
 };
 use wire::{
     channel::ChannelId,
@@ -96,6 +96,8 @@ pub(crate) struct RelayActor {
     broker: Broker,
     table: Arc<SlotTable>,
     listener: Listener,
+    /// If connections are taken over TCP.
+    pipes: Option<Pipes>,
     report: Report,
     tally: Tally,
     events: PeerEvents,
@@ -134,7 +136,7 @@ struct OpenSlot {
 impl RelayActor {
     pub(crate) fn new(
         config: &RelayConfig,
-        (listener, events): (Listener, PeerEvents),
+        (listener, events, pipes): (Listener, PeerEvents, Option<Pipes>),
         table: Arc<SlotTable>,
         report: Report,
         stop: Stop,
@@ -144,6 +146,7 @@ impl RelayActor {
             broker: Broker::new(config.broker.clone()),
             table,
             listener,
+            pipes,
             report,
             tally: Tally::default(),
             events,
@@ -259,6 +262,7 @@ impl RelayActor {
                     tally: &self.tally,
                     counts: self.broker.counts(),
                     listener: self.listener.counters(),
+                    pipes: self.pipes.as_ref().map(Pipes::counters).unwrap_or_default(),
                     dropped: self.table.dropped(),
                     shards: self.listener.shards() as u64,
                     unread: os::udp_drops(self.listener.local_addr().port()),
@@ -346,6 +350,10 @@ impl RelayActor {
             // Takes the events that nobody needs any more, so that the listener is not held up.
             let last_events = async { while self.events.recv().await.is_some() {} };
             tokio::join!(self.listener.shutdown(LAST_WORDS), last_events);
+            // Behind what is said on the connections in them.
+            if let Some(pipes) = &self.pipes {
+                pipes.close().await;
+            }
         };
         tokio::select! {
             biased;

@@ -11,7 +11,9 @@ mod supervisor;
 
 use std::{
     collections::BTreeMap,
+    fmt,
     net::SocketAddr,
+    str::FromStr,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -59,6 +61,39 @@ pub enum CarrierChoice {
     Udp,
     /// TCP alone.
     Tcp,
+}
+
+/// A word that names no [`CarrierChoice`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not one of auto, udp, tcp")]
+pub struct UnknownCarrier;
+
+impl CarrierChoice {
+    /// The words for them, in options and settings.
+    pub const WORDS: [&str; 3] = ["auto", "udp", "tcp"];
+}
+
+impl FromStr for CarrierChoice {
+    type Err = UnknownCarrier;
+
+    fn from_str(word: &str) -> Result<Self, UnknownCarrier> {
+        match word {
+            "auto" => Ok(Self::Auto),
+            "udp" => Ok(Self::Udp),
+            "tcp" => Ok(Self::Tcp),
+            _ => Err(UnknownCarrier),
+        }
+    }
+}
+
+impl fmt::Display for CarrierChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+        })
+    }
 }
 
 /// How a node is started.

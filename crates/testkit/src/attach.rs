@@ -1,6 +1,6 @@
 //! A real technician client, with its own home.
 
-use std::{ffi::OsStr, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, ffi::OsStr, path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
 use pty::{Size, Terminal};
@@ -24,6 +24,7 @@ pub struct Technician {
     home: Home,
     program: PathBuf,
     relay: RelayLink,
+    environment: BTreeMap<String, String>,
 }
 
 impl Technician {
@@ -42,7 +43,12 @@ impl Technician {
     ///
     /// When there is no room for a home.
     pub fn with_program(relay: &RelayLink, program: PathBuf) -> anyhow::Result<Self> {
-        Ok(Self { home: Home::new()?, program, relay: relay.clone() })
+        Ok(Self { home: Home::new()?, program, relay: relay.clone(), environment: BTreeMap::new() })
+    }
+
+    /// Sets a variable in the environment of commands from now on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.environment.insert(name.to_owned(), value.to_owned());
     }
 
     /// The technician's home.
@@ -54,7 +60,7 @@ impl Technician {
     pub fn command(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
         let mut command = command(&self.program);
         self.home.apply(&mut command);
-        command.env("ASSENT_RELAY", self.relay.to_string()).args(arguments);
+        command.env("ASSENT_RELAY", self.relay.to_string()).envs(&self.environment).args(arguments);
         command
     }
 

@@ -476,12 +476,17 @@ fn interleave(found: &[SocketAddr]) -> Vec<SocketAddr> {
 mod tests {
     use quinn::{EndpointConfig, TokioRuntime};
     use rand_core::OsRng;
-    use trust::keys::SigningKey;
+    use testkit::connect_proxy::ConnectProxy;
+    use trust::{keys::SigningKey, tls_certificate::self_signed};
     use wire::{channel::DataHeader, time::Moment};
 
     use super::*;
     use crate::{
-        listener::{Forward, Listener, ListenerConfig, Route},
+        listener::{
+            Forward, Listener, ListenerConfig, Route,
+            pipes::{Pipes, PipesConfig},
+        },
+        pipe::{self, tls::Identity},
         udp::Offloading,
     };
 
@@ -517,6 +522,59 @@ mod tests {
         let link = connector.connect(Duration::from_secs(8)).await.unwrap();
         connector.go_by(&link);
         assert!(socket.table().is_live_relay(relay.local_addr()));
+    }
+
+    /// Somebody who looks into TLS on its way to the relay, as some organisations do, and answers with a certificate of its own.
+    async fn inspector(key: &SigningKey, relay: SocketAddr, relay_pin: [u8; 32]) -> (SocketAddr, JoinSet<()>) {
+        let own = tokio_rustls::TlsAcceptor::from(pipe::tls::server(Identity::of(key).unwrap()).unwrap());
+        let onwards = tokio_rustls::TlsConnector::from(pipe::tls::client(relay_pin).unwrap());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            loop {
+                let (client, _) = listener.accept().await.unwrap();
+                // Whoever does not trust it leaves.
+                let Ok(mut client) = own.accept(client).await else { continue };
+                let server = tokio::net::TcpStream::connect(relay).await.unwrap();
+                let name = rustls::pki_types::ServerName::try_from("assent-relay").unwrap();
+                let mut server = onwards.connect(name, server).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+            }
+        });
+        (address, tasks)
+    }
+
+    #[tokio::test]
+    async fn who_inspects_tls_is_passed_if_this_machine_trusts_it() {
+        let key = SigningKey::generate(&mut OsRng);
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        let (relay, _events, _pipes) = loop {
+            let (relay, events) = Listener::bind(loopback, &key, Arc::new(Nowhere), ListenerConfig::default()).unwrap();
+            // Another program may have the port of TCP.
+            if let Ok(pipes) = Pipes::bind(relay.local_addr(), &key, &relay, PipesConfig::default()) {
+                break (relay, events, pipes);
+            }
+        };
+        let pin = key.public().digest().0;
+        let inspecting = SigningKey::generate(&mut OsRng);
+        let (inspector, _inspecting) = inspector(&inspecting, relay.local_addr(), pin).await;
+        let proxy = ConnectProxy::start([("assent-relay:4433".to_owned(), inspector)], None).await.unwrap();
+
+        let socket = Arc::new(NodeSocket::bind(None, Offloading::WhereAvailable).unwrap());
+        let endpoint = super::super::endpoint_over(&socket).unwrap();
+        let link = RelayLink::new("assent-relay", 4433, pin).unwrap();
+        let proxies = Some(Proxies::new(&proxy.address().to_string(), ""));
+        let options = NodeOptions { carrier: CarrierChoice::Tcp, proxies, ..NodeOptions::default() };
+        let mut connector = Connector::new(link, endpoint, socket, &options).unwrap();
+        let patience = Duration::from_secs(8);
+
+        let error = connector.connect(patience).await.map(drop).unwrap_err();
+        assert!(matches!(&error, ConnectError::NoTcp { tcp: TcpFailure::Certificate { .. }, .. }), "{error}");
+        assert!(error.to_string().contains("has to be installed on this machine"), "{error}");
+
+        connector.dialer.trust(pin, self_signed(&inspecting).unwrap().into());
+        connector.connect(patience).await.unwrap();
     }
 
     #[test]

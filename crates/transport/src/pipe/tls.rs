@@ -29,12 +29,22 @@ const ALPN: &[u8] = b"http/1.1";
 
 /// A program's end of pipes to the relay whose key has this digest.
 pub(crate) fn client(pin: [u8; 32]) -> Result<Arc<ClientConfig>, KeyError> {
+    client_with(pin, OnceLock::new())
+}
+
+/// As [`client`], on a system that trusts `root` besides.
+#[cfg(test)]
+pub(crate) fn client_trusting(pin: [u8; 32], root: CertificateDer<'static>) -> Result<Arc<ClientConfig>, KeyError> {
+    client_with(pin, OnceLock::from(Verifier::new_with_extra_roots([root], provider())))
+}
+
+fn client_with(pin: [u8; 32], system: OnceLock<Result<Verifier, Error>>) -> Result<Arc<ClientConfig>, KeyError> {
     let provider = provider();
     let verifier = PinOrSystem {
         pin,
         algorithms: provider.signature_verification_algorithms,
         provider: Arc::clone(&provider),
-        system: OnceLock::new(),
+        system,
     };
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?

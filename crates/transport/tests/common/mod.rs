@@ -48,6 +48,7 @@ pub(crate) const V6: IpAddr = IpAddr::V6(std::net::Ipv6Addr::LOCALHOST);
 pub(crate) struct Routes {
     legs: Mutex<HashMap<ChannelId, [SocketAddr; 2]>>,
     packets_from: Mutex<HashMap<SocketAddr, u64>>,
+    last_from: Mutex<HashMap<ChannelId, SocketAddr>>,
     turned_away: AtomicU64,
     closed: std::sync::atomic::AtomicBool,
 }
@@ -65,6 +66,11 @@ impl Routes {
         self.packets_from.lock().unwrap().get(&address).copied().unwrap_or_default()
     }
 
+    /// Where the last packet of a channel came from.
+    pub(crate) fn last_from(&self, channel: ChannelId) -> Option<SocketAddr> {
+        self.last_from.lock().unwrap().get(&channel).copied()
+    }
+
     pub(crate) fn admit_nobody(&self) {
         self.closed.store(true, Ordering::Relaxed);
     }
@@ -74,6 +80,7 @@ impl Forward for Routes {
     fn route(&self, from: SocketAddr, header: DataHeader, bytes: usize, segments: usize, _now: Moment) -> Route {
         assert!(segments > 0 && bytes >= segments * 8);
         *self.packets_from.lock().unwrap().entry(from).or_default() += segments as u64;
+        self.last_from.lock().unwrap().insert(header.channel, from);
         match self.legs.lock().unwrap().get(&header.channel) {
             Some([one, other]) if *one == from => Route::To(*other),
             Some([one, other]) if *other == from => Route::To(*one),
@@ -131,7 +138,7 @@ impl Relay {
     pub(crate) fn start_with_pipes(config: PipesConfig) -> Self {
         loop {
             let mut relay = Self::start(V4);
-            match relay.take_pipes(config.clone()) {
+            match relay.take_pipes_at(relay.address, config.clone()) {
                 Ok(()) => return relay,
                 // Another program has this port of TCP.
                 Err(BindPipesError::Socket { source, .. }) if source.kind() == std::io::ErrorKind::AddrInUse => {}
@@ -140,8 +147,8 @@ impl Relay {
         }
     }
 
-    pub(crate) fn take_pipes(&mut self, config: PipesConfig) -> Result<(), BindPipesError> {
-        self.pipes = Some(Pipes::bind(self.address, &self.key, &self.listener, config)?);
+    pub(crate) fn take_pipes_at(&mut self, address: SocketAddr, config: PipesConfig) -> Result<(), BindPipesError> {
+        self.pipes = Some(Pipes::bind(address, &self.key, &self.listener, config)?);
         Ok(())
     }
 
@@ -297,14 +304,26 @@ impl Pair {
 
     /// An agent and a technician, each with its own way to the relay.
     pub(crate) async fn start_at(
-        mut relay: Relay,
+        relay: Relay,
         ip: IpAddr,
         agent_options: NodeOptions,
         technician_options: NodeOptions,
     ) -> Self {
-        let (agent, mut agent_control) = Node::start(relay.link(), agent_options).await.unwrap();
+        let link = relay.link();
+        Self::start_by(relay, link, ip, agent_options, technician_options).await
+    }
+
+    /// As [`Pair::start_at`], where both know the relay by another link.
+    pub(crate) async fn start_by(
+        mut relay: Relay,
+        link: RelayLink,
+        ip: IpAddr,
+        agent_options: NodeOptions,
+        technician_options: NodeOptions,
+    ) -> Self {
+        let (agent, mut agent_control) = Node::start(link.clone(), agent_options).await.unwrap();
         let agent_at = relay.peer().await.seen();
-        let (technician, mut technician_control) = Node::start(relay.link(), technician_options).await.unwrap();
+        let (technician, mut technician_control) = Node::start(link, technician_options).await.unwrap();
         let technician_at = relay.peer().await.seen();
         for control in [&mut agent_control, &mut technician_control] {
             assert!(matches!(control.recv().await, Some(ControlEvent::Up)));

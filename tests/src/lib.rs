@@ -14,4 +14,5 @@ mod hostile_relay;
 mod hostile_technician;
 mod runs;
 mod session;
+mod tcp;
 mod world;

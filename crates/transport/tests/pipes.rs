@@ -9,7 +9,7 @@ use std::time::Duration;
 use common::{Pair, Peer, Relay, Seen, V4, channel, message, pattern};
 use testkit::{
     connect_proxy::{Asked, ConnectProxy},
-    delay_link::{Conditions, DelayLink},
+    delay_link::{Conditions, DelayLink, Direction},
 };
 use tokio::{task::JoinSet, time::timeout};
 use transport::{
@@ -127,6 +127,48 @@ async fn where_both_pass_udp_is_taken() {
     let (_node, _control) = Node::start(relay.link(), by(CarrierChoice::Auto)).await.unwrap();
     let peer = relay.peer().await;
     assert_eq!(peer.address, peer.client);
+}
+
+#[tokio::test]
+async fn a_first_packet_that_is_lost_does_not_make_udp_lose() {
+    let mut relay = Relay::start(V4);
+    let (udp, link) = with_link_for_udp(&mut relay).await;
+    udp.cut();
+    let mut starting = std::pin::pin!(Node::start(link, by(CarrierChoice::Auto)));
+    let lost = || udp.traffic(Direction::ToTarget).lost;
+    let (_node, _control) = tokio::select! {
+        started = &mut starting => started.unwrap(),
+        () = common::until(|| lost() > 0) => {
+            udp.heal();
+            starting.await.unwrap()
+        }
+    };
+    // Over TCP it may have come first, and is given up then.
+    let pipes = relay.pipes.as_ref().unwrap();
+    common::until(|| pipes.counters().open == 0).await;
+    loop {
+        let peer = relay.peer().await;
+        if peer.address == peer.client {
+            break;
+        }
+    }
+}
+
+#[tokio::test]
+async fn somebody_else_who_answers_by_udp_does_not_hide_the_relay_over_tcp() {
+    let stranger = Relay::start(V4);
+    let mut relay = Relay::start(V4);
+    loop {
+        let link = DelayLink::start(stranger.address, Conditions::default()).await.unwrap();
+        if relay.take_pipes_at(link.address(), PipesConfig::default()).is_err() {
+            continue;
+        }
+        let known_as = RelayLink::new("127.0.0.1", link.address().port(), relay.key.public().digest().0).unwrap();
+        Node::start(known_as.clone(), by(CarrierChoice::Auto)).await.unwrap();
+        let error = Node::start(known_as, by(CarrierChoice::Udp)).await.unwrap_err();
+        assert_eq!(error, ConnectError::WrongKey);
+        return;
+    }
 }
 
 #[tokio::test]
@@ -276,7 +318,7 @@ async fn nobody_leaves_tcp_while_a_code_hangs_on_the_control_connection() {
     let (_node, mut control) = Node::start(link, options).await.unwrap();
     up(&mut control).await;
     let mut peer = relay.peer().await;
-    let tried = udp.traffic(testkit::delay_link::Direction::ToTarget).datagrams;
+    let tried = udp.traffic(Direction::ToTarget).datagrams;
     udp.heal();
     // Round trips through the pipe, each longer than the time after which UDP could be tried.
     let locator = Locator::new(4821, 4).unwrap();
@@ -286,7 +328,7 @@ async fn nobody_leaves_tcp_while_a_code_hangs_on_the_control_connection() {
         peer.send(FromRelay::LocatorLapsed { locator });
         assert_eq!(message(&mut control).await, FromRelay::LocatorLapsed { locator });
     }
-    let later = udp.traffic(testkit::delay_link::Direction::ToTarget).datagrams;
+    let later = udp.traffic(Direction::ToTarget).datagrams;
     // What the first attempt sends until it is given up may still come; a new one would be a connection more at the relay.
     assert!(later - tried < 4 && relay.counters().accepted == 1, "{tried} {later}");
 }

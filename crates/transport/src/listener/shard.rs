@@ -4,6 +4,7 @@
 //! allocation, no lock, no log line and no other system call.
 
 use std::{
+    collections::VecDeque,
     io,
     net::{IpAddr, SocketAddr},
     sync::{
@@ -47,6 +48,9 @@ use crate::{
 /// Trains taken from the kernel at once: 2 MiB of memory.
 const TRAINS: usize = 32;
 
+/// Trains of pipes that are handled before the socket has its turn again.
+const PIPE_TRAINS: usize = 64;
+
 /// Receive errors in a row after which the shard waits for the next packet instead of asking again at once.
 const ERRORS_IN_A_ROW: usize = 8;
 
@@ -88,7 +92,7 @@ pub(super) struct Desk {
     /// Packets of this shard's connections that other shards got.
     strays: Mutex<Vec<Stray>>,
     /// What came by this shard's pipes. Each has only so much in here.
-    trains: Mutex<Vec<Train>>,
+    trains: Mutex<VecDeque<Train>>,
     counts: PacketCounts,
 }
 
@@ -148,7 +152,7 @@ impl Desk {
 
     /// Hands over what came by a pipe of this shard's.
     pub(super) fn take(&self, train: Train) {
-        lock(&self.trains).push(train);
+        lock(&self.trains).push_back(train);
         self.call();
     }
 
@@ -335,7 +339,12 @@ impl Shard {
     /// Handles what came by pipes.
     fn take_trains(&mut self, now: Instant) {
         let mut trains = std::mem::take(&mut self.taken_trains);
-        std::mem::swap(&mut *lock(&self.desk.trains), &mut trains);
+        let more = {
+            let mut waiting = lock(&self.desk.trains);
+            let count = waiting.len().min(PIPE_TRAINS);
+            trains.extend(waiting.drain(..count));
+            !waiting.is_empty()
+        };
         if !trains.is_empty() {
             let (_, mut sorting) = self.sorting(now);
             for train in trains.drain(..) {
@@ -343,6 +352,9 @@ impl Shard {
             }
         }
         self.taken_trains = trains;
+        if more {
+            self.desk.call();
+        }
     }
 
     fn take_orders(&mut self, now: Instant) {

@@ -36,6 +36,10 @@ pub(super) const ATTEMPT: Duration = Duration::from_secs(3);
 /// The next address joins in when the one before has not answered for so long (RFC 8305 section 5).
 const STAGGER: Duration = Duration::from_millis(250);
 
+/// So much longer than its head start UDP may take, although there is a way over TCP already: a first packet that was lost is sent again
+/// after 300 ms.
+const UDP_PATIENCE: Duration = Duration::from_millis(500);
+
 /// Addresses of one name that are tried in one attempt.
 const ADDRESSES: usize = 8;
 
@@ -161,8 +165,11 @@ impl ConnectError {
     /// Whether it was the relay that said this, so that another way to it changes nothing.
     fn is_final(&self) -> bool {
         match self {
-            Self::Refused | Self::Version | Self::WrongKey => true,
-            Self::Socket { .. }
+            Self::Refused => true,
+            // Whoever answers by UDP may be somebody else.
+            Self::Version
+            | Self::WrongKey
+            | Self::Socket { .. }
             | Self::NotResolved { .. }
             | Self::NoAnswer { .. }
             | Self::NoTcp { .. }
@@ -260,25 +267,38 @@ impl Connector {
             sleep(STAGGER).await;
         };
         tokio::pin!(by_udp, by_tcp, head_start);
-        let (mut udp_failed, mut tcp_failed, mut both) = (None, None, false);
-        loop {
-            (udp_failed, tcp_failed) = match (udp_failed, tcp_failed) {
-                (Some(by_udp), Some(by_tcp)) => return Err(ConnectError::neither(by_udp, by_tcp)),
-                one_or_none => one_or_none,
-            };
-            tokio::select! {
-                biased;
-                done = &mut by_udp, if udp_failed.is_none() => match done {
-                    Ok(link) => return Ok(link),
-                    Err(error) if error.is_final() => return Err(error),
-                    Err(error) => (udp_failed, both) = (Some(error), true),
-                },
-                done = &mut by_tcp, if both && tcp_failed.is_none() => match done {
-                    Ok(link) => return Ok(link),
-                    Err(error) => tcp_failed = Some(error),
-                },
-                () = &mut head_start, if !both => both = true,
+        let udp_error = tokio::select! {
+            biased;
+            done = &mut by_udp => match done {
+                Ok(link) => return Ok(link),
+                Err(error) => Some(error),
+            },
+            () = &mut head_start => None,
+        };
+        if let Some(udp_error) = udp_error {
+            if udp_error.is_final() {
+                return Err(udp_error);
             }
+            return by_tcp.await.map_err(|tcp_error| ConnectError::neither(udp_error, tcp_error));
+        }
+        let patience = Instant::now() + UDP_PATIENCE;
+        tokio::select! {
+            biased;
+            done = &mut by_udp => match done {
+                Ok(link) => Ok(link),
+                Err(udp_error) if udp_error.is_final() => Err(udp_error),
+                Err(udp_error) => by_tcp.await.map_err(|tcp_error| ConnectError::neither(udp_error, tcp_error)),
+            },
+            done = &mut by_tcp => match done {
+                Ok(by_tcp) => {
+                    if let Ok(Ok(by_udp)) = timeout_at(patience, by_udp).await {
+                        self.leave(&by_tcp);
+                        return Ok(by_udp);
+                    }
+                    Ok(by_tcp)
+                }
+                Err(tcp_error) => by_udp.await.map_err(|udp_error| ConnectError::neither(udp_error, tcp_error)),
+            },
         }
     }
 

@@ -21,7 +21,7 @@ use super::{Train, egress::Egress, trains};
 use crate::clock;
 
 /// Bytes of packets that came by one pipe and were not looked at yet. Behind it nothing is read, and TCP holds the sender up.
-const INGRESS_BYTES: usize = 128 * 1024;
+const INGRESS_BYTES: usize = 64 * 1024;
 
 /// An end that does not take a message for so long is gone, or has no use for this carrier.
 const WRITE_WITHIN: Duration = Duration::from_secs(3);

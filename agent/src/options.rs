@@ -6,8 +6,12 @@ use std::{
     time::Duration,
 };
 
-use clap::{Parser, ValueEnum};
+use clap::{
+    Parser, ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
 use serde::Deserialize;
+use transport::node::CarrierChoice;
 use wire::link::RelayLink;
 
 /// Get help on this computer, and stay in charge of it.
@@ -20,6 +24,11 @@ pub struct Arguments {
     /// Relay to meet the technician at: assent://HOST:PORT#PIN
     #[arg(long, env = "ASSENT_RELAY", value_name = "LINK")]
     pub relay: Option<String>,
+
+    /// How to reach the relay: udp, tcp, or auto for UDP where it passes and TCP where it does not. TCP goes through the proxy that
+    /// HTTPS_PROXY names, except for what NO_PROXY lists. Default: auto
+    #[arg(long, env = "ASSENT_CARRIER", value_name = "CARRIER", value_parser = carrier())]
+    pub carrier: Option<CarrierChoice>,
 
     /// Where you are asked. Default: browser on a desktop, terminal elsewhere
     #[arg(long, value_name = "WHERE")]
@@ -48,7 +57,7 @@ Examples:
   assent-share --consent terminal                              ask in this terminal, as over SSH
 
 Files:
-  ~/.config/assent/share.toml     settings (relay, unlock_delay_secs, longest_session_secs, organisations)
+  ~/.config/assent/share.toml     settings (relay, carrier, unlock_delay_secs, longest_session_secs, organisations)
   ~/.local/state/assent/sessions  what happened in each session; check with: assent verify FILE
 
 Exit codes: 0 the session is over, 1 there was no way to ask or to keep the record, 2 wrong usage, 5 the relay cannot be reached";
@@ -67,6 +76,8 @@ pub enum ConsentAt {
 pub struct ShareConfig {
     /// Relay to meet at.
     pub relay: RelayLink,
+    /// How to reach it. `carrier`, auto, udp or tcp, default auto.
+    pub carrier: CarrierChoice,
     /// Folder for the audit logs.
     pub state_dir: PathBuf,
     /// Before a yes to a command is taken. `unlock_delay_secs`, 1..=60, default 10.
@@ -82,6 +93,7 @@ pub struct ShareConfig {
 #[serde(deny_unknown_fields)]
 struct ShareFile {
     relay: Option<String>,
+    carrier: Option<String>,
     unlock_delay_secs: Option<u64>,
     longest_session_secs: Option<u64>,
     #[serde(default)]
@@ -112,12 +124,19 @@ pub enum ConfigError {
     },
     /// The file is no TOML, or has an unknown key or a wrong type.
     #[error("the configuration file {path} is not valid: {reason}")]
-    #[diagnostic(help("known keys: relay, unlock_delay_secs, longest_session_secs, organisations"))]
+    #[diagnostic(help("known keys: relay, carrier, unlock_delay_secs, longest_session_secs, organisations"))]
     Invalid {
         /// The file.
         path: PathBuf,
         /// What the parser says.
         reason: String,
+    },
+    /// There is no such carrier.
+    #[error("carrier = {value:?} is not known")]
+    #[diagnostic(help("allowed: auto, udp, tcp"))]
+    Carrier {
+        /// What it says.
+        value: String,
     },
     /// A number is out of its range.
     #[error("{key} = {value} is out of range")]
@@ -149,14 +168,21 @@ impl Arguments {
             },
         };
         let relay = self.relay.as_ref().or(file.relay.as_ref()).ok_or(ConfigError::NoRelay)?.parse()?;
+        let in_file =
+            file.carrier.map(|value| value.parse().map_err(|_| ConfigError::Carrier { value })).transpose()?;
         Ok(ShareConfig {
             relay,
+            carrier: self.carrier.or(in_file).unwrap_or_default(),
             state_dir: self.state_dir.clone().unwrap_or_else(default_state_dir),
             unlock_delay: seconds("unlock_delay_secs", file.unlock_delay_secs, 10, 1, 60)?,
             longest_session: seconds("longest_session_secs", file.longest_session_secs, 14_400, 60, 43_200)?,
             organisations: file.organisations,
         })
     }
+}
+
+fn carrier() -> impl TypedValueParser<Value = CarrierChoice> {
+    PossibleValuesParser::new(CarrierChoice::WORDS).try_map(|word| word.parse())
 }
 
 fn read(path: &Path) -> Result<ShareFile, ConfigError> {

@@ -4,7 +4,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use transport::{
     clock,
-    listener::{Farewell, Listener, PeerEnd, PeerEvent, PeerEvents, PeerId},
+    listener::{Farewell, Listener, PeerEnd, PeerEvent, PeerEvents, PeerId, pipes::Pipes},
 };
 use wire::{
     channel::ChannelId,
@@ -96,6 +96,8 @@ pub(crate) struct RelayActor {
     broker: Broker,
     table: Arc<SlotTable>,
     listener: Listener,
+    /// If connections are taken over TCP.
+    pipes: Option<Pipes>,
     report: Report,
     tally: Tally,
     events: PeerEvents,
@@ -134,7 +136,7 @@ struct OpenSlot {
 impl RelayActor {
     pub(crate) fn new(
         config: &RelayConfig,
-        (listener, events): (Listener, PeerEvents),
+        (listener, events, pipes): (Listener, PeerEvents, Option<Pipes>),
         table: Arc<SlotTable>,
         report: Report,
         stop: Stop,
@@ -144,6 +146,7 @@ impl RelayActor {
             broker: Broker::new(config.broker.clone()),
             table,
             listener,
+            pipes,
             report,
             tally: Tally::default(),
             events,
@@ -197,7 +200,7 @@ impl RelayActor {
     fn hear(&mut self, event: PeerEvent) {
         let id = ConnectionId(event.peer().number());
         match event {
-            PeerEvent::Connected { peer, address } => self.welcome(peer, address),
+            PeerEvent::Connected { peer, address, client } => self.welcome(peer, address, client.ip()),
             PeerEvent::Message { peer, message } => match self.turned_away.remove(&id) {
                 Some(reason) => {
                     self.listener.tell(peer, FromRelay::Refused { reason });
@@ -216,9 +219,10 @@ impl RelayActor {
         }
     }
 
-    fn welcome(&mut self, peer: PeerId, address: SocketAddr) {
+    /// Limits are for where the client is; packets go to `address`, which may stand for a pipe.
+    fn welcome(&mut self, peer: PeerId, address: SocketAddr, client: IpAddr) {
         let (id, now) = (ConnectionId(peer.number()), clock::now());
-        match self.broker.connected(id, address.ip(), now) {
+        match self.broker.connected(id, client, now) {
             Ok(()) => {
                 self.peers.insert(id, Peer { id: peer, address });
             }
@@ -258,6 +262,7 @@ impl RelayActor {
                     tally: &self.tally,
                     counts: self.broker.counts(),
                     listener: self.listener.counters(),
+                    pipes: self.pipes.as_ref().map(Pipes::counters).unwrap_or_default(),
                     dropped: self.table.dropped(),
                     shards: self.listener.shards() as u64,
                     unread: os::udp_drops(self.listener.local_addr().port()),
@@ -345,6 +350,10 @@ impl RelayActor {
             // Takes the events that nobody needs any more, so that the listener is not held up.
             let last_events = async { while self.events.recv().await.is_some() {} };
             tokio::join!(self.listener.shutdown(LAST_WORDS), last_events);
+            // Behind what is said on the connections in them.
+            if let Some(pipes) = &self.pipes {
+                pipes.close().await;
+            }
         };
         tokio::select! {
             biased;

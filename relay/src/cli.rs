@@ -18,7 +18,7 @@ Exit codes: 0 stopped as asked, 1 the relay could not run, 2 wrong usage or sett
 
 const AFTER_HELP: &str = "\
 Examples:
-  assent-relay serve --public-host relay.example.org   run a relay on UDP port 4433
+  assent-relay serve --public-host relay.example.org   run a relay on port 4433, UDP and TCP
   assent-relay link                                    print its link again
   assent-relay config > relay.toml                     every setting, to edit
 
@@ -30,7 +30,7 @@ Exit codes: 0 stopped as asked, 1 the relay could not run, 2 wrong usage or sett
 
 const EVENTS: &str = "\
 Events with --json, each with `event` and `time`:
-  listening {link, udp, http, version}      stopped {channels_cut}     draining {channels}
+  listening {link, udp, tcp, http, version} stopped {channels_cut}     draining {channels}
   connected, disconnected {connection, connections}                    turned_away {reason}
   locator_allocated {connection, digits}    locator_ended {connection, why}
   channel_opened {channel, origin, agent, technician}

@@ -33,6 +33,8 @@ pub struct RelayConfig {
     pub public_host: Option<String>,
     /// Port in the relay link, if it differs from the one listened on.
     pub public_port: Option<u16>,
+    /// Whether and how to take connections over TCP.
+    pub tcp: Option<TcpConfig>,
     /// Directory of the relay's key.
     pub state_dir: PathBuf,
     /// Where to serve metrics and health.
@@ -45,6 +47,17 @@ pub struct RelayConfig {
     pub leg_bytes_per_sec: NonZeroU64,
     /// Bounds of the broker.
     pub broker: BrokerConfig,
+}
+
+/// How to take connections over TCP, on the same port as UDP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TcpConfig {
+    /// Certificate chain and private key, in PEM. `None`: from the relay's own key.
+    pub certificate: Option<(PathBuf, PathBuf)>,
+    /// Connections at once.
+    pub max: usize,
+    /// The same of one address.
+    pub max_per_address: usize,
 }
 
 /// UDP address to listen on.
@@ -83,7 +96,7 @@ pub struct Overrides {
     /// Settings in TOML, as `assent-relay config` shows them
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     pub config: Option<PathBuf>,
-    /// UDP address to listen on, such as `[::]:4433`
+    /// UDP address to listen on, and TCP on the same port, such as `[::]:4433`
     #[arg(long, value_name = "ADDR")]
     pub listen: Option<String>,
     /// Name or address by which agents and technicians reach this relay
@@ -92,6 +105,9 @@ pub struct Overrides {
     /// Directory of the relay's key
     #[arg(long, value_name = "DIR", value_hint = clap::ValueHint::DirPath)]
     pub state_dir: Option<PathBuf>,
+    /// Take no connections over TCP: agents and technicians whose network lets no UDP through do not get in
+    #[arg(long)]
+    pub no_tcp: bool,
     /// Threads that receive and forward packets; 0: one for each processor
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(0..=64))]
     pub shards: Option<u8>,
@@ -154,9 +170,13 @@ pub enum ConfigError {
         /// What it says.
         value: String,
     },
+    /// A certificate without its key, or a key without a certificate.
+    #[error("tls_certificate and tls_key belong together and only one is set, so nothing was started")]
+    #[diagnostic(help("set both, or neither: the relay then makes a certificate of its own key"))]
+    HalfCertificate,
     /// Port zero in a link.
     #[error("public_port = 0 cannot be reached, so nothing was started")]
-    #[diagnostic(help("write the UDP port that others see, or leave the key out"))]
+    #[diagnostic(help("write the port that others see, or leave the key out"))]
     PublicPort,
     /// Metrics for other machines.
     #[error("http = \"{address}\" can be reached from other machines, so nothing was started")]
@@ -222,6 +242,16 @@ fn resolve(file: RelayFile, overrides: &Overrides) -> Result<RelayConfig, Config
     if file.public_port == Some(0) {
         return Err(ConfigError::PublicPort);
     }
+    let certificate = match (file.tls_certificate, file.tls_key) {
+        (Some(chain), Some(key)) => Some((PathBuf::from(chain), PathBuf::from(key))),
+        (None, None) => None,
+        (Some(_), None) | (None, Some(_)) => return Err(ConfigError::HalfCertificate),
+    };
+    let tcp = (file.tcp.unwrap_or(true) && !overrides.no_tcp).then_some(TcpConfig {
+        certificate,
+        max: numbers.max_tcp as usize,
+        max_per_address: numbers.max_tcp_per_address as usize,
+    });
     let for_everyone = file.danger_http_for_everyone.unwrap_or(false);
     let http = http(overrides.http.as_ref().or(file.http.as_ref()), for_everyone)?;
     let state_dir = overrides.state_dir.clone().or(file.state_dir.map(PathBuf::from)).or_else(default_state_dir);
@@ -229,6 +259,7 @@ fn resolve(file: RelayFile, overrides: &Overrides) -> Result<RelayConfig, Config
         listen,
         public_host,
         public_port: file.public_port,
+        tcp,
         state_dir: state_dir.ok_or(ConfigError::NoStateDir)?,
         http,
         shards: overrides.shards.map_or_else(|| u8::try_from(numbers.shards).ok(), Some).and_then(NonZeroU8::new),

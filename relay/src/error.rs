@@ -1,8 +1,9 @@
 //! Why the relay does not run, for the person who started it.
 
-use std::{io, net::SocketAddr};
+use std::{io, net::SocketAddr, path::PathBuf};
 
 use miette::Diagnostic;
+use transport::listener::pipes::BindPipesError;
 
 use crate::{config::ConfigError, key::KeyFileError};
 
@@ -30,6 +31,34 @@ pub enum RelayError {
         #[source]
         source: io::Error,
     },
+    /// The TCP address cannot be listened on.
+    #[error("the relay cannot listen on TCP {address}, so it was not started")]
+    ListenTcp {
+        /// The address.
+        address: SocketAddr,
+        /// What to do.
+        #[help]
+        help: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A file of the certificate for TCP cannot be read.
+    #[error("the file {} of the certificate for TCP cannot be read, so the relay was not started", path.display())]
+    #[diagnostic(help("check tls_certificate and tls_key, and that the relay's user may read both files"))]
+    CertificateFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The certificate for TCP cannot be used.
+    #[error("the certificate for TCP cannot be used, so the relay was not started")]
+    #[diagnostic(help(
+        "tls_certificate has to name a file in PEM with the relay's certificate first, and tls_key one with the key that belongs to it"
+    ))]
+    Certificate(#[source] BindPipesError),
     /// The address of metrics and health cannot be listened on.
     #[error("metrics cannot be served on TCP {address}, so the relay was not started")]
     Http {
@@ -65,6 +94,11 @@ impl RelayError {
         Self::Listen { address, help: address_help("--listen", address, &source), source }
     }
 
+    pub(crate) fn listen_tcp(address: SocketAddr, source: io::Error) -> Self {
+        let help = address_help("--listen", address, &source);
+        Self::ListenTcp { address, help: format!("{help}; --no-tcp runs the relay on UDP alone"), source }
+    }
+
     pub(crate) fn http(address: SocketAddr, source: io::Error) -> Self {
         Self::Http { address, help: address_help("--http", address, &source), source }
     }
@@ -75,6 +109,9 @@ impl RelayError {
             Self::Config(_) | Self::NoPort => 2,
             Self::Key(_)
             | Self::Listen { .. }
+            | Self::ListenTcp { .. }
+            | Self::CertificateFile { .. }
+            | Self::Certificate(_)
             | Self::Http { .. }
             | Self::System(_)
             | Self::Output(_)

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use broker::{Counts, Event};
-use transport::listener::ListenerCounters;
+use transport::listener::{ListenerCounters, pipes::PipesCounters};
 
 use crate::{names, slots::DropReason};
 
@@ -55,6 +55,7 @@ pub(crate) struct Snapshot<'a> {
     pub(crate) tally: &'a Tally,
     pub(crate) counts: Counts,
     pub(crate) listener: ListenerCounters,
+    pub(crate) pipes: PipesCounters,
     /// In the order of [`DropReason::ALL`].
     pub(crate) dropped: [u64; DropReason::ALL.len()],
     pub(crate) shards: u64,
@@ -66,7 +67,7 @@ pub(crate) struct Snapshot<'a> {
 
 impl Snapshot<'_> {
     pub(crate) fn text(&self) -> String {
-        let Self { tally, counts, listener, .. } = self;
+        let Self { tally, counts, listener, pipes, .. } = self;
         let mut out = Out::default();
         out.metric("build_info", "gauge", "Version of the relay; the value is always 1.");
         out.value("build_info", &format!("{{version=\"{}\"}}", env!("CARGO_PKG_VERSION")), 1);
@@ -159,6 +160,35 @@ impl Snapshot<'_> {
             ("ignored", listener.ignored),
         ];
         out.labelled("handshakes_total", "Handshakes begun, by outcome.", "outcome", &BTreeMap::from(handshakes));
+        out.gauge("tcp_connections", "Agents and technicians that are connected over TCP.", pipes.open);
+        out.counter("tcp_connections_opened_total", "Connections over TCP taken.", pipes.opened);
+        let refused = [
+            ("full", pipes.full),
+            ("full_for_address", pipes.full_for_address),
+            ("not_admitted", pipes.not_admitted),
+            ("unfinished", pipes.unfinished),
+            ("not_a_pipe", pipes.not_a_pipe),
+        ];
+        out.labelled(
+            "tcp_connections_refused_total",
+            "Connections over TCP refused, by reason.",
+            "reason",
+            &BTreeMap::from(refused),
+        );
+        let cut = [("malformed", pipes.malformed), ("stuck", pipes.stuck)];
+        out.labelled(
+            "tcp_connections_cut_total",
+            "Connections over TCP cut off, by reason.",
+            "reason",
+            &BTreeMap::from(cut),
+        );
+        let dropped = [("queue", pipes.dropped_packets), ("gone", pipes.late_packets)];
+        out.labelled(
+            "tcp_dropped_packets_total",
+            "Packets that were not sent over TCP: too old or too many in the queue, or the client was gone.",
+            "reason",
+            &BTreeMap::from(dropped),
+        );
         out.0
     }
 }
@@ -216,6 +246,7 @@ mod tests {
             tally: &tally,
             counts: Counts { connections: 1, ..Counts::default() },
             listener: ListenerCounters { forwarded_bytes: 600, full: 8, ..ListenerCounters::default() },
+            pipes: PipesCounters { open: 1, dropped_packets: 2, ..PipesCounters::default() },
             dropped: [1, 2, 3, 4],
             shards: 2,
             unread: Some(5),

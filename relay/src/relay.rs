@@ -4,6 +4,7 @@ use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
     num::NonZeroU8,
+    path::Path,
     sync::Arc,
 };
 
@@ -11,7 +12,10 @@ use rand_core::OsRng;
 use tokio::{sync::Mutex, task::JoinSet};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{info, warn};
-use transport::listener::{BindError, Listener, ListenerConfig, PeerEvents};
+use transport::listener::{
+    BindError, Listener, ListenerConfig, PeerEvents,
+    pipes::{BindPipesError, PipeCertificate, Pipes, PipesConfig},
+};
 use trust::keys::SigningKey;
 use wire::link::RelayLink;
 
@@ -26,6 +30,9 @@ use crate::{
     slots::SlotTable,
 };
 
+/// Ports that are tried when any will do: one that is free for UDP may be taken for TCP.
+const PORT_TRIES: u32 = 16;
+
 /// As many as may be set.
 #[cfg(target_os = "linux")]
 const MOST_SHARDS: usize = 64;
@@ -35,6 +42,7 @@ const MOST_SHARDS: usize = 64;
 pub struct Relay {
     link: RelayLink,
     udp: SocketAddr,
+    tcp: Option<SocketAddr>,
     http: Option<SocketAddr>,
     stop: Stop,
     /// The actor, which says how it went.
@@ -62,11 +70,12 @@ impl Relay {
         }
         let table = Arc::new(SlotTable::new(config.broker.max_slots, config.leg_bytes_per_sec));
         let http_listener = bind_http(config.http).await?;
-        let (listener, events) = bind(config, &key, &table)?;
+        let (listener, events, pipes) = bind_both(config, &key, &table)?;
         let udp = listener.local_addr();
+        let tcp = pipes.as_ref().map(Pipes::local_addr);
         let link = link::of(config, &key, udp)?;
         let http_address = http_listener.as_ref().map(|(_, address)| *address);
-        info!(%udp, shards = listener.shards(), http = ?http_address, "listening");
+        info!(%udp, ?tcp, shards = listener.shards(), http = ?http_address, "listening");
         if link::is_local_only(config, udp) {
             warn!(
                 "the relay link leads to this machine only; for others, start with --public-host NAME, or set public_host"
@@ -75,12 +84,13 @@ impl Relay {
         report.line(&Line::Listening {
             link: link.to_string(),
             udp: udp.to_string(),
+            tcp: tcp.map(|address| address.to_string()),
             http: http_address.map(|address| address.to_string()),
             version: env!("CARGO_PKG_VERSION"),
         });
 
         let stop = Stop::default();
-        let (actor, handle) = RelayActor::new(config, (listener, events), table, report, stop.clone());
+        let (actor, handle) = RelayActor::new(config, (listener, events, pipes), table, report, stop.clone());
         let mut actors = JoinSet::new();
         actors.spawn(actor.run());
         let stop_http = CancellationToken::new();
@@ -91,6 +101,7 @@ impl Relay {
         Ok(Self {
             link,
             udp,
+            tcp,
             http: http_address,
             stop,
             actor: Mutex::new(actors),
@@ -107,6 +118,11 @@ impl Relay {
     /// The UDP address that it listens on.
     pub fn udp_address(&self) -> SocketAddr {
         self.udp
+    }
+
+    /// The TCP address for agents and technicians whose network lets no UDP through, if there is one.
+    pub fn tcp_address(&self) -> Option<SocketAddr> {
+        self.tcp
     }
 
     /// The TCP address of metrics and health, if they are served.
@@ -153,6 +169,41 @@ async fn bind_http(http: Http) -> Result<Option<(tokio::net::TcpListener, Socket
                 Ok(None)
             }
         },
+    }
+}
+
+/// Binds UDP and TCP to one port.
+fn bind_both(
+    config: &RelayConfig,
+    key: &SigningKey,
+    table: &Arc<SlotTable>,
+) -> Result<(Listener, PeerEvents, Option<Pipes>), RelayError> {
+    let Some(tcp) = &config.tcp else {
+        let (listener, events) = bind(config, key, table)?;
+        return Ok((listener, events, None));
+    };
+    let certificate = tcp.certificate.as_ref().map(|(chain, key)| {
+        let read = |path: &Path| {
+            std::fs::read(path).map_err(|source| RelayError::CertificateFile { path: path.to_owned(), source })
+        };
+        Ok::<_, RelayError>(PipeCertificate { chain: read(chain)?, key: read(key)? })
+    });
+    let limits = PipesConfig {
+        max_pipes: tcp.max,
+        max_pipes_per_address: tcp.max_per_address,
+        certificate: certificate.transpose()?,
+    };
+    let any_port = config.listen.address().port() == 0;
+    let mut tries = if any_port { PORT_TRIES } else { 1 };
+    loop {
+        let (listener, events) = bind(config, key, table)?;
+        tries -= 1;
+        match Pipes::bind(listener.local_addr(), key, &listener, limits.clone()) {
+            Ok(pipes) => return Ok((listener, events, Some(pipes))),
+            Err(BindPipesError::Socket { source, .. }) if tries > 0 && source.kind() == io::ErrorKind::AddrInUse => {}
+            Err(BindPipesError::Socket { address, source }) => return Err(RelayError::listen_tcp(address, source)),
+            Err(error) => return Err(RelayError::Certificate(error)),
+        }
     }
 }
 

@@ -20,6 +20,8 @@ pub(crate) enum Line {
         link: String,
         udp: String,
         #[serde(skip_serializing_if = "Option::is_none")]
+        tcp: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
         http: Option<String>,
         version: &'static str,
     },

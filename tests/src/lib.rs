@@ -15,4 +15,5 @@ mod hostile_technician;
 mod lab;
 mod runs;
 mod session;
+mod tcp;
 mod world;

@@ -143,7 +143,8 @@ pub async fn run(arguments: &Arguments) -> Result<(), ShareError> {
     let events = Events::new(arguments.json);
     let relay = format!("{}:{}", config.relay.host(), config.relay.port());
     let (stage, views) = Stage::new(relay);
-    let (node, control) = Node::start(config.relay.clone(), NodeOptions::default()).await?;
+    let options = NodeOptions { carrier: config.carrier, ..NodeOptions::default() };
+    let (node, control) = Node::start(config.relay.clone(), options).await?;
     let (acts, inbox) = mpsc::channel(ACTS);
     let front_end = FrontEnd::start(arguments, &config.state_dir, views, acts, &events).await?;
     let mut share = Share {

@@ -2,7 +2,11 @@
 
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueHint, builder::Styles};
+use clap::{
+    Args, CommandFactory, Parser, Subcommand, ValueHint,
+    builder::{PossibleValuesParser, Styles, TypedValueParser},
+};
+use transport::node::CarrierChoice;
 use wire::{link::RelayLink, run::RunLimits, session::Ability, text::Sentence};
 
 use crate::units;
@@ -58,6 +62,9 @@ Files:
 
 Environment:
   ASSENT_RELAY   relay link, if --relay is not given
+  ASSENT_CARRIER how to reach the relay, if --carrier is not given
+  HTTPS_PROXY    HTTP proxy for TCP, such as http://NAME:PASSWORD@proxy.example.org:3128
+  NO_PROXY       hosts and networks that are reached without it
   ASSENT_LOG     what to write to $XDG_STATE_HOME/assent/assent.log, such as `debug`
   NO_COLOR       if set and not empty, no colours
 
@@ -101,6 +108,7 @@ Examples:
 
 Settings in $XDG_CONFIG_HOME/assent/config.toml, all optional, unknown ones refused:
   relay = \"assent://relay.example.org:4433#…\"   relay link, as `assent-relay` prints it
+  carrier = \"tcp\"                               how to reach it, as with --carrier
   name = \"Ana Ruiz\"                             how you are introduced to end users")]
 pub(crate) struct AttachArgs {
     /// Session code as the end user reads it out; spaces and hyphens do not matter. Asked for if absent; `-` takes the first line of
@@ -110,6 +118,10 @@ pub(crate) struct AttachArgs {
     /// Relay link, `assent://HOST:PORT#PIN`
     #[arg(long, env = "ASSENT_RELAY", value_name = "LINK", hide_env_values = true)]
     pub(crate) relay: Option<RelayLink>,
+    /// How to reach the relay: udp, tcp, or auto for UDP where it passes and TCP where it does not. TCP goes through the proxy that
+    /// HTTPS_PROXY names, except for what NO_PROXY lists. Default: auto
+    #[arg(long, env = "ASSENT_CARRIER", value_name = "CARRIER", value_parser = carrier())]
+    pub(crate) carrier: Option<CarrierChoice>,
     /// Name that the end user is shown; without a certificate it is shown as a claim
     #[arg(long, value_name = "NAME", value_parser = name)]
     pub(crate) name: Option<String>,
@@ -347,6 +359,10 @@ pub fn command() -> clap::Command {
 
 /// Longest wish for a grant's life.
 const MAX_STAY: Duration = Duration::from_secs(24 * 3600);
+
+fn carrier() -> impl TypedValueParser<Value = CarrierChoice> {
+    PossibleValuesParser::new(CarrierChoice::WORDS).try_map(|word| word.parse())
+}
 
 fn name(text: &str) -> Result<String, String> {
     let text = text.trim();

@@ -3,6 +3,7 @@
 use std::{io, path::Path};
 
 use serde::Deserialize;
+use transport::node::CarrierChoice;
 use wire::link::{LinkError, RelayLink};
 
 /// Settings, resolved from the file. Every key is optional; an unknown one is an error, so that a misspelt one is noticed.
@@ -11,6 +12,8 @@ pub(crate) struct TechnicianConfig {
     /// `relay`: link of the relay to use, `assent://HOST:PORT#PIN`, as the relay prints it. No default; `--relay` and
     /// `ASSENT_RELAY` come first.
     pub(crate) relay: Option<RelayLink>,
+    /// `carrier`: `auto`, `udp` or `tcp`, how to reach the relay. Default: `auto`; `--carrier` and `ASSENT_CARRIER` come first.
+    pub(crate) carrier: Option<CarrierChoice>,
     /// `name`: how end users are told who you are, at most 128 bytes. Default: the name of the user account. Without a
     /// certificate it is shown as a claim. `--name` comes first.
     pub(crate) name: Option<String>,
@@ -20,6 +23,7 @@ pub(crate) struct TechnicianConfig {
 #[serde(deny_unknown_fields)]
 struct TechnicianFile {
     relay: Option<String>,
+    carrier: Option<String>,
     name: Option<String>,
 }
 
@@ -36,6 +40,9 @@ pub(crate) enum ConfigError {
     /// `relay` is no relay link.
     #[error("the setting `relay` is no relay link")]
     Relay(#[source] LinkError),
+    /// `carrier` is none that there is.
+    #[error("the setting `carrier` is not one of auto, udp, tcp")]
+    Carrier,
     /// `name` is empty or too long.
     #[error("the setting `name` is empty or longer than 128 bytes")]
     Name,
@@ -64,11 +71,12 @@ impl TechnicianConfig {
     fn parse(text: &str) -> Result<Self, ConfigError> {
         let file = toml::from_str::<TechnicianFile>(text).map_err(|error| ConfigError::Malformed(Box::new(error)))?;
         let relay = file.relay.map(|link| link.parse::<RelayLink>()).transpose().map_err(ConfigError::Relay)?;
+        let carrier = file.carrier.map(|word| word.parse()).transpose().map_err(|_| ConfigError::Carrier)?;
         let name = file.name.map(|name| name.trim().to_owned());
         if name.as_ref().is_some_and(|name| name.is_empty() || name.len() > 128) {
             return Err(ConfigError::Name);
         }
-        Ok(Self { relay, name })
+        Ok(Self { relay, carrier, name })
     }
 }
 
@@ -85,10 +93,12 @@ mod tests {
     }
 
     #[test]
-    fn both_settings_are_read() {
+    fn all_settings_are_read() {
         let link = format!("assent://relay.example.org:4433#{}", "ab".repeat(32));
-        let config = TechnicianConfig::parse(&format!("relay = \"{link}\"\nname = \" Ana Ruiz \"")).unwrap();
+        let config =
+            TechnicianConfig::parse(&format!("relay = \"{link}\"\ncarrier = \"tcp\"\nname = \" Ana Ruiz \"")).unwrap();
         assert_eq!(config.relay, link.parse().ok());
+        assert_eq!(config.carrier, Some(CarrierChoice::Tcp));
         assert_eq!(config.name.as_deref(), Some("Ana Ruiz"));
     }
 
@@ -98,6 +108,7 @@ mod tests {
         assert!(matches!(wrong("relais = \"x\""), ConfigError::Malformed(_)));
         assert!(matches!(wrong("relay = 7"), ConfigError::Malformed(_)));
         assert!(matches!(wrong("relay = \"https://x\""), ConfigError::Relay(LinkError::Scheme)));
+        assert!(matches!(wrong("carrier = \"pigeon\""), ConfigError::Carrier));
         assert!(matches!(wrong("name = \" \""), ConfigError::Name));
     }
 }

@@ -13,6 +13,7 @@ use tokio::{
     process::{Child, ChildStdin, ChildStdout, Command},
     time::timeout,
 };
+use transport::node::CarrierChoice;
 use wire::link::RelayLink;
 
 use crate::{
@@ -38,6 +39,8 @@ pub(crate) struct Start {
     pub(crate) code: String,
     /// The relay link.
     pub(crate) relay: String,
+    /// How to reach the relay.
+    pub(crate) carrier: String,
     /// Name that the end user is shown.
     pub(crate) name: String,
     /// Why the technician attaches.
@@ -208,5 +211,10 @@ impl Start {
     /// Never for what this program passed to itself.
     pub(crate) fn relay(&self) -> Result<RelayLink, wire::link::LinkError> {
         self.relay.parse()
+    }
+
+    /// How to reach the relay, read back.
+    pub(crate) fn carrier(&self) -> CarrierChoice {
+        self.carrier.parse().unwrap_or_default()
     }
 }

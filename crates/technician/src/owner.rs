@@ -17,6 +17,7 @@ mod tests;
 use std::{path::PathBuf, sync::Arc};
 
 use tokio::sync::{mpsc, oneshot, watch};
+use transport::node::CarrierChoice;
 use trust::code::SessionCode;
 use wire::{
     diagnostics::{IdentityCard, Snapshot},
@@ -40,6 +41,8 @@ use crate::{
 pub(crate) struct Setup {
     /// The relay.
     pub(crate) relay: RelayLink,
+    /// How to reach it.
+    pub(crate) carrier: CarrierChoice,
     /// What the end user read out.
     pub(crate) code: SessionCode,
     /// Key and certificate.

@@ -1,6 +1,7 @@
 //! A real technician client, with its own home.
 
 use std::{
+    collections::BTreeMap,
     ffi::OsStr,
     path::{Path, PathBuf},
     time::Duration,
@@ -29,6 +30,7 @@ pub struct Technician {
     home: Home,
     program: PathBuf,
     relay: RelayLink,
+    environment: BTreeMap<String, String>,
 }
 
 impl Technician {
@@ -47,13 +49,24 @@ impl Technician {
     ///
     /// When there is no room for a home.
     pub fn with_program(relay: &RelayLink, program: PathBuf) -> anyhow::Result<Self> {
-        Ok(Self { host: Host::default(), home: Home::new()?, program, relay: relay.clone() })
+        Ok(Self {
+            host: Host::default(),
+            home: Home::new()?,
+            program,
+            relay: relay.clone(),
+            environment: BTreeMap::new(),
+        })
     }
 
     /// The same technician at another machine.
     #[must_use]
     pub fn at(self, host: Host) -> Self {
         Self { host, ..self }
+    }
+
+    /// Sets a variable in the environment of commands from now on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.environment.insert(name.to_owned(), value.to_owned());
     }
 
     /// The technician's home.
@@ -65,7 +78,7 @@ impl Technician {
     pub fn command(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
         let mut command = self.host.command(&self.program);
         self.home.apply(&mut command);
-        command.env("ASSENT_RELAY", self.relay.to_string()).args(arguments);
+        command.env("ASSENT_RELAY", self.relay.to_string()).envs(&self.environment).args(arguments);
         command
     }
 
@@ -73,7 +86,7 @@ impl Technician {
     pub fn command_into(&self, file: &Path, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
         let mut command = self.host.command("/bin/sh");
         self.home.apply(&mut command);
-        command.env("ASSENT_RELAY", self.relay.to_string());
+        command.env("ASSENT_RELAY", self.relay.to_string()).envs(&self.environment);
         command.args(["-c", "exec \"$@\" > \"$0\""]).arg(file).arg(&self.program).args(arguments);
         command
     }

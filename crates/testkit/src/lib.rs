@@ -10,6 +10,7 @@
 //! | [`browser`] | Chromium, for the consent page |
 //! | [`tree`] | process trees: who is in one, how much it uses, when it is dead |
 //! | [`delay_link`] | a network between two programs that is slow, lossy or hostile |
+//! | [`connect_proxy`] | a proxy that leads out of a network that lets nothing else through |
 //! | [`virtual_link`] | a link with a rate and a queue, in memory and in virtual time |
 //! | [`lab`] | machines with networks of their own, and routers between them that translate, lose and block |
 //! | [`hostile`] | peers that break the rules on purpose, so that the receiver's check is what is tested |
@@ -20,6 +21,7 @@
 pub mod attach;
 pub mod browser;
 pub mod clock;
+pub mod connect_proxy;
 pub mod delay_link;
 pub mod hostile;
 pub mod lab;

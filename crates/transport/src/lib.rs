@@ -14,7 +14,8 @@
 //! What a packet goes through, from the network up: `udp` takes trains of packets from the kernel, `demux` cuts them apart by
 //! their first bytes, `socket` (agent, technician) or [`listener`] (relay) brings each to the connection or the other side that
 //! it belongs to, by the `table` of sessions and the synthetic `address`es under which quinn knows them. A session has one or
-//! more `paths`, between which it changes while it runs; `congestion` and `node::driver` belong to that.
+//! more `paths`, between which it changes while it runs; `congestion` and `node::driver` belong to that. Where UDP does not pass, a
+//! `pipe` carries everything over TCP, below all of this.
 
 mod address;
 #[cfg(feature = "bench")]
@@ -27,6 +28,7 @@ mod knobs;
 pub mod listener;
 pub mod node;
 mod paths;
+mod pipe;
 mod restart;
 #[cfg(test)]
 mod scenarios;

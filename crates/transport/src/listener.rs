@@ -10,6 +10,7 @@
 //! |---|---|
 //! | `shard` | the thread's loop |
 //! | `socket` | trains from and to the kernel |
+//! | [`pipes`] | TCP in place of the socket, for clients that UDP does not reach |
 //! | `control` | all control connections of a shard, without a socket or a clock |
 //! | `frames` | messages from the bytes of a stream |
 //! | `peer` | events and how to say goodbye |
@@ -17,11 +18,12 @@
 mod control;
 mod frames;
 mod peer;
+pub mod pipes;
 mod shard;
 pub(crate) mod socket;
 
 use std::{
-    io,
+    fmt, io,
     net::SocketAddr,
     num::NonZeroU8,
     sync::{
@@ -39,6 +41,7 @@ use wire::{channel::DataHeader, control::FromRelay, time::Moment};
 pub use self::peer::{Farewell, PeerEnd, PeerEvent, PeerId};
 use self::{
     control::{ControlEndpoint, Together},
+    pipes::Registry,
     shard::{Desk, Order, Shard},
     socket::ShardSocket,
 };
@@ -76,7 +79,8 @@ pub trait Forward: Send + Sync + 'static {
     /// those of [`PeerEvent`]s of the peer that uses the same socket.
     fn route(&self, from: SocketAddr, header: DataHeader, bytes: usize, segments: usize, now: Moment) -> Route;
 
-    /// Whether a new connection from this address may begin its handshake. Its address may be forged. Default: yes.
+    /// Whether a new connection from this address may begin its handshake. Its address may be forged, unless it came by a pipe; it is asked
+    /// for TCP and for QUIC in it, both with the client's own address. Default: yes.
     fn admit(&self, from: SocketAddr) -> bool {
         let _ = from;
         true
@@ -194,12 +198,13 @@ pub struct ListenerCounters {
 }
 
 /// A bound relay. Dropping it ends it without a word to anybody; [`Listener::shutdown`] does it politely.
-#[derive(Debug)]
 pub struct Listener {
     local_addr: SocketAddr,
     /// By the shard's number.
     desks: Vec<Arc<Desk>>,
     together: Arc<Together>,
+    pipes: Arc<Registry>,
+    forward: Arc<dyn Forward>,
     lost_orders: AtomicU64,
     /// Closed by the end of the last shard.
     running: watch::Receiver<()>,
@@ -265,6 +270,7 @@ impl Listener {
             .incoming_buffer_size_total(INCOMING_BYTES * INCOMING as u64);
         let server = Arc::new(server);
         let together = Arc::new(Together::default());
+        let pipes = Arc::new(Registry::default());
         let room = config.max_connections.saturating_mul(ORDERS_PER_CONNECTION).saturating_add(ORDERS);
         let (sender, queue) = mpsc::channel(EVENTS);
         let mut shards = Vec::with_capacity(sockets.len());
@@ -276,10 +282,11 @@ impl Listener {
                 config.clone(),
                 Arc::clone(&forward),
                 number,
-                Arc::clone(&together),
+                (Arc::clone(&together), Arc::clone(&pipes)),
             );
             let name = (number, restart.shard_mask());
-            let shard = Shard::new(socket, Arc::clone(&forward), control, sender.clone(), room, name).map_err(bind)?;
+            let ways = (Arc::clone(&forward), Arc::clone(&pipes));
+            let shard = Shard::new(socket, ways, control, sender.clone(), room, name).map_err(bind)?;
             shards.push(shard);
         }
         let desks = shards.iter().map(|shard| Arc::clone(shard.desk())).collect::<Vec<_>>();
@@ -289,6 +296,8 @@ impl Listener {
             local_addr,
             desks: desks.clone(),
             together,
+            pipes,
+            forward,
             lost_orders: AtomicU64::new(0),
             running,
             threads: Mutex::default(),
@@ -350,6 +359,7 @@ impl Listener {
 
     /// Refuses new connections from now on; those that stand are not touched.
     pub fn drain(&self) {
+        self.pipes.drain();
         self.order_all(|| Order::Drain);
     }
 
@@ -357,6 +367,7 @@ impl Listener {
     ///
     /// Forwarding goes on meanwhile. Clients leave when they were told to, by [`FromRelay::Draining`].
     pub async fn shutdown(&self, grace: Duration) {
+        self.pipes.drain();
         self.order_all(|| Order::Shutdown(grace));
         // An error is the end.
         let _ = self.running.clone().changed().await;
@@ -373,6 +384,12 @@ impl Listener {
             // These few always find room: they come after what they end.
             desk.order_in_any_case(order());
         }
+    }
+}
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listener").field("local_addr", &self.local_addr).field("shards", &self.desks.len()).finish()
     }
 }
 

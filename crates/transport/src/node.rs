@@ -11,7 +11,9 @@ mod supervisor;
 
 use std::{
     collections::BTreeMap,
+    fmt,
     net::SocketAddr,
+    str::FromStr,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -33,6 +35,7 @@ pub use self::{
     control::{Control, ControlEvent, Loss, NotConnected},
 };
 use self::{connect::Connector, supervisor::Supervisor};
+pub use crate::pipe::{dial::TcpFailure, proxy::Proxies};
 use crate::{
     address::{Label, Place, SessionKey},
     counters::Counters,
@@ -51,6 +54,51 @@ const DOOR: usize = 4;
 /// How long [`Node::close`] waits for its last packets to leave.
 const CLOSING: Duration = Duration::from_millis(500);
 
+/// By what packets may travel to the relay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CarrierChoice {
+    /// UDP where it passes, TCP where it does not.
+    #[default]
+    Auto,
+    /// UDP alone.
+    Udp,
+    /// TCP alone.
+    Tcp,
+}
+
+/// A word that names no [`CarrierChoice`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not one of auto, udp, tcp")]
+pub struct UnknownCarrier;
+
+impl CarrierChoice {
+    /// The words for them, in options and settings.
+    pub const WORDS: [&str; 3] = ["auto", "udp", "tcp"];
+}
+
+impl FromStr for CarrierChoice {
+    type Err = UnknownCarrier;
+
+    fn from_str(word: &str) -> Result<Self, UnknownCarrier> {
+        match word {
+            "auto" => Ok(Self::Auto),
+            "udp" => Ok(Self::Udp),
+            "tcp" => Ok(Self::Tcp),
+            _ => Err(UnknownCarrier),
+        }
+    }
+}
+
+impl fmt::Display for CarrierChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Udp => "udp",
+            Self::Tcp => "tcp",
+        })
+    }
+}
+
 /// How a node is started.
 #[derive(Debug, Clone)]
 pub struct NodeOptions {
@@ -60,11 +108,24 @@ pub struct NodeOptions {
     pub plain_socket: bool,
     /// How long [`Node::start`] waits for the relay to answer. Default: 8 s, for slow networks. Later attempts take 3 s each.
     pub first_attempt: Duration,
+    /// By what packets may travel to the relay. Default: UDP, or TCP once UDP has not answered for a quarter of a second.
+    pub carrier: CarrierChoice,
+    /// Proxies on the way over TCP. Default: as the environment says.
+    pub proxies: Option<Proxies>,
+    /// How long a node whose packets travel over TCP waits before it tries UDP again, in a session. Default: 5 min.
+    pub udp_again: Duration,
 }
 
 impl Default for NodeOptions {
     fn default() -> Self {
-        Self { bind: None, plain_socket: false, first_attempt: Duration::from_secs(8) }
+        Self {
+            bind: None,
+            plain_socket: false,
+            first_attempt: Duration::from_secs(8),
+            carrier: CarrierChoice::Auto,
+            proxies: None,
+            udp_again: Duration::from_secs(300),
+        }
     }
 }
 
@@ -175,8 +236,9 @@ impl Node {
         let socket = Arc::new(socket);
         let endpoint = endpoint_over(&socket).map_err(|error| ConnectError::socket(&error))?;
 
-        let mut connector = Connector::new(link, endpoint.clone(), Arc::clone(&socket))?;
+        let mut connector = Connector::new(link, endpoint.clone(), Arc::clone(&socket), &options)?;
         let first = connector.connect(options.first_attempt).await?;
+        connector.go_by(&first);
 
         let node = Self::over(endpoint, socket);
         let (supervisor, control) = Supervisor::new(connector, node.shared.stop.clone());
@@ -348,6 +410,7 @@ impl Node {
         };
         // Whoever does not hear of it finds out by silence.
         let _ = timeout(CLOSING, ended).await;
+        self.shared.socket.pipes().close_all().await;
     }
 }
 

@@ -28,14 +28,17 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Carrier {
-    /// UDP by the relay.
+    /// By the relay, and to it by UDP.
     Relayed,
+    /// By the relay, and to it over TCP. How the other end reaches the relay is not known here.
+    RelayedTcp,
 }
 
 impl fmt::Display for Carrier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Relayed => f.write_str("relayed"),
+            Self::RelayedTcp => f.write_str("relayed over TCP"),
         }
     }
 }
@@ -156,7 +159,12 @@ struct Link {
 impl Link {
     fn stats(&self) -> PathStats {
         let stats = self.connection.stats();
-        let carrier = self.socket.table().paths(self.key).map_or(Carrier::Relayed, |paths| paths.carrier());
+        let carrier = {
+            let mut table = self.socket.table();
+            let carrier = table.paths(self.key).map_or(Carrier::Relayed, |paths| paths.carrier());
+            let by_pipe = carrier == Carrier::Relayed && table.is_live_by_pipe();
+            if by_pipe { Carrier::RelayedTcp } else { carrier }
+        };
         PathStats {
             rtt: stats.path.rtt,
             lost: stats.path.lost_packets,
@@ -323,6 +331,7 @@ impl Unpaired {
     pub fn into_paired(self, _proof: &Paired) -> Result<(Sealed, FrameSender, FrameReceiver), StreamError> {
         let ControlStream { lanes, ends } = self.control;
         let (sender, receiver) = ends.ok_or(StreamError::NotPaired)?;
+        self.link.socket.table().paired(self.link.key);
         Ok((Sealed { link: self.link, lanes }, sender, receiver))
     }
 

@@ -30,6 +30,7 @@ use crate::{
     counters::{Count, Counters},
     demux::{Class, prefix},
     paths::Outward,
+    pipe::port::{NodePipes, PipedPort},
     sealed::Carrier,
     table::{Arrival, End, EnterError, Table, Uptime},
     udp::{Inbox, Offloading, Port, Sent, UdpIo},
@@ -52,7 +53,8 @@ const ROUNDS: usize = 16;
 
 /// The one socket of a [`Node`](crate::node::Node).
 pub(crate) struct NodeSocket {
-    port: Box<dyn Port>,
+    port: PipedPort,
+    pipes: Arc<NodePipes>,
     origin: Instant,
     table: Mutex<Table>,
     inbox: Mutex<Inbox>,
@@ -81,9 +83,12 @@ impl NodeSocket {
     }
 
     pub(crate) fn over(port: Box<dyn Port>) -> Self {
+        let pipes = Arc::new(NodePipes::default());
+        let port = PipedPort::new(port, Arc::clone(&pipes));
         let inbox = port.inbox(TRAINS);
         Self {
             port,
+            pipes,
             origin: Instant::now(),
             table: Mutex::default(),
             inbox: Mutex::new(inbox),
@@ -107,6 +112,11 @@ impl NodeSocket {
 
     pub(crate) fn uptime(&self) -> Uptime {
         self.origin.elapsed()
+    }
+
+    /// What carries packets over TCP in place of the real socket.
+    pub(crate) fn pipes(&self) -> &Arc<NodePipes> {
+        &self.pipes
     }
 
     /// The real address that the socket is bound to.
@@ -251,7 +261,7 @@ impl NodeSocket {
         segment_size: Option<usize>,
     ) -> Sent {
         let destination = match by.carrier {
-            Carrier::Relayed => relay,
+            Carrier::Relayed | Carrier::RelayedTcp => relay,
         };
         let Some(destination) = destination else { return self.no_route() };
         let header = DataHeader { channel: by.channel }.with_flags(by.flags);

@@ -3,14 +3,18 @@
 //! Plain data under one lock, taken once for each batch of packets. A process has one session, rarely a few, so searching is
 //! faster than hashing.
 
-use std::{collections::VecDeque, net::SocketAddr, time::Duration};
+use std::{
+    collections::VecDeque,
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
 
 use quinn::udp::EcnCodepoint;
 use rand_core::{OsRng, RngCore};
 use wire::{channel::ChannelId, control::FirstFlight};
 
 use crate::{
-    address::{Label, Place, SessionKey},
+    address::{Label, PipeKey, Place, SessionKey},
     paths::{Outward, PathId, Paths},
     sealed::Carrier,
 };
@@ -20,6 +24,9 @@ const SESSIONS: usize = 64;
 
 /// Real addresses of the relay that are remembered. Names rarely have more than a handful; the oldest gives way.
 const RELAY_ADDRESSES: usize = 16;
+
+/// Stands in place of an address of the relay that is no more. Nothing comes from it.
+const VACANT: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0);
 
 /// Packets that are kept although their channel is not known yet.
 ///
@@ -50,6 +57,8 @@ pub(crate) enum End {
 struct Session {
     key: SessionKey,
     paths: Paths,
+    /// Both ends know who the other is: the session can find together again on another channel.
+    paired: bool,
     /// The connection was dropped here; its last packets still go out and its peer's are still answered.
     over: bool,
     /// When the first packet was sent after the last that was heard.
@@ -103,6 +112,11 @@ impl Table {
     /// Remembers a real address of the relay (canonical) and returns what quinn shall call it.
     pub(crate) fn relay_place(&mut self, address: SocketAddr) -> Place {
         let known = self.relay.iter().position(|known| *known == address);
+        let known = known.or_else(|| {
+            let vacant = self.relay.iter().position(|known| *known == VACANT)?;
+            self.relay[vacant] = address;
+            Some(vacant)
+        });
         let index = known.unwrap_or_else(|| {
             if self.relay.len() < RELAY_ADDRESSES {
                 self.relay.push(address);
@@ -113,6 +127,13 @@ impl Table {
             oldest
         });
         Place::Relay(u16::try_from(index).expect("fewer than RELAY_ADDRESSES"))
+    }
+
+    /// Forgets an address of the relay that stood for a pipe and will never come again.
+    pub(crate) fn forget_relay(&mut self, address: SocketAddr) {
+        for known in self.relay.iter_mut().filter(|known| **known == address) {
+            *known = VACANT;
+        }
     }
 
     /// From here on data goes by the relay at `place`.
@@ -141,12 +162,17 @@ impl Table {
 
     /// The real address of the relay that quinn means.
     pub(crate) fn relay_address(&self, index: u16) -> Option<SocketAddr> {
-        self.relay.get(usize::from(index)).copied()
+        self.relay.get(usize::from(index)).copied().filter(|address| *address != VACANT)
     }
 
     /// Whether data may come from this address.
     pub(crate) fn is_live_relay(&self, from: SocketAddr) -> bool {
         self.live_relay() == Some(from)
+    }
+
+    /// Whether the relay is reached by a pipe at present.
+    pub(crate) fn is_live_by_pipe(&self) -> bool {
+        self.live_relay().and_then(PipeKey::of).is_some()
     }
 
     /// Counts control packets; a change means that the relay answers.
@@ -170,7 +196,8 @@ impl Table {
         let key = SessionKey(self.next_key);
         self.next_key = self.next_key.wrapping_add(1);
         let paths = Paths::new(end);
-        self.sessions.push(Session { key, paths, over: false, unanswered_since: None, held: Vec::new() });
+        let held = Vec::new();
+        self.sessions.push(Session { key, paths, paired: false, over: false, unanswered_since: None, held });
         Ok(key)
     }
 
@@ -294,6 +321,18 @@ impl Table {
         self.sessions.iter().any(|session| !session.over)
     }
 
+    /// Both ends of a session know who the other is.
+    pub(crate) fn paired(&mut self, key: SessionKey) {
+        if let Some(session) = self.session_mut(key) {
+            session.paired = true;
+        }
+    }
+
+    /// Whether there are sessions, and all of them survive a new control connection.
+    pub(crate) fn all_paired(&self) -> bool {
+        self.any_session() && self.sessions.iter().all(|session| session.over || session.paired)
+    }
+
     /// Whether some session sends and hears nothing: the relay may be gone without a word.
     pub(crate) fn any_silent(&self, now: Uptime) -> bool {
         let silent = |since: Uptime| now.saturating_sub(since) >= SILENCE;
@@ -409,6 +448,21 @@ mod tests {
         assert!(!table.is_live_relay(other));
         table.set_live(None);
         assert!(!table.is_live_relay("192.0.2.1:4433".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_pipe_that_is_gone_leaves_its_place_to_the_next() {
+        let mut table = connected();
+        let keys = crate::address::PipeKeys::default();
+        for _ in 0..3 * RELAY_ADDRESSES {
+            let pipe = keys.next().address();
+            let place = table.relay_place(pipe);
+            table.set_live(Some(place));
+            assert!(table.is_live_by_pipe() && table.is_live_relay(pipe));
+            table.forget_relay(pipe);
+            assert!(!table.is_live_by_pipe() && table.relay_label(pipe).is_none());
+        }
+        assert_eq!(table.relay.len(), 2);
     }
 
     #[test]

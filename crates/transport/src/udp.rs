@@ -19,7 +19,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{io::Interest, net::UdpSocket};
 
 use crate::{
-    address::{canonical, mapped},
+    address::{canonical, is_synthetic, mapped},
     demux::{Class, Run, first_run},
 };
 
@@ -200,6 +200,9 @@ impl UdpIo {
 
     /// Sends a packet or train to a real address. `transmit.destination` is in canonical form.
     pub(crate) fn try_send(&self, transmit: &Transmit<'_>) -> Sent {
+        if is_synthetic(&transmit.destination) {
+            return Sent::Lost;
+        }
         let destination = if self.ipv6 { mapped(transmit.destination) } else { transmit.destination };
         let transmit = Transmit { destination, ..transmit.clone() };
         match self.send_once(&transmit) {
@@ -354,6 +357,16 @@ impl Inbox {
         Ok(())
     }
 
+    /// Empties the trains whose sender is an address that is made up here, and returns how many there were: somebody forges them.
+    pub(crate) fn refuse_synthetic(&mut self) -> usize {
+        let mut refused = 0;
+        for meta in self.metas[..self.filled].iter_mut().filter(|meta| is_synthetic(&meta.addr)) {
+            meta.len = 0;
+            refused += 1;
+        }
+        refused
+    }
+
     /// Takes the next run, of at most `limit(class)` segments. `None` once everything is handed on.
     pub(crate) fn next(&mut self, limit: impl Fn(Class) -> usize) -> Option<Received<'_>> {
         while self.train < self.filled {
@@ -384,6 +397,7 @@ mod tests {
     use wire::channel::{ChannelId, DataHeader};
 
     use super::*;
+    use crate::address::PipeKeys;
 
     const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
@@ -465,6 +479,29 @@ mod tests {
         let mut inbox = both.inbox(1);
         poll_fn(|cx| both.poll_fill(cx, &mut inbox)).await;
         assert_eq!(inbox.next(|_| 1).unwrap().from, four.local_addr().unwrap());
+    }
+
+    #[tokio::test]
+    async fn nothing_is_sent_to_or_taken_from_an_address_that_is_made_up_here() {
+        let io = bound(SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0)), Offloading::WhereAvailable).await;
+        let pipe = PipeKeys::default().next().address();
+        assert_eq!(io.try_send(&train(&[0x40], None, pipe)), Sent::Lost);
+        assert_eq!(io.errors(), (0, 0), "the kernel was not asked");
+
+        let mut inbox = Inbox::new(3, false);
+        let real = SocketAddr::from(([192, 0, 2, 1], 9));
+        inbox
+            .fill(|slots, metas| {
+                for (slot, (meta, addr)) in slots.iter_mut().zip(metas.iter_mut().zip([pipe, real, pipe])) {
+                    slot[0] = 0x40;
+                    *meta = RecvMeta { addr, len: 1, stride: 1, ecn: None, dst_ip: None };
+                }
+                Ok(3)
+            })
+            .unwrap();
+        assert_eq!(inbox.refuse_synthetic(), 2);
+        assert_eq!(inbox.next(|_| 1).map(|received| received.from), Some(real));
+        assert!(inbox.next(|_| 1).is_none());
     }
 
     #[tokio::test]

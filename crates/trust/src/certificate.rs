@@ -477,8 +477,8 @@ impl PublicKeyData for Subject<'_> {
     }
 }
 
-/// An organisation's key as rcgen wants to use it.
-struct Signer<'a>(&'a SigningKey);
+/// A private key as rcgen wants to use it.
+pub(crate) struct Signer<'a>(pub(crate) &'a SigningKey);
 
 impl PublicKeyData for Signer<'_> {
     fn der_bytes(&self) -> &[u8] {

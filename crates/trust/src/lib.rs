@@ -12,6 +12,7 @@
 //! | [`words`] | the two words that both people compare, and the word that a person types |
 //! | [`keys`] | who signed this |
 //! | [`certificate`] | which organisation vouches for this technician |
+//! | [`tls_certificate`] | how a relay's key looks where TLS wants a certificate |
 //!
 //! Digests of everything that a person approves are SHA-256: [`digest()`], [`run_digest`].
 
@@ -26,6 +27,7 @@ pub mod pairing;
 mod pake;
 #[cfg(test)]
 mod testing;
+pub mod tls_certificate;
 pub mod tries;
 pub mod words;
 

@@ -8,6 +8,7 @@
 //! | [`control`] | agent and technician with the relay, over the control connection |
 //! | [`channel`] | the 8-byte header on sealed packets, the only part of a session that a relay reads |
 //! | [`path`] | the ends of a session about the paths between them |
+//! | [`pipe`] | packets over TCP, between a program and its relay |
 //! | [`pairing`] | technician and agent inside the sealed session, until both proved the code |
 //! | [`session`] | technician and agent once paired |
 //! | [`run`] | the exact act that a person approves, and how it ended |
@@ -27,6 +28,7 @@ pub mod limits;
 pub mod link;
 pub mod pairing;
 pub mod path;
+pub mod pipe;
 pub mod run;
 pub mod session;
 pub mod text;

@@ -55,7 +55,7 @@ impl RelayLink {
         &self.host
     }
 
-    /// UDP port.
+    /// Port, for UDP and for TCP.
     pub fn port(&self) -> u16 {
         self.port
     }

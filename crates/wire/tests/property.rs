@@ -12,6 +12,7 @@ use wire::{
     diagnostics::StreamFrame,
     ids::{Digest, GrantId, Locator, RequestId, RunId, SessionId},
     pairing::{FromUnpairedAgent, FromUnpairedTechnician, Introduction, PairingRefusal, PakeSuite},
+    pipe::{self, PIPE_PACKET_BYTES, PipePacket},
     run::{ExactRun, FileIdentity, OutputCount, RunLimits, RunOutcome, RunProposal, StartFailure, Variable},
     session::{
         Ability, Absence, AccessRequest, DenyReason, EndReason, GrantEnd, GrantNotice, Output, StreamHeader, Subject,
@@ -306,6 +307,34 @@ proptest! {
             bytes[position] = byte;
             survive_all(&bytes)?;
         }
+    }
+
+    #[test]
+    fn what_is_put_into_a_pipe_comes_out_of_it(
+        sizes in prop::collection::vec((1..=PIPE_PACKET_BYTES, 0u8..=3), 1..16),
+        position in any::<prop::sample::Index>(),
+        byte in any::<u8>(),
+    ) {
+        let filled = sizes.iter().map(|(size, ecn)| (vec![*ecn ^ 0x40; *size], *ecn)).collect::<Vec<_>>();
+        let mut message = Vec::new();
+        let put = filled
+            .iter()
+            .map(|(bytes, ecn)| PipePacket { ecn: *ecn, bytes })
+            .take_while(|packet| packet.put(&mut message))
+            .collect::<Vec<_>>();
+        prop_assert_eq!(pipe::packets(&message).unwrap().collect::<Vec<_>>(), put);
+        // Whatever is changed on the way is refused, or other packets of the same rules.
+        let position = position.index(message.len());
+        message[position] = byte;
+        if let Ok(mut packets) = pipe::packets(&message) {
+            prop_assert!(packets.all(|packet| packet.is_valid()));
+        }
+        prop_assert!(pipe::packets(&message[..message.len() - 1]).is_err());
+    }
+
+    #[test]
+    fn no_bytes_make_a_pipe_panic(message in prop::collection::vec(0u8..6, 0..60)) {
+        let _ = pipe::packets(&message).map(Iterator::count);
     }
 
     #[test]

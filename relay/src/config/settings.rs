@@ -62,13 +62,20 @@ macro_rules! settings {
 }
 
 settings! {
-    /// UDP address to listen on. `[::]` takes IPv4 as well. `--listen` comes first.
+    /// UDP address to listen on, and TCP on the same port. `[::]` takes IPv4 as well. `--listen` comes first.
     listen: String = Default "\"[::]:4433\"";
     /// Name or address by which agents and technicians reach this relay, for the relay link. Default: the address of `listen`, or
     /// 127.0.0.1 if that is unspecified. `--public-host` comes first.
     public_host: String = Example "\"relay.example.org\"";
-    /// UDP port by which they reach it, where something in between changes it. Default: the port of `listen`.
+    /// Port by which they reach it, UDP and TCP, where something in between changes it. Default: the port of `listen`.
     public_port: u16 = Example "443";
+    /// Takes agents and technicians over TCP as well, for networks that let no UDP through. `--no-tcp` turns it off.
+    tcp: bool = Default "true";
+    /// Certificate for TCP, with those that vouch for it, in PEM; read at start. Default: one with the relay's own key, which agents and
+    /// technicians know by the relay link. Networks that look into TLS often let through only what a public authority has signed.
+    tls_certificate: String = Example "\"/etc/assent-relay/fullchain.pem\"";
+    /// Its private key, in PEM.
+    tls_key: String = Example "\"/etc/assent-relay/privkey.pem\"";
     /// Directory of the relay's key; nothing else is kept. Default: /var/lib/assent-relay for root, else $XDG_STATE_HOME/assent-relay
     /// or ~/.local/state/assent-relay. `--state-dir` comes first.
     state_dir: String = Example "\"/var/lib/assent-relay\"";
@@ -88,6 +95,10 @@ settings! {
     max_connections = 10_000, 1..=1_000_000;
     /// Connections at once from one address (IPv4) or /64 network (IPv6).
     max_connections_per_address = 100, 1..=1_000_000;
+    /// Connections over TCP at once; each agent or technician that UDP does not reach has one.
+    max_tcp = 10_000, 1..=1_000_000;
+    /// Connections over TCP at once from one address (IPv4) or /64 network (IPv6).
+    max_tcp_per_address = 100, 1..=1_000_000;
     /// Channels at once; a session uses one. Their table is allocated at start.
     max_channels = 5_000, 1..=1_000_000;
     /// Channel ends at once of one address or /64 network; a channel has two.

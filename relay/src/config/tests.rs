@@ -50,6 +50,8 @@ fn the_examples_in_the_sample_are_valid() {
     assert_eq!(config.public_host.as_deref(), Some("relay.example.org"));
     assert_eq!(config.public_port, Some(443));
     assert_eq!(config.state_dir, Path::new("/var/lib/assent-relay"));
+    let (chain, key) = config.tcp.unwrap().certificate.unwrap();
+    assert!(chain.ends_with("fullchain.pem") && key.ends_with("privkey.pem"));
 }
 
 #[test]
@@ -64,6 +66,18 @@ fn every_number_is_checked_at_both_ends() {
             let error = RelayConfig::parse(&format!("{} = {bad}", setting.key), &Overrides::default()).unwrap_err();
             assert!(matches!(error, ConfigError::OutOfRange { key, value, .. } if key == setting.key && value == bad));
         }
+    }
+}
+
+#[test]
+fn tcp_is_taken_unless_somebody_says_no() {
+    assert_eq!(resolved("max_tcp = 7").tcp, Some(TcpConfig { certificate: None, max: 7, max_per_address: 100 }));
+    assert_eq!(resolved("tcp = false").tcp, None);
+    let no_tcp = Overrides { no_tcp: true, ..Overrides::default() };
+    assert_eq!(RelayConfig::parse("tcp = true", &no_tcp).unwrap().tcp, None);
+    for half in ["tls_key = \"k\"", "tls_certificate = \"c\""] {
+        let error = RelayConfig::parse(half, &Overrides::default()).unwrap_err();
+        assert!(matches!(error, ConfigError::HalfCertificate), "{error}");
     }
 }
 
@@ -102,7 +116,7 @@ fn what_is_wrong_in_a_file_is_named_with_what_to_do() {
         ("public_host = \"relay.example.org:4433\"", "relay.example.org:4433", "no port"),
         ("public_host = \"a b\"", "\"a b\"", "relay.example.org"),
         ("public_host = \"\"", "\"\"", "relay.example.org"),
-        ("public_port = 0", "public_port = 0", "UDP port"),
+        ("public_port = 0", "public_port = 0", "the port that others see"),
         ("public_port = 70000", "public_port", "assent-relay config"),
     ];
     for (text, message, help) in cases {

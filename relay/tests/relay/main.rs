@@ -5,4 +5,5 @@
 mod attach;
 mod data;
 mod program;
+mod tcp;
 mod world;

@@ -14,7 +14,7 @@ use tokio::{
     time::{interval, timeout},
 };
 use transport::{
-    node::{Control, ControlEvent, Node, NodeOptions},
+    node::{CarrierChoice, Control, ControlEvent, Node, NodeOptions},
     sealed::Unpaired,
 };
 use trust::keys::SigningKey;
@@ -52,6 +52,11 @@ impl World {
     /// An agent or a technician that has connected.
     pub(crate) async fn connect(&self) -> Peer {
         connect(self.relay.link().clone()).await
+    }
+
+    /// An agent or a technician that has connected by this carrier.
+    pub(crate) async fn connect_by(&self, carrier: CarrierChoice) -> Peer {
+        connect_by(self.relay.link().clone(), carrier).await
     }
 
     /// An agent with a technician attached, and what it took.
@@ -95,7 +100,12 @@ impl World {
 
 /// An agent or a technician that has connected by this link.
 pub(crate) async fn connect(link: RelayLink) -> Peer {
-    let options = NodeOptions { bind: Some("127.0.0.1:0".parse().unwrap()), ..NodeOptions::default() };
+    connect_by(link, CarrierChoice::Auto).await
+}
+
+/// An agent or a technician that has connected by this link and carrier.
+pub(crate) async fn connect_by(link: RelayLink, carrier: CarrierChoice) -> Peer {
+    let options = NodeOptions { bind: Some("127.0.0.1:0".parse().unwrap()), carrier, ..NodeOptions::default() };
     let (node, control) = Node::start(link, options).await.unwrap();
     let mut peer = Peer { node, control };
     assert!(matches!(peer.event().await, ControlEvent::Up));

@@ -9,6 +9,7 @@ use wire::{
     limits,
     pairing::Introduction,
     path::{Flip, Probe, is_quic},
+    pipe::{self, PipePacket},
     run::{ExactRun, RunLimits, RunProposal},
     session::{StreamHeader, ToAgent, ToTechnician},
     text::shown_bytes,
@@ -137,5 +138,21 @@ pub(super) fn channel(packet: &[u8]) -> Verdict {
         assert!(flip.channel.is_valid());
         assert_eq!(Flip::parse(&flip.to_bytes()), Some(flip));
     }
+    Verdict::Accepted
+}
+
+pub(super) fn pipe(message: &[u8]) -> Verdict {
+    let packets = match pipe::packets(message) {
+        Ok(packets) => packets.collect::<Vec<_>>(),
+        Err(error) => {
+            assert_readable(&error.to_string());
+            return Verdict::Refused;
+        }
+    };
+    assert!(!packets.is_empty() && packets.iter().all(PipePacket::is_valid));
+    let mut again = Vec::new();
+    assert!(packets.iter().all(|packet| packet.put(&mut again)));
+    // There is only one way to write a message.
+    assert_eq!(again, message);
     Verdict::Accepted
 }

@@ -377,6 +377,8 @@ impl SessionActor {
 fn loss_words(why: &Loss) -> String {
     match why {
         Loss::Attempt(ConnectError::NoAnswer { .. }) => "the relay does not answer".to_owned(),
+        Loss::Attempt(ConnectError::NoTcp { .. }) => "the relay is not reached over TCP".to_owned(),
+        Loss::Attempt(ConnectError::NoWay { .. }) => "the relay answers neither by UDP nor over TCP".to_owned(),
         Loss::Attempt(ConnectError::NotResolved { .. }) => "the relay's name is not found".to_owned(),
         Loss::Attempt(ConnectError::WrongKey) => "another relay answers in its place".to_owned(),
         Loss::Attempt(ConnectError::Refused) => "the relay takes no connection at the moment".to_owned(),

@@ -244,7 +244,8 @@ async fn steps(
     let request = request.map_err(|_| AttachError::Internal)?;
 
     show("reaching the relay");
-    let started = Node::start(setup.relay.clone(), NodeOptions::default()).await.map_err(AttachError::Relay)?;
+    let options = NodeOptions { carrier: setup.carrier, ..NodeOptions::default() };
+    let started = Node::start(setup.relay.clone(), options).await.map_err(AttachError::Relay)?;
     let (node, control) = reached.insert(started);
     show("looking for the end user's machine");
     let mut dialing = node.begin_session(&setup.identity.key).await.map_err(AttachError::Seal)?;

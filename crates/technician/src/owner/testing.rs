@@ -50,6 +50,7 @@ impl World {
         let places = self.places();
         Setup {
             relay: self.link.clone(),
+            carrier: transport::node::CarrierChoice::Auto,
             code: code.parse().unwrap(),
             identity: Identity::load(&places.state).unwrap(),
             name: Label::cut("Ana Ruiz"),

@@ -226,7 +226,7 @@ impl Clients {
         let mut addresses = BTreeMap::new();
         while let Some(event) = events.recv().await {
             match event {
-                PeerEvent::Connected { peer, address } | PeerEvent::Moved { peer, address } => {
+                PeerEvent::Connected { peer, address, .. } | PeerEvent::Moved { peer, address } => {
                     addresses.insert(peer, address);
                 }
                 PeerEvent::Message { peer, message } => {

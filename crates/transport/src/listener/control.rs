@@ -28,8 +28,12 @@ use self::client::{Client, PassedOn};
 use super::{
     Forward, ListenerConfig,
     peer::{Farewell, PeerEnd, PeerEvent, PeerId},
+    pipes::Registry,
 };
-use crate::{address::canonical, counters::Count};
+use crate::{
+    address::{PipeKey, canonical},
+    counters::Count,
+};
 
 /// A handshake that takes longer is given up: it is two round trips.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -90,6 +94,9 @@ pub(super) struct ControlEndpoint {
     forward: Arc<dyn Forward>,
     draining: bool,
     together: Arc<Together>,
+    pipes: Arc<Registry>,
+    /// Clients that came by pipes, by the pipe and their place.
+    by_pipe: BTreeSet<(PipeKey, usize)>,
 }
 
 impl ControlEndpoint {
@@ -99,7 +106,7 @@ impl ControlEndpoint {
         config: ListenerConfig,
         forward: Arc<dyn Forward>,
         shard: u8,
-        together: Arc<Together>,
+        (together, pipes): (Arc<Together>, Arc<Registry>),
     ) -> Self {
         Self {
             endpoint: Endpoint::new(Arc::new(endpoint), Some(server), false, None),
@@ -116,6 +123,8 @@ impl ControlEndpoint {
             forward,
             draining: false,
             together,
+            pipes,
+            by_pipe: BTreeSet::new(),
         }
     }
 
@@ -149,26 +158,35 @@ impl ControlEndpoint {
         self.scratch.clear();
         let Together { connections, handshakes, counts, .. } = &*self.together;
         let handshakes = handshakes.load(Relaxed);
+        let from = canonical(incoming.remote_address());
+        let pipe = PipeKey::of(from);
+        // None: the pipe is gone already.
+        let client = if pipe.is_some() { self.pipes.client(from) } else { Some(from) };
         if self.draining || connections.load(Relaxed) >= self.config.max_connections {
             counts.refused.add(1);
             let transmit = self.endpoint.refuse(incoming, &mut self.scratch);
             send(&transmit, &self.scratch);
-        } else if handshakes >= self.config.max_handshakes || !self.forward.admit(canonical(incoming.remote_address()))
-        {
+            return;
+        }
+        let admitted = client.filter(|client| handshakes < self.config.max_handshakes && self.forward.admit(*client));
+        let Some(client) = admitted else {
             counts.ignored.add(1);
-            self.endpoint.ignore(incoming);
-        } else if handshakes >= self.config.retry_above && !incoming.remote_address_validated() {
+            return self.endpoint.ignore(incoming);
+        };
+        // Whoever has made a pipe has shown where it is.
+        if handshakes >= self.config.retry_above && !incoming.remote_address_validated() && pipe.is_none() {
             counts.retried.add(1);
             // Allowed whenever the address is not validated yet.
             if let Ok(transmit) = self.endpoint.retry(incoming, &mut self.scratch) {
                 send(&transmit, &self.scratch);
             }
         } else {
-            self.accept(incoming, now, send);
+            self.accept(incoming, client, now, send);
         }
     }
 
-    fn accept(&mut self, incoming: Incoming, now: Instant, send: Send<'_>) {
+    fn accept(&mut self, incoming: Incoming, from: SocketAddr, now: Instant, send: Send<'_>) {
+        let pipe = PipeKey::of(incoming.remote_address());
         match self.endpoint.accept(incoming, now, &mut self.scratch, None) {
             Ok((ConnectionHandle(place), connection)) => {
                 let number = self.together.named.fetch_add(1, Relaxed) + 1;
@@ -178,7 +196,8 @@ impl ControlEndpoint {
                     self.clients.resize_with(place + 1, || None);
                 }
                 if let Some(free) = self.clients.get_mut(place) {
-                    *free = Some(Box::new(Client::new(id, connection, now + HANDSHAKE)));
+                    *free = Some(Box::new(Client::new(id, connection, from, now + HANDSHAKE)));
+                    self.by_pipe.extend(pipe.map(|pipe| (pipe, place)));
                     self.connections += 1;
                     self.together.connections.fetch_add(1, Relaxed);
                     self.together.handshakes.fetch_add(1, Relaxed);
@@ -208,6 +227,20 @@ impl ControlEndpoint {
         if let Some(client) = self.client(peer) {
             client.leave(farewell, now);
             self.stir(peer.place as usize);
+        }
+    }
+
+    /// Those who came by this pipe cannot be reached any more. They come back by another, as others.
+    pub(super) fn pipe_gone(&mut self, pipe: PipeKey, now: Instant) {
+        while let Some((_, place)) = self.by_pipe.range((pipe, 0)..=(pipe, usize::MAX)).next().copied() {
+            self.by_pipe.remove(&(pipe, place));
+            let Self { clients, events, .. } = self;
+            if let Some(client) = clients.get_mut(place).and_then(Option::as_deref_mut) {
+                match guarded(|| client.lose(pipe.address(), now, &mut |event| events.push_back(event))) {
+                    Some(()) => self.stir(place),
+                    None => self.abandon(place),
+                }
+            }
         }
     }
 
@@ -336,6 +369,9 @@ impl ControlEndpoint {
         let Some(client) = self.clients.get_mut(place).and_then(Option::take) else { return };
         if let Some(at) = client.wakes_at {
             self.timers.remove(&(at, place));
+        }
+        if let Some(pipe) = client.came_by {
+            self.by_pipe.remove(&(pipe, place));
         }
         self.connections -= 1;
         self.together.connections.fetch_sub(1, Relaxed);

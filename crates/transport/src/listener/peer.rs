@@ -32,8 +32,11 @@ pub enum PeerEvent {
     Connected {
         /// Who came.
         peer: PeerId,
-        /// Where it is. IPv4 is never written as IPv6.
+        /// Where its packets come from and go to, as [`Forward`](super::Forward) sees them. IPv4 is never written as IPv6. Of a client that
+        /// came by a [pipe](super::pipes), this stands for the pipe.
         address: SocketAddr,
+        /// Where the client itself is, or the last proxy before us.
+        client: SocketAddr,
     },
     /// A client said something.
     Message {

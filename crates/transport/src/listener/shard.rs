@@ -4,6 +4,7 @@
 //! allocation, no lock, no log line and no other system call.
 
 use std::{
+    collections::VecDeque,
     io,
     net::{IpAddr, SocketAddr},
     sync::{
@@ -30,12 +31,15 @@ use super::{
     Forward, ListenerCounters, Route,
     control::ControlEndpoint,
     peer::{Farewell, PeerEvent, PeerId},
+    pipes::Registry,
     socket::{Sent, ShardSocket},
 };
 use crate::{
+    address::{PipeKey, is_synthetic},
     clock,
     counters::Count,
-    demux::Class,
+    demux::{Class, first_run},
+    pipe::Train,
     restart::ShardMask,
     socket::lock,
     udp::{Inbox, Received},
@@ -43,6 +47,9 @@ use crate::{
 
 /// Trains taken from the kernel at once: 2 MiB of memory.
 const TRAINS: usize = 32;
+
+/// Trains of pipes that are handled before the socket has its turn again.
+const PIPE_TRAINS: usize = 64;
 
 /// Receive errors in a row after which the shard waits for the next packet instead of asking again at once.
 const ERRORS_IN_A_ROW: usize = 8;
@@ -61,6 +68,8 @@ const ORDERS: Token = Token(1);
 pub(super) enum Order {
     Tell(PeerId, FromRelay),
     Close(PeerId, Farewell),
+    /// Nothing comes by this pipe any more, nor goes.
+    PipeGone(PipeKey),
     /// Take nobody new.
     Drain,
     /// Take nobody new, wait so long for everybody to leave, close those who have not, and end.
@@ -82,6 +91,8 @@ pub(super) struct Desk {
     waker: Waker,
     /// Packets of this shard's connections that other shards got.
     strays: Mutex<Vec<Stray>>,
+    /// What came by this shard's pipes. Each has only so much in here.
+    trains: Mutex<VecDeque<Train>>,
     counts: PacketCounts,
 }
 
@@ -139,6 +150,12 @@ impl Desk {
         self.call();
     }
 
+    /// Hands over what came by a pipe of this shard's.
+    pub(super) fn take(&self, train: Train) {
+        lock(&self.trains).push_back(train);
+        self.call();
+    }
+
     fn call(&self) {
         if !self.ordered.swap(true, SeqCst) {
             self.wake();
@@ -184,6 +201,7 @@ pub(super) struct Shard {
     /// Empty but while they are worked on; kept so that their memory is used again.
     taken: Vec<Order>,
     taken_strays: Vec<Stray>,
+    taken_trains: Vec<Train>,
     number: u8,
     mask: ShardMask,
     /// All shards, this one included.
@@ -195,6 +213,7 @@ pub(super) struct Shard {
 struct Wire {
     socket: ShardSocket,
     forward: Arc<dyn Forward>,
+    pipes: Arc<Registry>,
     desk: Arc<Desk>,
 }
 
@@ -209,7 +228,7 @@ impl Shard {
     /// A shard with its own socket. `room` bounds the orders that wait.
     pub(super) fn new(
         mut socket: ShardSocket,
-        forward: Arc<dyn Forward>,
+        (forward, pipes): (Arc<dyn Forward>, Arc<Registry>),
         control: ControlEndpoint,
         events: mpsc::Sender<PeerEvent>,
         room: usize,
@@ -225,10 +244,11 @@ impl Shard {
             stopped: AtomicBool::new(false),
             waker: Waker::new(poll.registry(), ORDERS)?,
             strays: Mutex::default(),
+            trains: Mutex::default(),
             counts: PacketCounts::default(),
         });
         let inbox = socket.inbox(TRAINS);
-        let wire = Wire { socket, forward, desk: Arc::clone(&desk) };
+        let wire = Wire { socket, forward, pipes, desk: Arc::clone(&desk) };
         Ok(Self {
             poll,
             wire,
@@ -238,6 +258,7 @@ impl Shard {
             events,
             taken: Vec::new(),
             taken_strays: Vec::new(),
+            taken_trains: Vec::new(),
             number,
             mask,
             desks: Vec::new(),
@@ -296,37 +317,44 @@ impl Shard {
                 }
             }
         }
-        let (now, quic_now) = (clock::now(), clock::quic_now());
-        let most = self.wire.socket.max_segments().max(1);
-        let limit = |class| match class {
-            Class::Quic | Class::Unbound(_) | Class::Foreign => 1,
-            Class::Data(_) => most,
-        };
-        while let Some(received) = self.inbox.next(limit) {
-            match received.run.class {
-                Class::Data(channel) => self.wire.pass_on(&received, channel, now),
-                // Only relays say so.
-                Class::Unbound(_) | Class::Foreign => self.desk.counts.unknown_kind.add(1),
-                Class::Quic => {
-                    self.desk.counts.control_packets.add(1);
-                    let Self { control, wire, desks, mask, .. } = self;
-                    let Received { run, from, meta } = received;
-                    let owner = mask.shard_of(run.bytes).filter(|owner| *owner != self.number);
-                    match owner.and_then(|owner| desks.get(usize::from(owner))) {
-                        Some(owner) => owner.stray(run.bytes, from, meta),
-                        None => control.handle_packet(
-                            run.bytes,
-                            from,
-                            meta.dst_ip,
-                            meta.ecn.and_then(|ecn| EcnCodepoint::from_bits(ecn as u8)),
-                            quic_now,
-                            &mut |transmit, bytes| wire.send(transmit, bytes),
-                        ),
-                    }
-                }
-            }
+        // Nobody out there has an address that is made up here.
+        let forged = self.inbox.refuse_synthetic();
+        if forged > 0 {
+            self.desk.counts.unknown_kind.add(forged);
+        }
+        let (inbox, mut sorting) = self.sorting(clock::quic_now());
+        while let Some(received) = inbox.next(|class| sorting.most(class)) {
+            sorting.sort(received);
         }
         true
+    }
+
+    /// What is needed to bring packets where they belong.
+    fn sorting(&mut self, quic_now: Instant) -> (&mut Inbox, Sorting<'_>) {
+        let Self { inbox, control, wire, desks, mask, number, .. } = self;
+        let most = wire.socket.max_segments().max(1);
+        (inbox, Sorting { control, wire, desks, mask, number: *number, most, now: clock::now(), quic_now })
+    }
+
+    /// Handles what came by pipes.
+    fn take_trains(&mut self, now: Instant) {
+        let mut trains = std::mem::take(&mut self.taken_trains);
+        let more = {
+            let mut waiting = lock(&self.desk.trains);
+            let count = waiting.len().min(PIPE_TRAINS);
+            trains.extend(waiting.drain(..count));
+            !waiting.is_empty()
+        };
+        if !trains.is_empty() {
+            let (_, mut sorting) = self.sorting(now);
+            for train in trains.drain(..) {
+                sorting.sort_train(&train);
+            }
+        }
+        self.taken_trains = trains;
+        if more {
+            self.desk.call();
+        }
     }
 
     fn take_orders(&mut self, now: Instant) {
@@ -341,11 +369,13 @@ impl Shard {
                 wire.send(transmit, bytes);
             });
         }
+        self.take_trains(now);
         std::mem::swap(&mut *lock(&self.desk.orders), &mut self.taken);
         for order in self.taken.drain(..) {
             match order {
                 Order::Tell(peer, message) => self.control.tell(peer, &message, now),
                 Order::Close(peer, farewell) => self.control.close(peer, farewell, now),
+                Order::PipeGone(pipe) => self.control.pipe_gone(pipe, now),
                 Order::Drain => self.control.drain(),
                 Order::Shutdown(grace) => {
                     self.control.drain();
@@ -389,7 +419,69 @@ impl Shard {
     }
 }
 
+/// Brings packets of one batch to where they belong.
+struct Sorting<'a> {
+    control: &'a mut ControlEndpoint,
+    wire: &'a Wire,
+    desks: &'a [Arc<Desk>],
+    mask: &'a ShardMask,
+    number: u8,
+    /// Segments that may be sent at once.
+    most: usize,
+    now: Moment,
+    quic_now: Instant,
+}
+
+impl Sorting<'_> {
+    /// How many segments of a class may go together.
+    fn most(&self, class: Class) -> usize {
+        match class {
+            Class::Quic | Class::Unbound(_) | Class::Foreign => 1,
+            Class::Data(_) => self.most,
+        }
+    }
+
+    fn sort(&mut self, received: Received<'_>) {
+        match received.run.class {
+            Class::Data(channel) => self.wire.pass_on(&received, channel, self.now),
+            // Only relays say so.
+            Class::Unbound(_) | Class::Foreign => self.wire.desk.counts.unknown_kind.add(1),
+            Class::Quic => {
+                self.wire.desk.counts.control_packets.add(1);
+                let Received { run, from, meta } = received;
+                let owner = self.mask.shard_of(run.bytes).filter(|owner| *owner != self.number);
+                match owner.and_then(|owner| self.desks.get(usize::from(owner))) {
+                    Some(owner) => owner.stray(run.bytes, from, meta),
+                    None => self.control.handle_packet(
+                        run.bytes,
+                        from,
+                        meta.dst_ip,
+                        meta.ecn.and_then(|ecn| EcnCodepoint::from_bits(ecn as u8)),
+                        self.quic_now,
+                        &mut |transmit, bytes| self.wire.send(transmit, bytes),
+                    ),
+                }
+            }
+        }
+    }
+
+    fn sort_train(&mut self, train: &Train) {
+        let Train { from, ecn, stride, bytes, .. } = train;
+        let mut rest = bytes.as_slice();
+        while let Some(run) = first_run(rest, *stride, |class| self.most(class)) {
+            rest = rest.get(run.bytes.len()..).unwrap_or_default();
+            let meta = RecvMeta { addr: *from, len: run.bytes.len(), stride: run.stride, ecn: *ecn, dst_ip: None };
+            self.sort(Received { run, from: *from, meta });
+        }
+    }
+}
+
 impl Wire {
+    /// Hands packets to the kernel, or to the pipe whose address they go to.
+    fn transmit(&self, transmit: &Transmit<'_>) -> Sent {
+        if is_synthetic(&transmit.destination) { self.pipes.send(transmit) } else { self.socket.send(transmit) }
+    }
+
     /// Sends a run on, unchanged, as the train that it came in.
     fn pass_on(&self, received: &Received<'_>, channel: ChannelId, now: Moment) {
         let Received { run, from, meta } = received;
@@ -402,7 +494,7 @@ impl Wire {
                 counts.no_route.add(segments);
                 counts.told_unbound.add(1);
                 // Shorter than what it answers. If it does not leave, the sender finds out by silence.
-                let _ = self.socket.send(&Transmit {
+                let _ = self.transmit(&Transmit {
                     destination: *from,
                     ecn: None,
                     contents: &Unbound { channel }.to_bytes(),
@@ -412,7 +504,7 @@ impl Wire {
                 return;
             }
         };
-        let Sent { done, bytes, full, refused } = self.socket.send(&Transmit {
+        let Sent { done, bytes, full, refused } = self.transmit(&Transmit {
             destination: to,
             ecn: meta.ecn,
             contents: run.bytes,
@@ -429,7 +521,7 @@ impl Wire {
 
     /// Sends a control packet. What the kernel does not take counts as lost on the way; QUIC sends it again.
     fn send(&self, transmit: &quinn_proto::Transmit, bytes: &[u8]) {
-        let sent = self.socket.send(&Transmit {
+        let sent = self.transmit(&Transmit {
             destination: crate::address::canonical(transmit.destination),
             ecn: transmit.ecn.and_then(|ecn| quinn::udp::EcnCodepoint::from_bits(ecn as u8)),
             contents: bytes.get(..transmit.size).unwrap_or(bytes),

@@ -2,12 +2,17 @@
 
 use std::{
     collections::VecDeque,
+    future::pending,
     io,
     net::{IpAddr, SocketAddr},
     sync::Arc,
     time::Duration,
 };
 
+use futures_util::{
+    FutureExt as _,
+    future::{BoxFuture, Shared},
+};
 use quinn::{ClientConfig, ConnectionError, Endpoint, crypto::rustls::QuicClientConfig};
 use tokio::{
     net::lookup_host,
@@ -16,11 +21,13 @@ use tokio::{
 };
 use wire::{link::RelayLink, text::Label};
 
+use super::{CarrierChoice, NodeOptions, Proxies, TcpFailure};
 use crate::{
     address::{Place, canonical},
     knobs,
+    pipe::{dial::Dialer, port::PipeHandle},
     socket::NodeSocket,
-    tls::{self, Pin, SERVER_NAME},
+    tls::{self, KeyError, Pin, SERVER_NAME},
 };
 
 /// A later attempt is over after this long: a handshake takes two round trips and survives the loss of a few packets.
@@ -28,6 +35,10 @@ pub(super) const ATTEMPT: Duration = Duration::from_secs(3);
 
 /// The next address joins in when the one before has not answered for so long (RFC 8305 section 5).
 const STAGGER: Duration = Duration::from_millis(250);
+
+/// So much longer than its head start UDP may take, although there is a way over TCP already: a first packet that was lost is sent again
+/// after 300 ms.
+const UDP_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Addresses of one name that are tried in one attempt.
 const ADDRESSES: usize = 8;
@@ -60,16 +71,40 @@ pub enum ConnectError {
         /// What the operating system said.
         reason: String,
     },
-    /// Nothing answers at the address.
+    /// Nothing answers at the address by UDP, and nothing else was tried.
     #[error(
-        "nothing answers at {host} on UDP port {port}, so no session was started; check that the relay is running and that \
-         no firewall blocks UDP"
+        "nothing answers at {host} on UDP port {port}, and TCP was not tried, as was asked; no session was started; check that the \
+         relay is running and that no firewall blocks UDP"
     )]
     NoAnswer {
         /// The host in the link.
         host: String,
         /// The port in the link.
         port: u16,
+    },
+    /// There is no way over TCP, and nothing else was tried.
+    #[error(
+        "{host} is not reached over TCP: {tcp}; UDP was not tried, as was asked; no session was started; {}",
+        tcp.advice()
+    )]
+    NoTcp {
+        /// The host in the link.
+        host: String,
+        /// Why.
+        tcp: TcpFailure,
+    },
+    /// Neither UDP nor TCP leads to the relay.
+    #[error(
+        "nothing answers at {host} on UDP port {port}, and TCP does not help: {tcp}; no session was started; {}",
+        tcp.advice()
+    )]
+    NoWay {
+        /// The host in the link.
+        host: String,
+        /// The port in the link.
+        port: u16,
+        /// Why there is no way over TCP.
+        tcp: TcpFailure,
     },
     /// Somebody answers who does not have the relay's key.
     #[error(
@@ -99,7 +134,11 @@ impl ConnectError {
     /// Whether the same attempt could succeed a little later without anybody doing anything.
     pub fn worth_trying_again(&self) -> bool {
         match self {
-            Self::NotResolved { .. } | Self::NoAnswer { .. } | Self::Refused => true,
+            Self::NotResolved { .. }
+            | Self::NoAnswer { .. }
+            | Self::NoTcp { .. }
+            | Self::NoWay { .. }
+            | Self::Refused => true,
             Self::Socket { .. } | Self::WrongKey | Self::Version | Self::Broken { .. } => false,
         }
     }
@@ -113,13 +152,49 @@ impl ConnectError {
         match self {
             Self::NotResolved { .. } => 0,
             Self::NoAnswer { .. } => 1,
-            Self::Socket { .. } => 2,
-            Self::Broken { .. } => 3,
-            Self::Refused => 4,
-            Self::Version => 5,
-            Self::WrongKey => 6,
+            Self::NoTcp { .. } => 2,
+            Self::NoWay { .. } => 3,
+            Self::Socket { .. } => 4,
+            Self::Broken { .. } => 5,
+            Self::Refused => 6,
+            Self::Version => 7,
+            Self::WrongKey => 8,
         }
     }
+
+    /// Whether it was the relay that said this, so that another way to it changes nothing.
+    fn is_final(&self) -> bool {
+        match self {
+            Self::Refused => true,
+            // Whoever answers by UDP may be somebody else.
+            Self::Version
+            | Self::WrongKey
+            | Self::Socket { .. }
+            | Self::NotResolved { .. }
+            | Self::NoAnswer { .. }
+            | Self::NoTcp { .. }
+            | Self::NoWay { .. }
+            | Self::Broken { .. } => false,
+        }
+    }
+
+    /// What is told when neither way led anywhere.
+    fn neither(by_udp: Self, by_tcp: Self) -> Self {
+        match (by_udp, by_tcp) {
+            (Self::NoAnswer { host, port }, Self::NoTcp { tcp, .. }) => Self::NoWay { host, port, tcp },
+            (by_udp, by_tcp) if by_udp.weight() > by_tcp.weight() => by_udp,
+            (_, by_tcp) => by_tcp,
+        }
+    }
+}
+
+/// A control connection that stands, and what it stands on.
+pub(super) struct Link {
+    pub(super) connection: quinn::Connection,
+    /// The relay, as quinn knows it.
+    place: Place,
+    /// `None`: UDP.
+    pub(super) pipe: Option<PipeHandle>,
 }
 
 /// Connects to one relay, again and again.
@@ -129,6 +204,9 @@ pub(super) struct Connector {
     pub(super) socket: Arc<NodeSocket>,
     pin: Arc<Pin>,
     tls: Arc<QuicClientConfig>,
+    dialer: Dialer,
+    choice: CarrierChoice,
+    udp_again: Duration,
     /// Where the name led last time, for when it cannot be resolved.
     addresses: Vec<SocketAddr>,
     /// Kept, so that an address that the relay has validated once need not be validated again.
@@ -136,19 +214,138 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    pub(super) fn new(link: RelayLink, endpoint: Endpoint, socket: Arc<NodeSocket>) -> Result<Self, ConnectError> {
+    pub(super) fn new(
+        link: RelayLink,
+        endpoint: Endpoint,
+        socket: Arc<NodeSocket>,
+        options: &NodeOptions,
+    ) -> Result<Self, ConnectError> {
+        let broken = |error: KeyError| ConnectError::Broken { reason: Label::cut(&error.to_string()) };
         let pin = Arc::new(Pin::new(link.pin()));
-        let tls = tls::control_client(Arc::clone(&pin))
-            .map_err(|error| ConnectError::Broken { reason: Label::cut(&error.to_string()) })?;
+        let tls = tls::control_client(Arc::clone(&pin)).map_err(broken)?;
+        let proxies = options.proxies.clone().unwrap_or_else(Proxies::from_environment);
+        let dialer = Dialer::new(&link, &proxies).map_err(broken)?;
         let tokens = Arc::new(quinn::TokenMemoryCache::default());
-        Ok(Self { link, endpoint, socket, pin, tls: Arc::new(tls), addresses: Vec::new(), tokens })
+        let (choice, udp_again) = (options.carrier, options.udp_again);
+        Ok(Self {
+            link,
+            endpoint,
+            socket,
+            pin,
+            tls: Arc::new(tls),
+            dialer,
+            choice,
+            udp_again,
+            addresses: Vec::new(),
+            tokens,
+        })
     }
 
-    /// Resolves the name, tries its addresses, and makes the first that answers the one that data goes by.
-    pub(super) async fn connect(&mut self, within: Duration) -> Result<quinn::Connection, ConnectError> {
+    /// Connects by the first way that leads to the relay. Where both are tried, UDP has a head start and wins ties; what lost is
+    /// undone.
+    pub(super) async fn connect(&mut self, within: Duration) -> Result<Link, ConnectError> {
         let deadline = Instant::now() + within;
-        self.resolve(deadline).await?;
-        let mut addresses = self.addresses.iter().copied().collect::<VecDeque<_>>();
+        let resolved = self.resolve(deadline).boxed().shared();
+        let connected = match self.choice {
+            CarrierChoice::Udp => self.by_udp(resolved.clone(), deadline).await,
+            CarrierChoice::Tcp => self.by_tcp(resolved.clone(), deadline).await,
+            CarrierChoice::Auto => self.race(resolved.clone(), deadline).await,
+        };
+        if let Some(Ok(found)) = resolved.peek() {
+            self.addresses.clone_from(found);
+        }
+        connected
+    }
+
+    async fn race(&self, resolved: Resolved, deadline: Instant) -> Result<Link, ConnectError> {
+        let by_udp = self.by_udp(resolved.clone(), deadline);
+        let by_tcp = self.by_tcp(resolved.clone(), deadline);
+        let head_start = async {
+            if self.dialer.is_direct() {
+                let _ = resolved.await;
+            }
+            sleep(STAGGER).await;
+        };
+        tokio::pin!(by_udp, by_tcp, head_start);
+        let udp_error = tokio::select! {
+            biased;
+            done = &mut by_udp => match done {
+                Ok(link) => return Ok(link),
+                Err(error) => Some(error),
+            },
+            () = &mut head_start => None,
+        };
+        if let Some(udp_error) = udp_error {
+            if udp_error.is_final() {
+                return Err(udp_error);
+            }
+            return by_tcp.await.map_err(|tcp_error| ConnectError::neither(udp_error, tcp_error));
+        }
+        let patience = Instant::now() + UDP_PATIENCE;
+        tokio::select! {
+            biased;
+            done = &mut by_udp => match done {
+                Ok(link) => Ok(link),
+                Err(udp_error) if udp_error.is_final() => Err(udp_error),
+                Err(udp_error) => by_tcp.await.map_err(|tcp_error| ConnectError::neither(udp_error, tcp_error)),
+            },
+            done = &mut by_tcp => match done {
+                Ok(by_tcp) => {
+                    if let Ok(Ok(by_udp)) = timeout_at(patience, by_udp).await {
+                        self.leave(&by_tcp);
+                        return Ok(by_udp);
+                    }
+                    Ok(by_tcp)
+                }
+                Err(tcp_error) => by_udp.await.map_err(|udp_error| ConnectError::neither(udp_error, tcp_error)),
+            },
+        }
+    }
+
+    /// Sends everything by this connection's way from here on.
+    pub(super) fn go_by(&self, link: &Link) {
+        let mut table = self.socket.table();
+        table.set_live(Some(link.place));
+        table.set_relay_rtt(link.connection.rtt());
+        drop(table);
+    }
+
+    /// Gives up what a connection stood on.
+    pub(super) fn leave(&self, link: &Link) {
+        if let Some(pipe) = &link.pipe {
+            self.abandon(pipe);
+        }
+    }
+
+    fn abandon(&self, pipe: &PipeHandle) {
+        self.socket.pipes().close(pipe);
+        self.socket.table().forget_relay(pipe.address());
+    }
+
+    /// While everything goes over TCP without anybody having asked for that, tries UDP again now and then. Only while there are sessions
+    /// that survive the change and nothing else that hangs on the control connection, such as a code that somebody reads out.
+    pub(super) async fn by_udp_again(&self, stands_on_pipe: bool) -> Link {
+        if !stands_on_pipe || self.choice != CarrierChoice::Auto {
+            return pending().await;
+        }
+        loop {
+            sleep(self.udp_again).await;
+            if !self.socket.table().all_paired() {
+                continue;
+            }
+            let deadline = Instant::now() + ATTEMPT;
+            let resolved = self.resolve(deadline).boxed().shared();
+            if let Ok(link) = self.by_udp(resolved, deadline).await
+                && self.socket.table().all_paired()
+            {
+                return link;
+            }
+        }
+    }
+
+    /// Tries the relay's addresses one after the other until one answers.
+    async fn by_udp(&self, resolved: Resolved, deadline: Instant) -> Result<Link, ConnectError> {
+        let mut addresses = resolved.await?.into_iter().collect::<VecDeque<_>>();
         let mut attempts = JoinSet::new();
         let mut worst = self.no_answer();
         let mut start_next = true;
@@ -159,12 +356,7 @@ impl Connector {
             start_next = tokio::select! {
                 biased;
                 Some(done) = attempts.join_next() => match done {
-                    Ok((place, Ok(connection))) => {
-                        let mut table = self.socket.table();
-                        table.set_live(Some(place));
-                        table.set_relay_rtt(connection.rtt());
-                        return Ok(connection);
-                    }
+                    Ok((place, Ok(connection))) => return Ok(Link { connection, place, pipe: None }),
                     Ok((_, Err(error))) => {
                         let error = self.explain(&error);
                         if error.weight() > worst.weight() {
@@ -184,24 +376,51 @@ impl Connector {
         }
     }
 
-    async fn resolve(&mut self, deadline: Instant) -> Result<(), ConnectError> {
-        let (host, port) = (self.link.host(), self.link.port());
-        let resolved = match host.parse::<IpAddr>() {
-            Ok(ip) => Ok(vec![SocketAddr::new(ip, port)]),
-            Err(_) => match timeout_at(deadline, lookup_host((host, port))).await {
-                Ok(Ok(found)) => Ok(found.collect()),
-                Ok(Err(error)) => Err(error.to_string()),
-                Err(_) => Err("the name service does not answer".to_owned()),
-            },
-        };
-        match resolved {
-            Ok(found) if !found.is_empty() => {
-                self.addresses = interleave(&found);
-                Ok(())
+    /// Makes a pipe and connects through it.
+    async fn by_tcp(&self, resolved: Resolved, deadline: Instant) -> Result<Link, ConnectError> {
+        // A proxy is told the name.
+        let addresses = if self.dialer.is_direct() { resolved.await? } else { Vec::new() };
+        let no_tcp = |tcp| ConnectError::NoTcp { host: self.link.host().to_owned(), tcp };
+        let socket = self.dialer.dial(&addresses, deadline).await.map_err(no_tcp)?;
+        let mut pipe = Guarded { pipe: Some(self.socket.pipes().open(socket)), connector: self };
+        let Some(handle) = &mut pipe.pipe else { return Err(no_tcp(TcpFailure::Silent)) };
+        let attempt = self.attempt(handle.address(), deadline)?;
+        let (place, connected) = tokio::select! {
+            biased;
+            done = attempt => done,
+            () = handle.over() => {
+                let reason = Label::cut("the other end closed it");
+                return Err(no_tcp(TcpFailure::Broken { reason }));
             }
-            Ok(_) | Err(_) if !self.addresses.is_empty() => Ok(()),
-            Ok(_) => Err(ConnectError::NotResolved { host: host.to_owned(), reason: "it has no address".to_owned() }),
-            Err(reason) => Err(ConnectError::NotResolved { host: host.to_owned(), reason }),
+        };
+        match connected {
+            Ok(connection) => Ok(Link { connection, place, pipe: pipe.pipe.take() }),
+            Err(error) => {
+                let error = self.explain(&error);
+                let silent = matches!(error, ConnectError::NoAnswer { .. });
+                Err(if silent { no_tcp(TcpFailure::Silent) } else { error })
+            }
+        }
+    }
+
+    fn resolve(&self, deadline: Instant) -> impl Future<Output = Result<Vec<SocketAddr>, ConnectError>> + Send + use<> {
+        let (host, port) = (self.link.host().to_owned(), self.link.port());
+        let known = self.addresses.clone();
+        async move {
+            let resolved = match host.parse::<IpAddr>() {
+                Ok(ip) => Ok(vec![SocketAddr::new(ip, port)]),
+                Err(_) => match timeout_at(deadline, lookup_host((host.as_str(), port))).await {
+                    Ok(Ok(found)) => Ok(found.collect()),
+                    Ok(Err(error)) => Err(error.to_string()),
+                    Err(_) => Err("the name service does not answer".to_owned()),
+                },
+            };
+            match resolved {
+                Ok(found) if !found.is_empty() => Ok(interleave(&found)),
+                Ok(_) | Err(_) if !known.is_empty() => Ok(known),
+                Ok(_) => Err(ConnectError::NotResolved { host, reason: "it has no address".to_owned() }),
+                Err(reason) => Err(ConnectError::NotResolved { host, reason }),
+            }
         }
     }
 
@@ -247,6 +466,23 @@ impl Connector {
     }
 }
 
+/// Where a name leads, for all who ask.
+type Resolved = Shared<BoxFuture<'static, Result<Vec<SocketAddr>, ConnectError>>>;
+
+/// A pipe that is given up unless a connection comes to stand on it.
+struct Guarded<'a> {
+    pipe: Option<PipeHandle>,
+    connector: &'a Connector,
+}
+
+impl Drop for Guarded<'_> {
+    fn drop(&mut self) {
+        if let Some(pipe) = &self.pipe {
+            self.connector.abandon(pipe);
+        }
+    }
+}
+
 /// Alternates between IPv6 and IPv4, starting with the family that the system put first (RFC 8305 section 4).
 fn interleave(found: &[SocketAddr]) -> Vec<SocketAddr> {
     let found = found.iter().map(|address| canonical(*address)).collect::<Vec<_>>();
@@ -263,12 +499,17 @@ fn interleave(found: &[SocketAddr]) -> Vec<SocketAddr> {
 mod tests {
     use quinn::{EndpointConfig, TokioRuntime};
     use rand_core::OsRng;
-    use trust::keys::SigningKey;
+    use testkit::connect_proxy::ConnectProxy;
+    use trust::{keys::SigningKey, tls_certificate::self_signed};
     use wire::{channel::DataHeader, time::Moment};
 
     use super::*;
     use crate::{
-        listener::{Forward, Listener, ListenerConfig, Route},
+        listener::{
+            Forward, Listener, ListenerConfig, Route,
+            pipes::{Pipes, PipesConfig},
+        },
+        pipe::{self, tls::Identity},
         udp::Offloading,
     };
 
@@ -298,11 +539,65 @@ mod tests {
         )
         .unwrap();
         let link = RelayLink::new("no-such-relay.invalid", 4433, key.public().digest().0).unwrap();
-        let mut connector = Connector::new(link, endpoint, Arc::clone(&socket)).unwrap();
+        let mut connector = Connector::new(link, endpoint, Arc::clone(&socket), &NodeOptions::default()).unwrap();
         // As if the name had led there earlier and the name service were down now.
         connector.addresses = vec![silent.local_addr().unwrap(), closed, relay.local_addr()];
-        connector.connect(Duration::from_secs(8)).await.unwrap();
+        let link = connector.connect(Duration::from_secs(8)).await.unwrap();
+        connector.go_by(&link);
         assert!(socket.table().is_live_relay(relay.local_addr()));
+    }
+
+    /// Somebody who looks into TLS on its way to the relay, as some organisations do, and answers with a certificate of its own.
+    async fn inspector(key: &SigningKey, relay: SocketAddr, relay_pin: [u8; 32]) -> (SocketAddr, JoinSet<()>) {
+        let own = tokio_rustls::TlsAcceptor::from(pipe::tls::server(Identity::of(key).unwrap()).unwrap());
+        let onwards = tokio_rustls::TlsConnector::from(pipe::tls::client(relay_pin).unwrap());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(async move {
+            loop {
+                let (client, _) = listener.accept().await.unwrap();
+                // Whoever does not trust it leaves.
+                let Ok(mut client) = own.accept(client).await else { continue };
+                let server = tokio::net::TcpStream::connect(relay).await.unwrap();
+                let name = rustls::pki_types::ServerName::try_from("assent-relay").unwrap();
+                let mut server = onwards.connect(name, server).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+            }
+        });
+        (address, tasks)
+    }
+
+    #[tokio::test]
+    async fn who_inspects_tls_is_passed_if_this_machine_trusts_it() {
+        let key = SigningKey::generate(&mut OsRng);
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        let (relay, _events, _pipes) = loop {
+            let (relay, events) = Listener::bind(loopback, &key, Arc::new(Nowhere), ListenerConfig::default()).unwrap();
+            // Another program may have the port of TCP.
+            if let Ok(pipes) = Pipes::bind(relay.local_addr(), &key, &relay, PipesConfig::default()) {
+                break (relay, events, pipes);
+            }
+        };
+        let pin = key.public().digest().0;
+        let inspecting = SigningKey::generate(&mut OsRng);
+        let (inspector, _inspecting) = inspector(&inspecting, relay.local_addr(), pin).await;
+        let proxy = ConnectProxy::start([("assent-relay:4433".to_owned(), inspector)], None).await.unwrap();
+
+        let socket = Arc::new(NodeSocket::bind(None, Offloading::WhereAvailable).unwrap());
+        let endpoint = super::super::endpoint_over(&socket).unwrap();
+        let link = RelayLink::new("assent-relay", 4433, pin).unwrap();
+        let proxies = Some(Proxies::new(&proxy.address().to_string(), ""));
+        let options = NodeOptions { carrier: CarrierChoice::Tcp, proxies, ..NodeOptions::default() };
+        let mut connector = Connector::new(link, endpoint, socket, &options).unwrap();
+        let patience = Duration::from_secs(8);
+
+        let error = connector.connect(patience).await.map(drop).unwrap_err();
+        assert!(matches!(&error, ConnectError::NoTcp { tcp: TcpFailure::Certificate { .. }, .. }), "{error}");
+        assert!(error.to_string().contains("has to be installed on this machine"), "{error}");
+
+        connector.dialer.trust(pin, self_signed(&inspecting).unwrap().into());
+        connector.connect(patience).await.unwrap();
     }
 
     #[test]

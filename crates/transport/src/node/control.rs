@@ -62,6 +62,12 @@ pub enum Loss {
         /// What was wrong.
         reason: Label,
     },
+    /// The connection to the relay over TCP ended.
+    #[error("the connection to the relay over TCP broke")]
+    Cut,
+    /// Packets travelled over TCP, and now the relay answers by UDP: the connection is made anew there.
+    #[error("the relay answers by UDP now")]
+    Better,
     /// Connecting again did not succeed.
     #[error(transparent)]
     Attempt(ConnectError),

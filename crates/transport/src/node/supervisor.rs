@@ -1,6 +1,6 @@
 //! Keeps the control connection up, and finds out when the relay is gone without a word.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::pending, sync::Arc, time::Duration};
 
 use quinn::{AsyncUdpSocket, ConnectionError, Endpoint, VarInt};
 use rand_core::{OsRng, RngCore};
@@ -15,7 +15,7 @@ use wire::{
 };
 
 use super::{
-    connect::{ATTEMPT, Connector},
+    connect::{ATTEMPT, Connector, Link},
     control::{Control, ControlEvent, EVENTS, Generation, Loss, REQUESTS},
 };
 use crate::{
@@ -41,6 +41,9 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
 /// How often the relay is asked at most. Silence may also mean that the other side is gone, about which the relay can do nothing.
 const ASK_EVERY: Duration = Duration::from_secs(2);
+
+/// How long what a relay said before it closed a pipe may take to be read.
+const GRACE: Duration = Duration::from_millis(50);
 
 /// Messages are small and the relay reads them at once: if one cannot be sent for so long, the connection is of no use.
 const SEND_WITHIN: Duration = Duration::from_secs(5);
@@ -71,6 +74,8 @@ enum Turn {
     /// The node is closed, or nobody listens to events any more.
     Stop,
     Lost(Loss),
+    /// There is a better connection.
+    Better(Link),
 }
 
 impl Supervisor {
@@ -91,23 +96,35 @@ impl Supervisor {
         (supervisor, control)
     }
 
-    pub(super) async fn run(mut self, first: quinn::Connection) {
+    pub(super) async fn run(mut self, first: Link) {
         let stop = self.stop.clone();
-        let mut connection = first;
+        let mut link = first;
         let mut backoff = Backoff::default();
         loop {
             let up_since = Instant::now();
             let ended = tokio::select! {
                 () = stop.cancelled() => Turn::Stop,
-                ended = self.attend(&connection) => ended,
+                ended = self.attend(&mut link) => ended,
             };
             self.connected.send_replace(None);
-            connection.close(VarInt::from_u32(0), b"");
-            let Turn::Lost(mut why) = ended else { return };
+            link.connection.close(VarInt::from_u32(0), b"");
+            let mut why = match ended {
+                // A pipe stays until the sessions on it have said goodbye.
+                Turn::Stop => return,
+                Turn::Lost(why) => why,
+                Turn::Better(better) => {
+                    self.connector.go_by(&better);
+                    self.connector.leave(&link);
+                    link = better;
+                    self.report(ControlEvent::Down { why: Loss::Better, retry_in: Duration::ZERO }).await;
+                    continue;
+                }
+            };
+            self.connector.leave(&link);
             if up_since.elapsed() > BACKOFF_MOST {
                 backoff = Backoff::default();
             }
-            connection = loop {
+            link = loop {
                 let retry_in = self.pause(&mut backoff);
                 let retry_at = Instant::now() + retry_in;
                 let attempt = async {
@@ -120,16 +137,27 @@ impl Supervisor {
                     attempted = attempt => attempted,
                 };
                 match attempted {
-                    Ok(connection) => break connection,
+                    Ok(link) => break link,
                     Err(error) => why = Loss::Attempt(error),
                 }
             };
+            self.connector.go_by(&link);
         }
     }
 
     /// Speaks on one connection until it is lost.
-    async fn attend(&mut self, connection: &quinn::Connection) -> Turn {
+    async fn attend(&mut self, link: &mut Link) -> Turn {
         self.generation += 1;
+        let Link { connection, pipe, .. } = link;
+        let connection = &*connection;
+        let stands_on_pipe = pipe.is_some();
+        let cut = async {
+            match pipe {
+                Some(pipe) => pipe.over().await,
+                None => pending().await,
+            }
+        };
+        tokio::pin!(cut);
         let stream = tokio::select! {
             stream = connection.open_bi() => stream,
             () = sleep(SEND_WITHIN) => return Turn::Lost(Loss::Silent),
@@ -144,6 +172,8 @@ impl Supervisor {
         self.report(ControlEvent::Up).await;
 
         let mut watch = Watch::new(&self.connector);
+        let better = self.connector.by_udp_again(stands_on_pipe);
+        tokio::pin!(better);
         loop {
             let events = self.events.clone();
             tokio::select! {
@@ -174,6 +204,15 @@ impl Supervisor {
                 }
                 error = connection.closed() => return Turn::Lost(self.loss(error)),
                 () = watch.relay_is_gone() => return Turn::Lost(Loss::Silent),
+                () = &mut cut => {
+                    // What the relay said last has come by then.
+                    let why = match timeout(GRACE, connection.closed()).await {
+                        Ok(error) => self.loss(error),
+                        Err(_) => Loss::Cut,
+                    };
+                    return Turn::Lost(why);
+                }
+                link = &mut better => return Turn::Better(link),
             }
         }
     }

@@ -16,7 +16,10 @@ use std::{
 use rand_core::OsRng;
 use tokio::{sync::mpsc, task::JoinSet};
 use transport::{
-    listener::{Farewell, Forward, Listener, ListenerConfig, ListenerCounters, PeerEnd, PeerEvent, PeerId, Route},
+    listener::{
+        Farewell, Forward, Listener, ListenerConfig, ListenerCounters, PeerEnd, PeerEvent, PeerId, Route,
+        pipes::{BindPipesError, Pipes, PipesConfig},
+    },
     node::{Control, ControlEvent, Node, NodeOptions},
     sealed::{Sealed, Unpaired},
     streams::{FrameReceiver, FrameSender},
@@ -45,6 +48,7 @@ pub(crate) const V6: IpAddr = IpAddr::V6(std::net::Ipv6Addr::LOCALHOST);
 pub(crate) struct Routes {
     legs: Mutex<HashMap<ChannelId, [SocketAddr; 2]>>,
     packets_from: Mutex<HashMap<SocketAddr, u64>>,
+    last_from: Mutex<HashMap<ChannelId, SocketAddr>>,
     turned_away: AtomicU64,
     closed: std::sync::atomic::AtomicBool,
 }
@@ -62,6 +66,11 @@ impl Routes {
         self.packets_from.lock().unwrap().get(&address).copied().unwrap_or_default()
     }
 
+    /// Where the last packet of a channel came from.
+    pub(crate) fn last_from(&self, channel: ChannelId) -> Option<SocketAddr> {
+        self.last_from.lock().unwrap().get(&channel).copied()
+    }
+
     pub(crate) fn admit_nobody(&self) {
         self.closed.store(true, Ordering::Relaxed);
     }
@@ -71,6 +80,7 @@ impl Forward for Routes {
     fn route(&self, from: SocketAddr, header: DataHeader, bytes: usize, segments: usize, _now: Moment) -> Route {
         assert!(segments > 0 && bytes >= segments * 8);
         *self.packets_from.lock().unwrap().entry(from).or_default() += segments as u64;
+        self.last_from.lock().unwrap().insert(header.channel, from);
         match self.legs.lock().unwrap().get(&header.channel) {
             Some([one, other]) if *one == from => Route::To(*other),
             Some([one, other]) if *other == from => Route::To(*one),
@@ -89,6 +99,8 @@ pub(crate) struct Relay {
     pub(crate) listener: Arc<Listener>,
     pub(crate) address: SocketAddr,
     pub(crate) key: SigningKey,
+    /// If it takes any.
+    pub(crate) pipes: Option<Pipes>,
     peers: mpsc::Receiver<Peer>,
     sorting: JoinSet<()>,
 }
@@ -108,10 +120,10 @@ impl Relay {
         sorting.spawn(async move {
             let mut known = HashMap::new();
             while let Some(event) = events.recv().await {
-                if let PeerEvent::Connected { peer: id, address } = event {
+                if let PeerEvent::Connected { peer: id, address, client } = event {
                     let (events, receiver) = mpsc::channel(1024);
                     known.insert(id, events);
-                    let peer = Peer { id, address, listener: Arc::clone(&accepting), events: receiver };
+                    let peer = Peer { id, address, client, listener: Arc::clone(&accepting), events: receiver };
                     let _ = sender.send(peer).await;
                 } else if let Some(events) = known.get(&event.peer()) {
                     let _ = events.send(event).await;
@@ -119,7 +131,25 @@ impl Relay {
             }
         });
         let address = listener.local_addr();
-        Self { routes, listener, address, key, peers, sorting }
+        Self { routes, listener, address, key, pipes: None, peers, sorting }
+    }
+
+    /// One that takes pipes at the same port.
+    pub(crate) fn start_with_pipes(config: PipesConfig) -> Self {
+        loop {
+            let mut relay = Self::start(V4);
+            match relay.take_pipes_at(relay.address, config.clone()) {
+                Ok(()) => return relay,
+                // Another program has this port of TCP.
+                Err(BindPipesError::Socket { source, .. }) if source.kind() == std::io::ErrorKind::AddrInUse => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+
+    pub(crate) fn take_pipes_at(&mut self, address: SocketAddr, config: PipesConfig) -> Result<(), BindPipesError> {
+        self.pipes = Some(Pipes::bind(address, &self.key, &self.listener, config)?);
+        Ok(())
     }
 
     pub(crate) fn link(&self) -> RelayLink {
@@ -137,6 +167,7 @@ impl Relay {
     /// Ends it as SIGKILL would: nobody is told. Returns what the next one needs.
     pub(crate) async fn kill(mut self) -> (SocketAddr, SigningKey) {
         self.sorting.shutdown().await;
+        drop(self.pipes.take());
         self.peers.close();
         while self.peers.recv().await.is_some() {}
         drop(Arc::into_inner(self.listener).expect("the test let go of all peers"));
@@ -147,12 +178,26 @@ impl Relay {
 /// One client of a [`Relay`]. Dropping it does nothing.
 pub(crate) struct Peer {
     pub(crate) id: PeerId,
+    /// Where packets go.
     pub(crate) address: SocketAddr,
+    /// Where it really is.
+    pub(crate) client: SocketAddr,
     listener: Arc<Listener>,
     events: mpsc::Receiver<PeerEvent>,
 }
 
+/// Where the relay sees a client.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Seen {
+    pub(crate) address: SocketAddr,
+    pub(crate) client: SocketAddr,
+}
+
 impl Peer {
+    pub(crate) fn seen(&self) -> Seen {
+        Seen { address: self.address, client: self.client }
+    }
+
     /// The client's next message, or how the connection ended.
     pub(crate) async fn recv(&mut self) -> Result<ToRelay, PeerEnd> {
         match self.events.recv().await.expect("the relay runs") {
@@ -236,6 +281,8 @@ pub(crate) struct Pair {
     pub(crate) technician_control: Control,
     pub(crate) at_agent: End,
     pub(crate) at_technician: End,
+    pub(crate) agent_at: Seen,
+    pub(crate) technician_at: Seen,
     pub(crate) ip: IpAddr,
 }
 
@@ -252,13 +299,36 @@ impl Pair {
     }
 
     pub(crate) async fn start_on(ip: IpAddr, options: NodeOptions) -> Self {
-        let relay = Relay::start(ip);
-        let (agent, mut agent_control) = Node::start(relay.link(), options.clone()).await.unwrap();
-        let (technician, mut technician_control) = Node::start(relay.link(), options).await.unwrap();
+        Self::start_at(Relay::start(ip), ip, options.clone(), options).await
+    }
+
+    /// An agent and a technician, each with its own way to the relay.
+    pub(crate) async fn start_at(
+        relay: Relay,
+        ip: IpAddr,
+        agent_options: NodeOptions,
+        technician_options: NodeOptions,
+    ) -> Self {
+        let link = relay.link();
+        Self::start_by(relay, link, ip, agent_options, technician_options).await
+    }
+
+    /// As [`Pair::start_at`], where both know the relay by another link.
+    pub(crate) async fn start_by(
+        mut relay: Relay,
+        link: RelayLink,
+        ip: IpAddr,
+        agent_options: NodeOptions,
+        technician_options: NodeOptions,
+    ) -> Self {
+        let (agent, mut agent_control) = Node::start(link.clone(), agent_options).await.unwrap();
+        let agent_at = relay.peer().await.seen();
+        let (technician, mut technician_control) = Node::start(link, technician_options).await.unwrap();
+        let technician_at = relay.peer().await.seen();
         for control in [&mut agent_control, &mut technician_control] {
             assert!(matches!(control.recv().await, Some(ControlEvent::Up)));
         }
-        relay.routes.join(channel(1), seen_at(&agent, ip), seen_at(&technician, ip));
+        relay.routes.join(channel(1), agent_at.address, technician_at.address);
 
         let (agent_key, technician_key) = (SigningKey::generate(&mut OsRng), SigningKey::generate(&mut OsRng));
         let (at_agent, at_technician) = tokio::join!(
@@ -269,12 +339,23 @@ impl Pair {
         assert_eq!(at_agent.peer_key(), technician_key.public());
         assert_eq!(at_technician.peer_key(), agent_key.public());
         let (at_agent, at_technician) = pair(at_agent, at_technician, &agent_key, &technician_key).await;
-        Self { relay, agent, agent_control, technician, technician_control, at_agent, at_technician, ip }
+        Self {
+            relay,
+            agent,
+            agent_control,
+            technician,
+            technician_control,
+            at_agent,
+            at_technician,
+            agent_at,
+            technician_at,
+            ip,
+        }
     }
 
     /// Puts both ends on another channel, as after a rejoin.
     pub(crate) fn move_to(&self, to: ChannelId) {
-        self.relay.routes.join(to, seen_at(&self.agent, self.ip), seen_at(&self.technician, self.ip));
+        self.relay.routes.join(to, self.agent_at.address, self.technician_at.address);
         self.agent.move_session(self.at_agent.sealed.session_ref(), to).unwrap();
         self.technician.move_session(self.at_technician.sealed.session_ref(), to).unwrap();
     }

@@ -63,7 +63,7 @@ const SIGNATURES: [&str; 10] = [
 
 const ONLY_TRUST: &str = "keys, codes and certificates are handled in one crate that can be reviewed as a whole: trust";
 
-const QUIC: [&str; 5] = ["quinn", "quinn-proto", "quinn-udp", "rustls", "tokio-rustls"];
+const QUIC: [&str; 6] = ["quinn", "quinn-proto", "quinn-udp", "rustls", "rustls-platform-verifier", "tokio-rustls"];
 
 const ONLY_TRANSPORT: &str = "everything that depends on how quinn and rustls behave stands in one crate, so that either can be \
     replaced there: transport";

@@ -20,7 +20,7 @@ use super::super::{
     frames::{Frames, Heard},
     peer::{Farewell, PeerEnd, PeerEvent, PeerId},
 };
-use crate::address::canonical;
+use crate::address::{PipeKey, canonical};
 
 /// A client that does not take a few bytes for so long is of no use.
 const SEND_WITHIN: Duration = Duration::from_secs(5);
@@ -51,6 +51,10 @@ pub(super) struct Client {
     slow_at: Option<Instant>,
     /// Where the client has proved to be.
     address: SocketAddr,
+    /// Where it really was when it came.
+    came_from: SocketAddr,
+    /// The pipe that it came by.
+    pub(super) came_by: Option<PipeKey>,
     moving: Option<Moving>,
     unproved: Unproved,
     /// When its timer is set for.
@@ -117,10 +121,13 @@ pub(super) enum PassedOn {
 type Tell<'a> = &'a mut dyn FnMut(PeerEvent);
 
 impl Client {
-    pub(super) fn new(id: PeerId, connection: Connection, handshake_until: Instant) -> Self {
+    pub(super) fn new(id: PeerId, connection: Connection, came_from: SocketAddr, handshake_until: Instant) -> Self {
+        let address = canonical(connection.remote_address());
         Self {
             id,
-            address: canonical(connection.remote_address()),
+            address,
+            came_from,
+            came_by: PipeKey::of(address),
             connection,
             state: State::Handshaking(handshake_until),
             stream: None,
@@ -208,6 +215,22 @@ impl Client {
         }
     }
 
+    /// The pipe at `address` is gone. Unless the client has moved since, it is gone with it.
+    pub(super) fn lose(&mut self, address: SocketAddr, now: Instant, tell: Tell<'_>) {
+        if self.address != address {
+            return;
+        }
+        match self.state {
+            // It is over at the next look, and counted then.
+            State::Handshaking(_) => self.state = State::Handshaking(now),
+            State::Open | State::Leaving(..) => {
+                self.close(0, &Label::cut(""), now);
+                tell(PeerEvent::Ended { peer: self.id, why: PeerEnd::Gone });
+            }
+            State::Over(_) => {}
+        }
+    }
+
     /// Does what follows from packets, orders and time.
     pub(super) fn go_on(&mut self, may_read: bool, now: Instant, tell: Tell<'_>) {
         while let Some(event) = self.connection.poll() {
@@ -226,7 +249,7 @@ impl Client {
                 self.state = State::Open;
                 // A finished handshake proves the address (RFC 9000 section 8.1).
                 self.address = canonical(self.connection.remote_address());
-                tell(PeerEvent::Connected { peer: self.id, address: self.address });
+                tell(PeerEvent::Connected { peer: self.id, address: self.address, client: self.came_from });
             }
             Event::ConnectionLost { reason } => {
                 let was_over = matches!(self.state, State::Over(_));

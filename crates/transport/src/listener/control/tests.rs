@@ -176,7 +176,7 @@ impl World {
             config,
             Arc::new(Nothing),
             3,
-            Arc::clone(&together),
+            (Arc::clone(&together), Arc::default()),
         );
         Self {
             // An epoch; time moves by arithmetic from here on.
@@ -206,8 +206,8 @@ impl World {
         self.visitors[visitor].ask();
         self.pass(Duration::from_secs(1));
         let peer = match self.take_events().as_slice() {
-            [PeerEvent::Connected { peer, address }, PeerEvent::Message { peer: same, .. }] if peer == same => {
-                assert_eq!(*address, at(home));
+            [PeerEvent::Connected { peer, address, client }, PeerEvent::Message { peer: same, .. }] if peer == same => {
+                assert_eq!((*address, *client), (at(home), at(home)));
                 *peer
             }
             other => panic!("{other:?}"),

@@ -1,0 +1,154 @@
+//! Packets to messages and messages to packets, on one WebSocket, until either end is gone.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _};
+use quinn::udp::EcnCodepoint;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    sync::{Notify, Semaphore},
+    time::{Instant, timeout, timeout_at},
+};
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{Error, Message, error::ProtocolError},
+};
+use tokio_util::sync::CancellationToken;
+use wire::pipe::{PipeMessageError, packets};
+
+use super::{Train, egress::Egress, trains};
+use crate::clock;
+
+/// Bytes of packets that came by one pipe and were not looked at yet. Behind it nothing is read, and TCP holds the sender up.
+const INGRESS_BYTES: usize = 64 * 1024;
+
+/// An end that does not take a message for so long is gone, or has no use for this carrier.
+const WRITE_WITHIN: Duration = Duration::from_secs(3);
+
+/// Without a packet for so long the other end is asked for a sign of life, so that what is between does not forget the connection.
+/// A control connection says something every 28 s by itself.
+const PING_AFTER: Duration = Duration::from_secs(30);
+
+/// Without a packet for so long, a pipe is of no use. The control connection in it is given up after 75 s.
+const IDLE: Duration = Duration::from_secs(90);
+
+/// How long the other end may take to hear that the pipe ends here.
+const GOODBYE: Duration = Duration::from_millis(250);
+
+/// How a pipe ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PipeEnd {
+    /// It was closed here.
+    Here,
+    /// The other end closed it, or the network broke it.
+    There,
+    /// The other end does not read.
+    Stuck,
+    /// No packets came.
+    Idle,
+    /// The other end said something that is no message of a pipe.
+    Malformed,
+}
+
+/// Carries packets until the pipe is over. What came is handed to `deliver` under the address `from`.
+pub(crate) async fn carry<S>(
+    socket: WebSocketStream<S>,
+    egress: &Egress,
+    from: SocketAddr,
+    deliver: impl Fn(Train),
+    stop: &CancellationToken,
+) -> PipeEnd
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    let (mut out, mut incoming) = socket.split();
+    let ping = Notify::new();
+    let end = tokio::select! {
+        biased;
+        () = stop.cancelled() => PipeEnd::Here,
+        // Both are polled whenever something happens: an end that cannot write still reads, or two full ends would wait for each other.
+        end = read(&mut incoming, from, deliver, &ping) => end,
+        end = write(&mut out, egress, &ping) => end,
+    };
+    match end {
+        PipeEnd::Here | PipeEnd::Idle | PipeEnd::Malformed => drop(timeout(GOODBYE, out.close()).await),
+        PipeEnd::There | PipeEnd::Stuck => {}
+    }
+    end
+}
+
+async fn write(out: &mut (impl Sink<Message, Error = Error> + Unpin), egress: &Egress, ping: &Notify) -> PipeEnd {
+    loop {
+        let message = tokio::select! {
+            () = egress.filled() => match egress.take(clock::quic_now()) {
+                Some(message) => Message::Binary(message.into()),
+                None => continue,
+            },
+            () = ping.notified() => Message::Ping(Bytes::new()),
+        };
+        match timeout(WRITE_WITHIN, out.send(message)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(_)) => return PipeEnd::There,
+            Err(_) => return PipeEnd::Stuck,
+        }
+    }
+}
+
+async fn read(
+    incoming: &mut (impl Stream<Item = Result<Message, Error>> + Unpin),
+    from: SocketAddr,
+    deliver: impl Fn(Train),
+    ping: &Notify,
+) -> PipeEnd {
+    let room = Arc::new(Semaphore::new(INGRESS_BYTES));
+    let mut last_packets = Instant::now();
+    loop {
+        let idle_at = last_packets + IDLE;
+        let message = match timeout_at(idle_at.min(Instant::now() + PING_AFTER), incoming.next()).await {
+            Ok(Some(Ok(message))) => message,
+            Ok(Some(Err(error))) => return broken(&error),
+            Ok(None) => return PipeEnd::There,
+            Err(_) if Instant::now() >= idle_at => return PipeEnd::Idle,
+            Err(_) => {
+                ping.notify_one();
+                continue;
+            }
+        };
+        match message {
+            Message::Binary(bytes) => {
+                last_packets = Instant::now();
+                if hand_over(&bytes, from, &deliver, &room).await.is_err() {
+                    return PipeEnd::Malformed;
+                }
+            }
+            // Whoever only says these is idle; the library answers the first.
+            Message::Ping(_) | Message::Pong(_) if Instant::now() < idle_at => {}
+            Message::Ping(_) | Message::Pong(_) => return PipeEnd::Idle,
+            Message::Text(_) | Message::Frame(_) => return PipeEnd::Malformed,
+            Message::Close(_) => return PipeEnd::There,
+        }
+    }
+}
+
+async fn hand_over(
+    message: &[u8],
+    from: SocketAddr,
+    deliver: &impl Fn(Train),
+    room: &Arc<Semaphore>,
+) -> Result<(), PipeMessageError> {
+    for (ecn, stride, bytes) in trains(packets(message)?) {
+        // At most a message, which is far less than there is room.
+        let share = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let Ok(room) = Arc::clone(room).acquire_many_owned(share).await else { return Ok(()) };
+        deliver(Train { from, ecn: EcnCodepoint::from_bits(ecn), stride, bytes, _room: room });
+    }
+    Ok(())
+}
+
+fn broken(error: &Error) -> PipeEnd {
+    let malformed = matches!(error, Error::Capacity(_) | Error::Protocol(_) | Error::Utf8(_));
+    // A connection that ends without a word counts as a breach of the protocol there.
+    let cut_off = matches!(error, Error::Protocol(ProtocolError::ResetWithoutClosingHandshake));
+    if malformed && !cut_off { PipeEnd::Malformed } else { PipeEnd::There }
+}

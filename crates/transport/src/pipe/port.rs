@@ -1,0 +1,243 @@
+//! Pipes and the UDP socket of a program as one [`Port`]: what is sent to a pipe's address goes by the pipe, and what comes by it comes
+//! from that address.
+
+use std::{
+    collections::VecDeque,
+    fmt,
+    future::Future,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use quinn::udp::{RecvMeta, Transmit};
+use tokio::{sync::watch, task::JoinSet, time::timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::{Train, carry::carry, dial::ClientSocket, egress::Egress};
+use crate::{
+    address::{PipeKey, PipeKeys, is_synthetic},
+    clock,
+    socket::lock,
+    udp::{Inbox, Port, Sent},
+};
+
+/// How long pipes may take to say goodbye when the program ends.
+const CLOSING: Duration = Duration::from_millis(300);
+
+/// The pipes of a program: one, and for a moment two while the program changes to another.
+#[derive(Debug, Default)]
+pub(crate) struct NodePipes {
+    keys: PipeKeys,
+    open: Mutex<Vec<OpenPipe>>,
+    arrived: Mutex<Arrived>,
+}
+
+#[derive(Debug)]
+struct OpenPipe {
+    key: PipeKey,
+    egress: Arc<Egress>,
+    stop: CancellationToken,
+    /// Ends with this.
+    task: JoinSet<()>,
+}
+
+/// What came by pipes and was not taken yet. Each pipe has only so much in here.
+#[derive(Debug, Default)]
+struct Arrived {
+    trains: VecDeque<Train>,
+    waker: Option<Waker>,
+}
+
+/// A pipe that stands. Dropping it does nothing: [`NodePipes::close`] does.
+#[derive(Debug)]
+pub(crate) struct PipeHandle {
+    key: PipeKey,
+    over: watch::Receiver<()>,
+}
+
+impl PipeHandle {
+    /// The address that stands for the pipe's other end.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.key.address()
+    }
+
+    /// Returns when the pipe is over.
+    ///
+    /// Cancel-safe.
+    pub(crate) async fn over(&mut self) {
+        // Nothing is ever sent: an error is the end.
+        while self.over.changed().await.is_ok() {}
+    }
+}
+
+impl NodePipes {
+    /// Starts to carry packets by a connection that was made.
+    pub(crate) fn open(self: &Arc<Self>, socket: ClientSocket) -> PipeHandle {
+        let (key, egress, stop) = (self.keys.next(), Arc::new(Egress::default()), CancellationToken::new());
+        let (runs, over) = watch::channel(());
+        let mut task = JoinSet::new();
+        let (ways, out, stopped) = (Arc::downgrade(self), Arc::clone(&egress), stop.clone());
+        task.spawn(async move {
+            let deliver = |train| {
+                if let Some(pipes) = ways.upgrade() {
+                    pipes.take(train);
+                }
+            };
+            carry(socket, &out, key.address(), deliver, &stopped).await;
+            drop(runs);
+        });
+        lock(&self.open).push(OpenPipe { key, egress, stop, task });
+        PipeHandle { key, over }
+    }
+
+    /// Ends a pipe. What waits in it is lost.
+    pub(crate) fn close(&self, handle: &PipeHandle) {
+        lock(&self.open).retain(|pipe| pipe.key != handle.key);
+    }
+
+    /// Ends all pipes, and tells the other ends.
+    pub(crate) async fn close_all(&self) {
+        let mut open = std::mem::take(&mut *lock(&self.open));
+        let all_ended = async {
+            for pipe in &mut open {
+                pipe.stop.cancel();
+                while pipe.task.join_next().await.is_some() {}
+            }
+        };
+        // Whoever does not hear it finds out by the end of the connection.
+        let _ = timeout(CLOSING, all_ended).await;
+    }
+
+    fn take(&self, train: Train) {
+        let mut arrived = lock(&self.arrived);
+        arrived.trains.push_back(train);
+        let waker = arrived.waker.take();
+        drop(arrived);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Sends a packet or train to a pipe's address. It never waits: what does not fit is dropped and counted there.
+    fn send(&self, transmit: &Transmit<'_>) -> Sent {
+        let key = PipeKey::of(transmit.destination);
+        let egress = lock(&self.open).iter().find(|pipe| Some(pipe.key) == key).map(|pipe| Arc::clone(&pipe.egress));
+        match egress {
+            Some(egress) => {
+                egress.push(transmit.ecn, transmit.contents, transmit.segment_size, clock::quic_now());
+                Sent::Done
+            }
+            None => Sent::Lost,
+        }
+    }
+
+    fn poll_fill(&self, cx: &mut Context<'_>, inbox: &mut Inbox) -> Poll<()> {
+        let mut arrived = lock(&self.arrived);
+        if arrived.trains.is_empty() {
+            arrived.waker = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        let filled = inbox.fill(|slots, metas| {
+            let mut count = 0;
+            for (slot, meta) in slots.iter_mut().zip(metas) {
+                let Some(train) = arrived.trains.front_mut() else { break };
+                // Whole packets, as many as there is room for. Every slot takes the largest.
+                let fit = if train.bytes.len() <= slot.len() {
+                    train.bytes.len()
+                } else {
+                    slot.len() / train.stride * train.stride
+                };
+                slot[..fit].copy_from_slice(&train.bytes[..fit]);
+                *meta = RecvMeta {
+                    addr: train.from,
+                    len: fit,
+                    stride: train.stride.min(fit),
+                    ecn: train.ecn,
+                    dst_ip: None,
+                };
+                train.bytes.drain(..fit);
+                if train.bytes.is_empty() || fit == 0 {
+                    arrived.trains.pop_front();
+                }
+                count += 1;
+            }
+            Ok(count)
+        });
+        // Nothing in there fails.
+        filled.map_or(Poll::Pending, Poll::Ready)
+    }
+
+    fn dropped(&self) -> u64 {
+        lock(&self.open).iter().map(|pipe| pipe.egress.dropped()).sum()
+    }
+}
+
+/// See the module's introduction.
+pub(crate) struct PipedPort {
+    udp: Box<dyn Port>,
+    pipes: Arc<NodePipes>,
+    /// Who is asked first the next time.
+    pipes_first: AtomicBool,
+}
+
+impl PipedPort {
+    pub(crate) fn new(udp: Box<dyn Port>, pipes: Arc<NodePipes>) -> Self {
+        Self { udp, pipes, pipes_first: AtomicBool::new(true) }
+    }
+}
+
+impl Port for PipedPort {
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.udp.local_addr()
+    }
+
+    /// That of the UDP socket: a pipe is always ready.
+    fn writable(&self) -> Pin<Box<dyn Future<Output = ()> + Send + Sync + '_>> {
+        self.udp.writable()
+    }
+
+    fn try_send(&self, transmit: &Transmit<'_>) -> Sent {
+        if is_synthetic(&transmit.destination) { self.pipes.send(transmit) } else { self.udp.try_send(transmit) }
+    }
+
+    fn poll_fill(&self, cx: &mut Context<'_>, inbox: &mut Inbox) -> Poll<()> {
+        if self.pipes_first.fetch_xor(true, Relaxed) && self.pipes.poll_fill(cx, inbox).is_ready() {
+            return Poll::Ready(());
+        }
+        if self.udp.poll_fill(cx, inbox).is_ready() {
+            inbox.refuse_synthetic();
+            return Poll::Ready(());
+        }
+        self.pipes.poll_fill(cx, inbox)
+    }
+
+    fn inbox(&self, trains: usize) -> Inbox {
+        self.udp.inbox(trains)
+    }
+
+    fn max_segments(&self) -> usize {
+        self.udp.max_segments()
+    }
+
+    fn may_fragment(&self) -> bool {
+        self.udp.may_fragment()
+    }
+
+    fn errors(&self) -> (u64, u64) {
+        let (sending, receiving) = self.udp.errors();
+        (sending + self.pipes.dropped(), receiving)
+    }
+}
+
+impl fmt::Debug for PipedPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PipedPort").field("udp", &self.udp).field("pipes", &self.pipes).finish_non_exhaustive()
+    }
+}

@@ -199,6 +199,7 @@ impl<'a> Watch<'a> {
     /// Kills whatever is left of the tree. Returns whether everything is gone.
     fn clear_tree(&mut self) -> io::Result<bool> {
         let until = transport::clock::now() + KILL_DEADLINE;
+        self.kill_group();
         loop {
             self.reap()?;
             if tree::is_gone(self.this)? {
@@ -209,6 +210,16 @@ impl<'a> Watch<'a> {
             }
             tree::kill(self.this)?;
             nap(REAP_LOOK)?;
+        }
+    }
+
+    /// Kills the program's process group, which is all of most trees, by one call that no fork escapes. Finding those who left the group
+    /// takes a look at every process of the machine, and comes after.
+    fn kill_group(&self) {
+        // Once the program was waited for, its number may be somebody else's.
+        if self.status.is_none() {
+            // An empty group is as good as a dead one.
+            let _ = rustix::process::kill_process_group(self.program, Signal::KILL);
         }
     }
 

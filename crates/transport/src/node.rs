@@ -305,6 +305,8 @@ impl Node {
             entry.begun = true;
             match timeout_at(deadline, answer(incoming, Arc::clone(&config), greeting())).await {
                 Ok(Ok(answered)) => break answered,
+                // Whoever leaves after hearing the greeting was the technician.
+                Ok(Err(error @ SealedEnd::ByPeer { .. })) => return Err(SealError::Handshake(error)),
                 // Somebody between may have knocked; the technician may still come.
                 Ok(Err(error)) => failure = Some(SealError::Handshake(error)),
                 Err(_) => return Err(failure.unwrap_or(SealError::TimedOut)),

@@ -509,7 +509,7 @@ async fn a_proof_that_got_no_answer_counts_as_a_failure_and_a_refusal_before_it_
     let stealing = async {
         let guess = trust::code::SessionCode::draw(agent.locator(), &mut rand_core::OsRng);
         let (_, offer) = trust::pairing::AgentPairing::offer(&guess, &mut rand_core::OsRng);
-        let mut unpaired = agent.greeted(&offer).await;
+        let mut unpaired = agent.greeted(&offer).await.unwrap();
         unpaired.recv::<FromUnpairedTechnician>().await.unwrap().unwrap();
         unpaired.close(CloseCode::NotPaired, "");
     };
@@ -520,8 +520,10 @@ async fn a_proof_that_got_no_answer_counts_as_a_failure_and_a_refusal_before_it_
     let mut agent = world.agent().await;
     let (_handle, session) = prepare(world.setup(&agent.code.to_string()));
     let refusing = async {
-        let unpaired = agent.greeted(&FromUnpairedAgent::Refuse { reason: PairingRefusal::CodeVoid }).await;
-        patiently(unpaired.closed()).await;
+        // The technician may leave before the agent knows that the handshake is done.
+        if let Ok(unpaired) = agent.greeted(&FromUnpairedAgent::Refuse { reason: PairingRefusal::CodeVoid }).await {
+            patiently(unpaired.closed()).await;
+        }
     };
     let outcome = both(session, refusing).await;
     assert!(matches!(outcome.unwrap_err(), AttachError::Pairing(_)));

@@ -6,7 +6,7 @@ use audit::AuditLog;
 use rand_core::{OsRng, RngCore as _};
 use transport::{
     clock,
-    node::{Control, ControlEvent, Node, NodeOptions},
+    node::{Control, ControlEvent, Node, NodeOptions, SealError},
     sealed::{Sealed, Unpaired},
     streams::{ByteSender, FrameReceiver, FrameSender, Priority},
 };
@@ -66,15 +66,15 @@ impl Agent {
     }
 
     /// Waits for a technician's channel and seals it, with `greeting` as the first word.
-    pub(crate) async fn greeted(&mut self, greeting: &FromUnpairedAgent) -> Unpaired {
+    pub(crate) async fn greeted(&mut self, greeting: &FromUnpairedAgent) -> Result<Unpaired, SealError> {
         let channel = self.channel(ChannelOrigin::Attach).await;
-        self.node.serve_session(channel, &self.key, || greeting.clone()).await.unwrap()
+        self.node.serve_session(channel, &self.key, || greeting.clone()).await
     }
 
     /// Waits for a technician's channel and seals it, with an honest offer.
     pub(crate) async fn sealed(&mut self) -> (Unpaired, AgentOffered) {
         let (offered, offer) = AgentPairing::offer(&self.code, &mut OsRng);
-        (self.greeted(&offer).await, offered)
+        (self.greeted(&offer).await.unwrap(), offered)
     }
 
     async fn channel(&mut self, wanted: ChannelOrigin) -> ChannelId {

@@ -46,7 +46,7 @@ async fn behind_a_proxy_with_a_password_a_visit_is_as_any_other() -> anyhow::Res
     // Only the proxy knows this name.
     let link = RelayLink::new("relay.invalid", 443, relay.link().pin())?;
     let place = ("relay.invalid:443".to_owned(), relay.address());
-    let proxy = ConnectProxy::start([place], Some("Basic YW5hOnBAc3Mgd29yZA==")).await?;
+    let proxy = ConnectProxy::start([place], Some("Basic YW5hOnBAc3Mgd29yZA=="))?;
     let variable = ("HTTPS_PROXY", format!("http://ana:p%40ss%20word@{}", proxy.address()));
 
     let options =
@@ -85,7 +85,7 @@ async fn a_certificate_of_an_authority_opens_the_way_and_the_link_still_decides(
     let settings = format!("tls_certificate = {chain:?}\ntls_key = {key:?}");
     let relay = RelayProcess::start_with(&settings).await?;
     let place = ("assent-relay:443".to_owned(), relay.address());
-    let proxy = ConnectProxy::start([place], None).await?;
+    let proxy = ConnectProxy::start([place], None)?;
     let attach = async |link: &RelayLink, trusted: &str| {
         let mut technician = Technician::new(link)?;
         technician.set("ALL_PROXY", &format!("http://{}", proxy.address()));

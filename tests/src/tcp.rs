@@ -32,6 +32,8 @@ async fn a_visit_over_tcp_outlives_the_relay_and_says_how_it_travels() -> anyhow
 
     world.relay.kill().await?;
     world.relay.restart().await?;
+    let followed = world.technician.run(["diag", "--json", "--follow", "3"]).await?;
+    assert_eq!((followed.code(), followed.stdout.lines().count()), (0, 3), "{}", followed.stderr);
     let done = world.run_to_end(&["--", "/bin/echo", "again"]).await?;
     assert_eq!(done.stdout, "again\n", "{}", done.stderr);
 

@@ -24,6 +24,7 @@ use super::{Train, carry::carry, dial::ClientSocket, egress::Egress};
 use crate::{
     address::{PipeKey, PipeKeys, is_synthetic},
     clock,
+    counters::Count,
     socket::lock,
     udp::{Inbox, Port, Sent},
 };
@@ -37,6 +38,8 @@ pub(crate) struct NodePipes {
     keys: PipeKeys,
     open: Mutex<Vec<OpenPipe>>,
     arrived: Mutex<Arrived>,
+    /// Packets that pipes dropped that are closed.
+    dropped: Count,
 }
 
 #[derive(Debug)]
@@ -99,7 +102,13 @@ impl NodePipes {
 
     /// Ends a pipe. What waits in it is lost.
     pub(crate) fn close(&self, handle: &PipeHandle) {
-        lock(&self.open).retain(|pipe| pipe.key != handle.key);
+        lock(&self.open).retain(|pipe| {
+            let stays = pipe.key != handle.key;
+            if !stays {
+                self.dropped.add(usize::try_from(pipe.egress.dropped()).unwrap_or(usize::MAX));
+            }
+            stays
+        });
     }
 
     /// Ends all pipes, and tells the other ends.
@@ -174,8 +183,9 @@ impl NodePipes {
         filled.map_or(Poll::Pending, Poll::Ready)
     }
 
-    fn dropped(&self) -> u64 {
-        lock(&self.open).iter().map(|pipe| pipe.egress.dropped()).sum()
+    /// Packets that were dropped before they left.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.read() + lock(&self.open).iter().map(|pipe| pipe.egress.dropped()).sum::<u64>()
     }
 }
 
@@ -185,11 +195,17 @@ pub(crate) struct PipedPort {
     pipes: Arc<NodePipes>,
     /// Who is asked first the next time.
     pipes_first: AtomicBool,
+    forged: Count,
 }
 
 impl PipedPort {
     pub(crate) fn new(udp: Box<dyn Port>, pipes: Arc<NodePipes>) -> Self {
-        Self { udp, pipes, pipes_first: AtomicBool::new(true) }
+        Self { udp, pipes, pipes_first: AtomicBool::new(true), forged: Count::default() }
+    }
+
+    /// Trains of the socket that said they came from a pipe.
+    pub(crate) fn forged(&self) -> u64 {
+        self.forged.read()
     }
 }
 
@@ -212,7 +228,7 @@ impl Port for PipedPort {
             return Poll::Ready(());
         }
         if self.udp.poll_fill(cx, inbox).is_ready() {
-            inbox.refuse_synthetic();
+            self.forged.add(inbox.refuse_synthetic());
             return Poll::Ready(());
         }
         self.pipes.poll_fill(cx, inbox)
@@ -231,8 +247,7 @@ impl Port for PipedPort {
     }
 
     fn errors(&self) -> (u64, u64) {
-        let (sending, receiving) = self.udp.errors();
-        (sending + self.pipes.dropped(), receiving)
+        self.udp.errors()
     }
 }
 

@@ -2,10 +2,20 @@
 
 use tracing::{info, warn};
 
-use crate::{cli, config::RelayConfig, error::RelayError, os::StopSignals, relay::Relay, report::Report};
+use crate::{
+    cli,
+    config::RelayConfig,
+    error::RelayError,
+    os::{self, StopSignals},
+    relay::Relay,
+    report::Report,
+};
 
 /// How long a slow reader of `--json` may take for the last lines.
 const LAST_LINES: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Open files besides connections over TCP: sockets, logs, and those who read metrics.
+const OTHER_FILES: u64 = 256;
 
 /// Runs a relay until it is told to stop by signals.
 pub(crate) async fn serve(config: RelayConfig, json: bool) -> Result<(), RelayError> {
@@ -21,6 +31,17 @@ pub(crate) async fn serve(config: RelayConfig, json: bool) -> Result<(), RelayEr
             writer.await;
         }
     };
+    if let Some(tcp) = &config.tcp {
+        let wanted = tcp.max as u64 + OTHER_FILES;
+        let allowed = os::allow_open_files(wanted);
+        if allowed < wanted {
+            warn!(
+                allowed,
+                "the system allows fewer open files than max_tcp = {} needs; raise the limit (LimitNOFILE in systemd) or lower max_tcp",
+                tcp.max
+            );
+        }
+    }
     let relay = async {
         let relay = Relay::start_reporting(&config, report).await?;
         if !json {

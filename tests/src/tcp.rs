@@ -32,6 +32,8 @@ async fn a_visit_over_tcp_outlives_the_relay_and_says_how_it_travels() -> anyhow
 
     world.relay.kill().await?;
     world.relay.restart().await?;
+    let followed = world.technician.run(["diag", "--json", "--follow", "3"]).await?;
+    assert_eq!((followed.code(), followed.stdout.lines().count()), (0, 3), "{}", followed.stderr);
     let done = world.run_to_end(&["--", "/bin/echo", "again"]).await?;
     assert_eq!(done.stdout, "again\n", "{}", done.stderr);
 
@@ -46,7 +48,7 @@ async fn behind_a_proxy_with_a_password_a_visit_is_as_any_other() -> anyhow::Res
     // Only the proxy knows this name.
     let link = RelayLink::new("relay.invalid", 443, relay.link().pin())?;
     let place = ("relay.invalid:443".to_owned(), relay.address());
-    let proxy = ConnectProxy::start([place], Some("Basic YW5hOnBAc3Mgd29yZA==")).await?;
+    let proxy = ConnectProxy::start([place], Some("Basic YW5hOnBAc3Mgd29yZA=="))?;
     let variable = ("HTTPS_PROXY", format!("http://ana:p%40ss%20word@{}", proxy.address()));
 
     let options =
@@ -85,7 +87,7 @@ async fn a_certificate_of_an_authority_opens_the_way_and_the_link_still_decides(
     let settings = format!("tls_certificate = {chain:?}\ntls_key = {key:?}");
     let relay = RelayProcess::start_with(&settings).await?;
     let place = ("assent-relay:443".to_owned(), relay.address());
-    let proxy = ConnectProxy::start([place], None).await?;
+    let proxy = ConnectProxy::start([place], None)?;
     let attach = async |link: &RelayLink, trusted: &str| {
         let mut technician = Technician::new(link)?;
         technician.set("ALL_PROXY", &format!("http://{}", proxy.address()));

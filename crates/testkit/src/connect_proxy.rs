@@ -5,13 +5,18 @@ use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional},
-    net::{TcpListener, TcpStream},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, copy_bidirectional},
+    net::{TcpListener, TcpSocket, TcpStream},
     task::JoinSet,
+    time::{Instant, sleep_until},
 };
+
+/// What a slow line's receiving end keeps; the system may double it.
+const SLOW_BUFFER_BYTES: u32 = 32 * 1024;
 
 /// Largest head of a request.
 const HEAD_BYTES: usize = 8 * 1024;
@@ -39,6 +44,8 @@ struct Shared {
     places: BTreeMap<String, SocketAddr>,
     /// Value of the header by which one is let in.
     credentials: Option<String>,
+    /// Bytes a second in each direction of each connection.
+    rate: Option<u32>,
     asked: Mutex<Vec<Asked>>,
 }
 
@@ -54,15 +61,35 @@ impl ConnectProxy {
     /// # Errors
     ///
     /// When no socket can be had.
-    pub async fn start(
+    pub fn start(
         places: impl IntoIterator<Item = (String, SocketAddr)>,
         credentials: Option<&str>,
     ) -> io::Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        Self::start_at_rate(places, credentials, None)
+    }
+
+    /// As [`ConnectProxy::start`], on a line that carries only so many bytes a second each way.
+    ///
+    /// # Errors
+    ///
+    /// When no socket can be had.
+    pub fn start_at_rate(
+        places: impl IntoIterator<Item = (String, SocketAddr)>,
+        credentials: Option<&str>,
+        rate: Option<u32>,
+    ) -> io::Result<Self> {
+        let socket = TcpSocket::new_v4()?;
+        if rate.is_some() {
+            // What waits in front of a slow line is bounded there as well.
+            socket.set_recv_buffer_size(SLOW_BUFFER_BYTES)?;
+        }
+        socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+        let listener = socket.listen(64)?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
             places: places.into_iter().collect(),
             credentials: credentials.map(str::to_owned),
+            rate,
             asked: Mutex::default(),
         });
         let mut tasks = JoinSet::new();
@@ -118,8 +145,34 @@ async fn serve(mut client: TcpStream, shared: &Shared) -> io::Result<()> {
     };
     let mut server = TcpStream::connect(target).await?;
     client.write_all(b"HTTP/1.1 200 Connection established\r\n\r\n").await?;
-    copy_bidirectional(&mut client, &mut server).await?;
+    match shared.rate {
+        None => drop(copy_bidirectional(&mut client, &mut server).await?),
+        Some(rate) => {
+            let ((from_client, to_client), (from_server, to_server)) = (client.split(), server.split());
+            tokio::try_join!(trickle(from_client, to_server, rate), trickle(from_server, to_client, rate))?;
+        }
+    }
     Ok(())
+}
+
+/// Copies at a rate.
+async fn trickle(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    bytes_per_second: u32,
+) -> io::Result<()> {
+    let mut buffer = [0; 2048];
+    let mut free_at = Instant::now();
+    loop {
+        let length = from.read(&mut buffer).await?;
+        if length == 0 {
+            return to.shutdown().await;
+        }
+        to.write_all(&buffer[..length]).await?;
+        let takes = Duration::from_secs(1).mul_f64(length as f64 / f64::from(bytes_per_second));
+        free_at = free_at.max(Instant::now()) + takes;
+        sleep_until(free_at).await;
+    }
 }
 
 /// Reads a head byte by byte, so that nothing behind it is taken.

@@ -17,6 +17,8 @@ pub struct Counters {
     pub no_route: u64,
     /// Were refused by the kernel: larger than the path takes (probes of the packet size are), or the network is down.
     pub send_errors: u64,
+    /// Were dropped before they left over TCP, because they had waited for too long or too many had.
+    pub pipe_dropped: u64,
     /// Errors of the kernel in receiving.
     pub receive_errors: u64,
 }

@@ -219,7 +219,7 @@ struct Shared {
 }
 
 impl Node {
-    /// Finds the relay, binds a socket and connects.
+    /// Finds the relay, binds a socket and connects, by UDP or by TCP as [`NodeOptions::carrier`] says.
     ///
     /// The first [`ControlEvent`] is always [`ControlEvent::Up`]. Needs a tokio runtime with time and I/O.
     ///

@@ -172,12 +172,13 @@ impl NodeSocket {
     pub(crate) fn counters(&self) -> Counters {
         let (send_errors, receive_errors) = self.port.errors();
         Counters {
-            stranger: self.stranger.read(),
+            stranger: self.stranger.read() + self.port.forged(),
             unknown_kind: self.unknown_kind.read(),
             unknown_channel: self.unknown_channel.read(),
             too_large: self.too_large.read(),
             no_route: self.no_route.read(),
             send_errors,
+            pipe_dropped: self.pipes.dropped(),
             receive_errors,
         }
     }

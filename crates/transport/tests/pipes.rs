@@ -23,7 +23,7 @@ use wire::{
     control::{FromRelay, ToRelay},
     ids::{Locator, RunId},
     link::RelayLink,
-    session::{Output, StreamHeader},
+    session::{Output, StreamHeader, ToAgent, ToTechnician},
 };
 
 /// Long enough to fill every queue on the way many times.
@@ -197,7 +197,7 @@ async fn a_proxy_is_told_the_relays_name_and_nobody_else_needs_to_know_it() {
     let mut relay = Relay::start_with_pipes(PipesConfig::default());
     let place = ("relay.invalid:4433".to_owned(), relay.address);
     // "ana" and "p@ss word".
-    let proxy = ConnectProxy::start([place.clone()], Some("Basic YW5hOnBAc3Mgd29yZA==")).await.unwrap();
+    let proxy = ConnectProxy::start([place.clone()], Some("Basic YW5hOnBAc3Mgd29yZA==")).unwrap();
     let link = RelayLink::new("relay.invalid", 4433, relay.key.public().digest().0).unwrap();
     let through = |userinfo: &str| {
         let proxies = Proxies::new(&format!("http://{userinfo}{}", proxy.address()), "");
@@ -331,6 +331,47 @@ async fn nobody_leaves_tcp_while_a_code_hangs_on_the_control_connection() {
     let later = udp.traffic(Direction::ToTarget).datagrams;
     // What the first attempt sends until it is given up may still come; a new one would be a connection more at the relay.
     assert!(later - tried < 4 && relay.counters().accepted == 1, "{tried} {later}");
+}
+
+#[tokio::test]
+async fn bulk_over_a_slow_line_leaves_room_for_what_is_said() {
+    let relay = Relay::start_with_pipes(PipesConfig::default());
+    // 2 Mbit/s each way.
+    let rate = 250_000;
+    let place = ("relay.invalid:4433".to_owned(), relay.address);
+    let proxy = ConnectProxy::start_at_rate([place], None, Some(rate)).unwrap();
+    let link = RelayLink::new("relay.invalid", 4433, relay.key.public().digest().0).unwrap();
+    let slow = NodeOptions {
+        carrier: CarrierChoice::Tcp,
+        proxies: Some(Proxies::new(&proxy.address().to_string(), "")),
+        ..NodeOptions::default()
+    };
+    let mut pair = Pair::start_by(relay, link, V4, slow.clone(), slow).await;
+    let sent = pattern(1 << 20);
+    let expected = digest(&sent);
+    let mut tasks = send_beside(&pair, sent).await;
+    let mut stream = pair.at_technician.sealed.accept_uni().await.unwrap();
+    let mut received = Vec::new();
+    let begun = tokio::time::Instant::now();
+    let mut slowest = Duration::ZERO;
+    let mut next = 1 << 17;
+    while let Some(bytes) = stream.read(64 * 1024).await.unwrap() {
+        received.extend_from_slice(&bytes);
+        if received.len() >= next {
+            next += 1 << 17;
+            let asked = tokio::time::Instant::now();
+            pair.at_technician.sender.send(&ToAgent::Subscribe { period_ms: 1000 }).await.unwrap();
+            pair.at_agent.receiver.recv::<ToAgent>().await.unwrap();
+            pair.at_agent.sender.send(&ToTechnician::Resumed).await.unwrap();
+            pair.at_technician.receiver.recv::<ToTechnician>().await.unwrap();
+            slowest = slowest.max(asked.elapsed());
+        }
+    }
+    // A second at most was seen, and 4.2 s would be the line's share; the rest is room for a busy machine.
+    assert!(slowest < Duration::from_secs(3), "{slowest:?} for the slowest answer");
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?} in all", begun.elapsed());
+    assert_eq!(digest(&received), expected);
+    tasks.join_next().await.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ use std::{
     os::unix::fs::MetadataExt as _,
 };
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Whether the program runs as root.
@@ -21,6 +22,14 @@ pub(crate) fn is_private(metadata: &Metadata) -> bool {
 /// Keeps other relays out until the file is closed.
 pub(crate) fn lock(directory: &File) -> io::Result<()> {
     Ok(rustix::fs::flock(directory, rustix::fs::FlockOperation::LockExclusive)?)
+}
+
+/// Lets this process have `wanted` files and connections open, as far as the system allows, and says how many it may have.
+pub(crate) fn allow_open_files(wanted: u64) -> u64 {
+    let limit = getrlimit(Resource::Nofile);
+    let (now, most) = (limit.current.unwrap_or(u64::MAX), limit.maximum.unwrap_or(u64::MAX));
+    let new = wanted.min(most);
+    if new > now && setrlimit(Resource::Nofile, Rlimit { current: Some(new), ..limit }).is_ok() { new } else { now }
 }
 
 /// SIGTERM and SIGINT.
@@ -46,5 +55,19 @@ impl StopSignals {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_number_of_open_files_is_never_lowered() {
+        let before = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        assert_eq!(allow_open_files(1), before);
+        let after = allow_open_files(before.saturating_add(1));
+        assert!(after == before || after == before + 1);
+        assert_eq!(getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX), after);
     }
 }

@@ -582,7 +582,7 @@ mod tests {
         let pin = key.public().digest().0;
         let inspecting = SigningKey::generate(&mut OsRng);
         let (inspector, _inspecting) = inspector(&inspecting, relay.local_addr(), pin).await;
-        let proxy = ConnectProxy::start([("assent-relay:4433".to_owned(), inspector)], None).await.unwrap();
+        let proxy = ConnectProxy::start([("assent-relay:4433".to_owned(), inspector)], None).unwrap();
 
         let socket = Arc::new(NodeSocket::bind(None, Offloading::WhereAvailable).unwrap());
         let endpoint = super::super::endpoint_over(&socket).unwrap();

@@ -152,3 +152,106 @@ fn broken(error: &Error) -> PipeEnd {
     let cut_off = matches!(error, Error::Protocol(ProtocolError::ResetWithoutClosingHandshake));
     if malformed && !cut_off { PipeEnd::Malformed } else { PipeEnd::There }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use tokio::io::{DuplexStream, duplex};
+    use tokio_tungstenite::tungstenite::protocol::Role;
+
+    use super::*;
+    use crate::{address::PipeKeys, pipe::websocket, socket::lock};
+
+    /// Both ends of a WebSocket with so many bytes of room between them.
+    async fn ends(room: usize) -> (WebSocketStream<DuplexStream>, WebSocketStream<DuplexStream>) {
+        let (one, other) = duplex(room);
+        let client = WebSocketStream::from_raw_socket(one, Role::Client, Some(websocket())).await;
+        (client, WebSocketStream::from_raw_socket(other, Role::Server, Some(websocket())).await)
+    }
+
+    /// A packet of then is fresh however busy the machine is.
+    fn never_stale() -> std::time::Instant {
+        clock::quic_now() + Duration::from_secs(600)
+    }
+
+    fn somewhere() -> SocketAddr {
+        PipeKeys::default().next().address()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_sends_no_packets_is_asked_for_a_sign_of_life_and_then_let_go() {
+        let (mut client, relay) = ends(1 << 16).await;
+        let (egress, stop, start) = (Egress::default(), CancellationToken::new(), Instant::now());
+        let relay = carry(relay, &egress, somewhere(), drop, &stop);
+        let client = async {
+            // Pings are answered by the library while it is read; answers are no packets.
+            let mut pings = 0;
+            while let Some(Ok(message)) = client.next().await {
+                pings += u32::from(message.is_ping());
+            }
+            pings
+        };
+        let (end, pings) = tokio::join!(relay, client);
+        assert_eq!(end, PipeEnd::Idle);
+        assert!(pings >= 2, "{pings}");
+        assert!((IDLE..IDLE + PING_AFTER).contains(&start.elapsed()), "{:?}", start.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_nothing_is_let_go() {
+        let (_client, relay) = ends(1024).await;
+        let (egress, stop, start) = (Egress::default(), CancellationToken::new(), Instant::now());
+        egress.push(None, &[0x40; 1400], None, never_stale());
+        assert_eq!(carry(relay, &egress, somewhere(), drop, &stop).await, PipeEnd::Stuck);
+        assert!((WRITE_WITHIN..WRITE_WITHIN * 2).contains(&start.elapsed()), "{:?}", start.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn two_ends_that_write_all_the_time_do_not_wait_for_each_other() {
+        // Less room than one message takes: an end that stopped reading in order to write would never go on.
+        let (client, relay) = ends(512).await;
+        let egress = [Egress::default(), Egress::default()];
+        let (stop, arrived) = (CancellationToken::new(), Mutex::new([0, 0]));
+        for filler in 0..80 {
+            for egress in &egress {
+                assert_eq!(egress.push(None, &[0x40 | filler; 1400], None, never_stale()), 1);
+            }
+        }
+        let note = |end: usize| {
+            let (arrived, stop) = (&arrived, &stop);
+            move |train: Train| {
+                let mut arrived = lock(arrived);
+                arrived[end] += train.bytes.len();
+                if *arrived == [80 * 1400; 2] {
+                    stop.cancel();
+                }
+            }
+        };
+        let ends = tokio::join!(
+            carry(client, &egress[0], somewhere(), note(0), &stop),
+            carry(relay, &egress[1], somewhere(), note(1), &stop)
+        );
+        assert!(matches!(ends, (PipeEnd::Here | PipeEnd::There, PipeEnd::Here | PipeEnd::There)), "{ends:?}");
+        assert_eq!(*lock(&arrived), [80 * 1400; 2], "what was sent came, and nothing else did");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_hands_packets_on_slowly_holds_the_sender_up() {
+        let (mut client, relay) = ends(1 << 20).await;
+        let (egress, stop, held) = (Egress::default(), CancellationToken::new(), Mutex::new(Vec::new()));
+        let mut message = Vec::new();
+        while (wire::pipe::PipePacket { ecn: 0, bytes: &[0x40; 1400] }).put(&mut message) {}
+        let sending = async {
+            for _ in 0..20 {
+                client.send(Message::Binary(message.clone().into())).await.unwrap();
+            }
+            // Time moves on by itself once nobody has anything to do.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let waiting = lock(&held).iter().map(|train: &Train| train.bytes.len()).sum::<usize>();
+            assert!(waiting <= INGRESS_BYTES && waiting > INGRESS_BYTES / 2, "{waiting}");
+            stop.cancel();
+        };
+        tokio::join!(carry(relay, &egress, somewhere(), |train| lock(&held).push(train), &stop), sending);
+    }
+}

@@ -24,6 +24,7 @@ use super::{Train, carry::carry, dial::ClientSocket, egress::Egress};
 use crate::{
     address::{PipeKey, PipeKeys, is_synthetic},
     clock,
+    counters::Count,
     socket::lock,
     udp::{Inbox, Port, Sent},
 };
@@ -37,6 +38,8 @@ pub(crate) struct NodePipes {
     keys: PipeKeys,
     open: Mutex<Vec<OpenPipe>>,
     arrived: Mutex<Arrived>,
+    /// Packets that pipes dropped that are closed.
+    dropped: Count,
 }
 
 #[derive(Debug)]
@@ -99,7 +102,13 @@ impl NodePipes {
 
     /// Ends a pipe. What waits in it is lost.
     pub(crate) fn close(&self, handle: &PipeHandle) {
-        lock(&self.open).retain(|pipe| pipe.key != handle.key);
+        lock(&self.open).retain(|pipe| {
+            let stays = pipe.key != handle.key;
+            if !stays {
+                self.dropped.add(usize::try_from(pipe.egress.dropped()).unwrap_or(usize::MAX));
+            }
+            stays
+        });
     }
 
     /// Ends all pipes, and tells the other ends.
@@ -174,8 +183,9 @@ impl NodePipes {
         filled.map_or(Poll::Pending, Poll::Ready)
     }
 
-    fn dropped(&self) -> u64 {
-        lock(&self.open).iter().map(|pipe| pipe.egress.dropped()).sum()
+    /// Packets that were dropped before they left.
+    pub(crate) fn dropped(&self) -> u64 {
+        self.dropped.read() + lock(&self.open).iter().map(|pipe| pipe.egress.dropped()).sum::<u64>()
     }
 }
 
@@ -185,11 +195,17 @@ pub(crate) struct PipedPort {
     pipes: Arc<NodePipes>,
     /// Who is asked first the next time.
     pipes_first: AtomicBool,
+    forged: Count,
 }
 
 impl PipedPort {
     pub(crate) fn new(udp: Box<dyn Port>, pipes: Arc<NodePipes>) -> Self {
-        Self { udp, pipes, pipes_first: AtomicBool::new(true) }
+        Self { udp, pipes, pipes_first: AtomicBool::new(true), forged: Count::default() }
+    }
+
+    /// Trains of the socket that said they came from a pipe.
+    pub(crate) fn forged(&self) -> u64 {
+        self.forged.read()
     }
 }
 
@@ -212,7 +228,7 @@ impl Port for PipedPort {
             return Poll::Ready(());
         }
         if self.udp.poll_fill(cx, inbox).is_ready() {
-            inbox.refuse_synthetic();
+            self.forged.add(inbox.refuse_synthetic());
             return Poll::Ready(());
         }
         self.pipes.poll_fill(cx, inbox)
@@ -231,13 +247,97 @@ impl Port for PipedPort {
     }
 
     fn errors(&self) -> (u64, u64) {
-        let (sending, receiving) = self.udp.errors();
-        (sending + self.pipes.dropped(), receiving)
+        self.udp.errors()
     }
 }
 
 impl fmt::Debug for PipedPort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PipedPort").field("udp", &self.udp).field("pipes", &self.pipes).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, net::Ipv4Addr, task::Waker};
+
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::udp::{Offloading, UdpIo};
+
+    const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+    fn train(room: &Arc<Semaphore>, from: SocketAddr, stride: usize, bytes: Vec<u8>) -> Train {
+        let share = u32::try_from(bytes.len()).unwrap();
+        let _room = Arc::clone(room).try_acquire_many_owned(share).unwrap();
+        Train { from, ecn: None, stride, bytes, _room }
+    }
+
+    fn port(offloading: Offloading) -> (PipedPort, Arc<NodePipes>) {
+        let pipes = Arc::new(NodePipes::default());
+        let udp = UdpIo::bind(LOOPBACK, offloading).unwrap();
+        (PipedPort::new(Box::new(udp), Arc::clone(&pipes)), pipes)
+    }
+
+    #[tokio::test]
+    async fn trains_come_out_whole_whatever_room_there_is_and_give_theirs_back() {
+        for offloading in [Offloading::WhereAvailable, Offloading::Never] {
+            let (port, pipes) = port(offloading);
+            let (room, from) = (Arc::new(Semaphore::new(1 << 20)), pipes.keys.next().address());
+            let sent =
+                (0..24).map(|filler| vec![0x40 | filler; if filler == 23 { 7 } else { 1400 }]).collect::<Vec<_>>();
+            pipes.take(train(&room, from, 1400, sent.concat()));
+            pipes.take(train(&room, from, 9, vec![0x7f; 9]));
+            let mut inbox = port.inbox(4);
+            let mut received = Vec::new();
+            while received.len() < 25 {
+                poll_fn(|cx| port.poll_fill(cx, &mut inbox)).await;
+                while let Some(run) = inbox.next(|_| 64) {
+                    assert_eq!(run.from, from);
+                    received.extend(run.run.bytes.chunks(run.run.stride).map(<[u8]>::to_vec));
+                }
+            }
+            assert_eq!(received[..24], sent);
+            assert_eq!((received[24].as_slice(), received.len()), (&[0x7f; 9][..], 25));
+            assert_eq!(room.available_permits(), 1 << 20);
+            let mut cx = Context::from_waker(Waker::noop());
+            assert!(port.poll_fill(&mut cx, &mut inbox).is_pending());
+        }
+    }
+
+    #[tokio::test]
+    async fn neither_pipes_nor_the_socket_keep_the_other_waiting() {
+        let (port, pipes) = port(Offloading::WhereAvailable);
+        let (room, from) = (Arc::new(Semaphore::new(1 << 20)), pipes.keys.next().address());
+        let other = std::net::UdpSocket::bind(LOOPBACK).unwrap();
+        let at = port.local_addr().unwrap();
+        let mut inbox = port.inbox(1);
+        let mut by_pipe = 0;
+        // The pipe always has more.
+        for _ in 0..4 {
+            pipes.take(train(&room, from, 1, vec![0x41]));
+        }
+        other.send_to(&[0x42], at).unwrap();
+        loop {
+            pipes.take(train(&room, from, 1, vec![0x41]));
+            poll_fn(|cx| port.poll_fill(cx, &mut inbox)).await;
+            let came = inbox.next(|_| 1).map(|received| received.from).unwrap();
+            if came == other.local_addr().unwrap() {
+                break;
+            }
+            by_pipe += 1;
+            assert!(by_pipe < 1000, "the socket has its turn");
+            // Whether the datagram is there already is up to the system.
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_pipe_that_is_gone_takes_nothing() {
+        let (port, pipes) = port(Offloading::WhereAvailable);
+        let destination = pipes.keys.next().address();
+        let packet = Transmit { destination, ecn: None, contents: &[0x40; 9], segment_size: None, src_ip: None };
+        assert_eq!(port.try_send(&packet), Sent::Lost);
     }
 }

@@ -4,6 +4,7 @@
 //! [`Control`], which speaks with the relay. When the control connection is lost, the node reconnects by itself for as long as
 //! it lives; sessions survive that if both sides meet again within 20 s or so and [`Node::move_session`] is told.
 
+pub(crate) mod candidates;
 mod connect;
 mod control;
 mod driver;

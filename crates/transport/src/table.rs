@@ -143,7 +143,8 @@ impl Table {
 
     /// Enters a session that starts on `channel`.
     pub(crate) fn open(&mut self, end: End, channel: ChannelId, now: Uptime) -> Result<SessionKey, EnterError> {
-        if self.sessions.iter().any(|session| session.paths.uses(channel) && !session.over) {
+        if channel.pair().is_some() || self.sessions.iter().any(|session| session.paths.uses(channel) && !session.over)
+        {
             return Err(EnterError::ChannelInUse);
         }
         self.sessions.retain(|session| !session.paths.uses(channel));
@@ -179,7 +180,9 @@ impl Table {
     }
 
     fn may_have(&mut self, key: SessionKey, channel: ChannelId) -> Result<&mut Session, EnterError> {
-        if self.sessions.iter().any(|session| session.paths.uses(channel) && session.key != key) {
+        // No honest relay names a direct path.
+        let others = self.sessions.iter().any(|session| session.paths.uses(channel) && session.key != key);
+        if channel.pair().is_some() || others {
             return Err(EnterError::ChannelInUse);
         }
         self.session_mut(key).filter(|session| !session.over).ok_or(EnterError::UnknownSession)
@@ -204,6 +207,22 @@ impl Table {
         }
         self.sessions.retain(|session| !session.over || !session.paths.is_cut_off());
         self.parked.retain(|parked| parked.channel != channel);
+    }
+
+    /// The session that a direct path's channel belongs to, whichever path it is.
+    pub(crate) fn direct_paths(&mut self, channel: ChannelId) -> Option<&mut Paths> {
+        let generation = channel.generation();
+        let session = self.sessions.iter_mut().find(|session| session.paths.direct_generation() == Some(generation));
+        session.map(|session| &mut session.paths)
+    }
+
+    /// Whether packets of a channel may come from an address: the relay's from the relay, a direct path's from the one address that was
+    /// shown to be the other end's.
+    pub(crate) fn may_send(&self, from: SocketAddr, channel: ChannelId) -> bool {
+        match channel.pair() {
+            None => self.is_live_relay(from),
+            Some(_) => self.sessions.iter().any(|session| session.paths.find_direct(channel, from).is_some()),
+        }
     }
 
     /// Whose packet one of this channel is. `None`: nobody here has to do with it.

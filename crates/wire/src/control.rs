@@ -3,6 +3,8 @@
 //! The client opens one bidirectional stream and both sides send [`frame`](crate::codec::frame)s on it. Nothing here carries
 //! a name, a key or anything of a session but its locator and channel.
 
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{channel::ChannelId, codec::Message, ids::Locator};
@@ -38,6 +40,8 @@ pub enum ToRelay {
         /// A channel of this connection.
         channel: ChannelId,
     },
+    /// Either side: from which address do my packets come?
+    Observe,
 }
 
 /// A meeting point that only the two ends of one session can name.
@@ -108,6 +112,11 @@ pub enum FromRelay {
     Draining {
         /// Milliseconds to wait before connecting again.
         reconnect_in_ms: u32,
+    },
+    /// Answer to [`ToRelay::Observe`]. Whoever reads it believes it no further than to try it: a relay can say what it likes.
+    Observed {
+        /// The address that the connection has proved.
+        address: SocketAddr,
     },
 }
 

@@ -105,6 +105,7 @@ fn what_is_said_to_a_relay() {
             "03abababababababababababababababab01",
         ),
         (ToRelay::CloseChannel { channel: channel() }, "0407fc56341200"),
+        (ToRelay::Observe, "05"),
     ]);
 }
 
@@ -117,6 +118,7 @@ fn what_a_relay_says() {
         (FromRelay::ChannelClosed { channel: channel(), reason: ChannelEnd::PeerGone }, "0307fc5634120001"),
         (FromRelay::LocatorLapsed { locator: locator() }, "04fbe20104"),
         (FromRelay::Draining { reconnect_in_ms: 70_000 }, "05fc70110100"),
+        (FromRelay::Observed { address: "192.0.2.7:4433".parse().unwrap() }, "0600c0000207fb5111"),
     ]);
 }
 

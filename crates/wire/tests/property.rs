@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::fmt::Debug;
+use std::{fmt::Debug, net::IpAddr};
 
 use proptest::{option, prelude::*, sample::select};
 use wire::{
@@ -124,6 +124,7 @@ fn to_relay() -> impl Strategy<Value = ToRelay> {
         (any::<[u8; 16]>(), select(&[Side::Agent, Side::Technician][..]))
             .prop_map(|(rendezvous, side)| ToRelay::Rejoin { rendezvous: Rendezvous(rendezvous), side }),
         channel().prop_map(|channel| ToRelay::CloseChannel { channel }),
+        Just(ToRelay::Observe),
     ]
 }
 
@@ -138,6 +139,7 @@ fn from_relay() -> impl Strategy<Value = FromRelay> {
             .prop_map(|(channel, reason)| FromRelay::ChannelClosed { channel, reason }),
         locator().prop_map(|locator| FromRelay::LocatorLapsed { locator }),
         any::<u32>().prop_map(|reconnect_in_ms| FromRelay::Draining { reconnect_in_ms }),
+        any::<(IpAddr, u16)>().prop_map(|address| FromRelay::Observed { address: address.into() }),
     ]
 }
 

@@ -299,14 +299,14 @@ impl Shard {
         let (now, quic_now) = (clock::now(), clock::quic_now());
         let most = self.wire.socket.max_segments().max(1);
         let limit = |class| match class {
-            Class::Quic | Class::Unbound(_) | Class::Foreign => 1,
+            Class::Quic | Class::Unbound(_) | Class::Probe(_) | Class::Foreign => 1,
             Class::Data(_) => most,
         };
         while let Some(received) = self.inbox.next(limit) {
             match received.run.class {
                 Class::Data(channel) => self.wire.pass_on(&received, channel, now),
-                // Only relays say so.
-                Class::Unbound(_) | Class::Foreign => self.desk.counts.unknown_kind.add(1),
+                // Only relays say so, or the ends of a session to each other.
+                Class::Unbound(_) | Class::Probe(_) | Class::Foreign => self.desk.counts.unknown_kind.add(1),
                 Class::Quic => {
                     self.desk.counts.control_packets.add(1);
                     let Self { control, wire, desks, mask, .. } = self;

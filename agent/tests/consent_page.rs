@@ -155,6 +155,7 @@ fn prompt(kind: PromptKind) -> PromptView {
         ],
         run: None,
         lasts: "for at most 2 hours, or until you stop".into(),
+        addresses: "Everything goes through the relay; your network address is not shown to the technician.".into(),
         answer_within_ms: 117_000,
         unlocks_in_ms: 0,
         word: "river".into(),
@@ -177,6 +178,7 @@ fn run_prompt() -> PromptView {
             limits: "at most 60 seconds, 512 MiB of memory, 1024 KiB of each output".into(),
         }),
         lasts: "for this one command, once".into(),
+        addresses: String::new(),
         ..prompt(PromptKind::Run)
     }
 }
@@ -492,7 +494,13 @@ async fn hostile_text_stays_text_everywhere() {
     let question = |technician: TechnicianView, prompt: PromptView| View {
         technician: Some(technician),
         grants: vec![GrantView { grant: GrantId(1), abilities: vec![words.clone()], remaining_ms: 60_000 }],
-        prompt: Some(PromptView { reason: hostile(), lasts: hostile(), word: hostile(), ..prompt }),
+        prompt: Some(PromptView {
+            reason: hostile(),
+            lasts: hostile(),
+            addresses: hostile(),
+            word: hostile(),
+            ..prompt
+        }),
         runs: vec![RunView { run: RunId(1), command: hostile(), running_ms: 0 }],
         activity: vec![ActivityLine { time: hostile(), text: hostile() }],
         connection: hostile(),

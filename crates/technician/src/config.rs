@@ -14,6 +14,9 @@ pub(crate) struct TechnicianConfig {
     /// `name`: how end users are told who you are, at most 128 bytes. Default: the name of the user account. Without a
     /// certificate it is shown as a claim. `--name` comes first.
     pub(crate) name: Option<String>,
+    /// `direct`: whether to connect directly once the end user has allowed something, on which each side sees the other's network
+    /// address. Default true. `--no-direct` comes first.
+    pub(crate) direct: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -21,6 +24,7 @@ pub(crate) struct TechnicianConfig {
 struct TechnicianFile {
     relay: Option<String>,
     name: Option<String>,
+    direct: Option<bool>,
 }
 
 /// Why the settings cannot be used.
@@ -68,7 +72,7 @@ impl TechnicianConfig {
         if name.as_ref().is_some_and(|name| name.is_empty() || name.len() > 128) {
             return Err(ConfigError::Name);
         }
-        Ok(Self { relay, name })
+        Ok(Self { relay, name, direct: file.direct })
     }
 }
 
@@ -85,11 +89,13 @@ mod tests {
     }
 
     #[test]
-    fn both_settings_are_read() {
+    fn all_settings_are_read() {
         let link = format!("assent://relay.example.org:4433#{}", "ab".repeat(32));
-        let config = TechnicianConfig::parse(&format!("relay = \"{link}\"\nname = \" Ana Ruiz \"")).unwrap();
+        let config =
+            TechnicianConfig::parse(&format!("relay = \"{link}\"\nname = \" Ana Ruiz \"\ndirect = false")).unwrap();
         assert_eq!(config.relay, link.parse().ok());
         assert_eq!(config.name.as_deref(), Some("Ana Ruiz"));
+        assert_eq!(config.direct, Some(false));
     }
 
     #[test]

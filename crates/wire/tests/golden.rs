@@ -13,6 +13,7 @@ use wire::{
     control::{ChannelEnd, ChannelOrigin, FromRelay, Refusal, Rendezvous, Side, ToRelay},
     ids::{Digest, GrantId, Locator, RequestId, RunId, SessionId},
     pairing::{FromUnpairedAgent, FromUnpairedTechnician, Introduction, PairingRefusal, PakeSuite},
+    path::DirectOffer,
     run::{
         ExactRun, FileIdentity, OutputCount, ProposalError, RunLimits, RunOutcome, RunProposal, StartFailure, Variable,
     },
@@ -166,6 +167,10 @@ fn what_a_paired_technician_says() {
         (ToAgent::Subscribe { period_ms: 1000 }, "03fbe803"),
         (ToAgent::Unsubscribe, "04"),
         (ToAgent::End, "05"),
+        (
+            ToAgent::Direct(DirectOffer::Candidates(vec!["[2001:db8::1]:80".parse().unwrap()])),
+            "0601010120010db800000000000000000000000150",
+        ),
     ]);
 }
 
@@ -198,6 +203,7 @@ fn what_an_agent_says_to_a_paired_technician() {
         ),
         (ToTechnician::Audit { line: b"{}".to_vec() }, "09027b7d"),
         (ToTechnician::Ended { reason: EndReason::ByTechnician }, "0a03"),
+        (ToTechnician::Direct(DirectOffer::NotWanted), "0b00"),
     ]);
 }
 

@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::{fmt::Debug, net::IpAddr};
+use std::{
+    fmt::Debug,
+    net::{IpAddr, SocketAddr},
+};
 
 use proptest::{option, prelude::*, sample::select};
 use wire::{
@@ -12,6 +15,7 @@ use wire::{
     diagnostics::StreamFrame,
     ids::{Digest, GrantId, Locator, RequestId, RunId, SessionId},
     pairing::{FromUnpairedAgent, FromUnpairedTechnician, Introduction, PairingRefusal, PakeSuite},
+    path::{CANDIDATES, DirectOffer},
     run::{ExactRun, FileIdentity, OutputCount, RunLimits, RunOutcome, RunProposal, StartFailure, Variable},
     session::{
         Ability, Absence, AccessRequest, DenyReason, EndReason, GrantEnd, GrantNotice, Output, StreamHeader, Subject,
@@ -170,6 +174,11 @@ fn introduction() -> impl Strategy<Value = Introduction> {
     })
 }
 
+fn direct_offer() -> impl Strategy<Value = DirectOffer> {
+    let candidates = prop::collection::vec(any::<(IpAddr, u16)>().prop_map(SocketAddr::from), 0..=CANDIDATES);
+    prop_oneof![Just(DirectOffer::NotWanted), candidates.prop_map(DirectOffer::Candidates)]
+}
+
 fn to_agent() -> impl Strategy<Value = ToAgent> {
     prop_oneof![
         access_request().prop_map(ToAgent::Request),
@@ -178,6 +187,7 @@ fn to_agent() -> impl Strategy<Value = ToAgent> {
         any::<u32>().prop_map(|period_ms| ToAgent::Subscribe { period_ms }),
         Just(ToAgent::Unsubscribe),
         Just(ToAgent::End),
+        direct_offer().prop_map(ToAgent::Direct),
     ]
 }
 
@@ -202,6 +212,7 @@ fn to_technician() -> impl Strategy<Value = ToTechnician> {
         }),
         bytes().prop_map(|line| ToTechnician::Audit { line }),
         Just(ToTechnician::Ended { reason: EndReason::TimeOver }),
+        direct_offer().prop_map(ToTechnician::Direct),
     ]
 }
 

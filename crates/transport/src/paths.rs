@@ -112,6 +112,8 @@ pub(crate) struct Paths {
     doubt: Option<Doubt>,
     /// Woken when something here has become due earlier than [`Paths::tick`] said.
     stir: Arc<Notify>,
+    /// Told whenever packets go by another path.
+    moved: Arc<Notify>,
     /// The driver sleeps until something is sent.
     watched: bool,
 
@@ -154,6 +156,7 @@ impl Paths {
             handshaking: true,
             doubt: None,
             stir: Arc::default(),
+            moved: Arc::default(),
             watched: false,
             deaf: None,
             followed_at: None,
@@ -179,6 +182,11 @@ impl Paths {
         Arc::clone(&self.stir)
     }
 
+    /// Told whenever packets go by another path. For one task alone.
+    pub(crate) fn moved(&self) -> Arc<Notify> {
+        Arc::clone(&self.moved)
+    }
+
     /// Counts this session's changes of path.
     pub(crate) fn changes(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.changes)
@@ -197,7 +205,9 @@ impl Paths {
     }
 
     pub(crate) fn carrier(&self) -> Carrier {
-        self.path(self.current).map_or(Carrier::Relayed, |path| path.carrier)
+        // A direct path that was closed is only waiting for its successor.
+        let path = self.path(self.current).filter(|path| path.channel.is_some());
+        path.map_or(Carrier::Relayed, |path| path.carrier)
     }
 
     /// The handshake is done: labels may change from here on.

@@ -477,6 +477,19 @@ impl Sealed {
         self.link.socket.table().paths(self.link.key).is_some_and(|paths| paths.wants_round(now))
     }
 
+    /// Returns when packets have begun to go by another path; [`Sealed::stats`] tells by which. For one task alone.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe: a change that nobody waited for is told the next one.
+    pub async fn path_changed(&self) {
+        let moved = self.link.socket.table().paths(self.link.key).map(|paths| paths.moved());
+        match moved {
+            Some(moved) => moved.notified().await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// Opens a one-way stream. Waits while the peer has given no leave: an agent has 64, a technician none.
     ///
     /// The peer learns of the stream from its first byte.

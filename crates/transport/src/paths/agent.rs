@@ -54,6 +54,7 @@ impl Paths {
             self.relabel();
         }
         self.stir.notify_one();
+        self.moved.notify_one();
         true
     }
 

@@ -217,6 +217,7 @@ impl Paths {
         let current = self.current;
         self.paths.retain(|path| path.id == current || !is_direct(path));
         self.stir.notify_one();
+        self.moved.notify_one();
     }
 
     /// Tries these addresses of the other end, in place of those of an earlier round. `relay` is where the relay is: it is not tried, and
@@ -283,7 +284,7 @@ impl Paths {
     }
 
     pub(crate) fn goes_directly(&self) -> bool {
-        self.is_direct(self.current)
+        self.carrier() == Carrier::Direct
     }
 
     /// The path of a packet of data that came directly: only from the address that was shown to be the other end's.
@@ -509,6 +510,7 @@ impl Paths {
 
     /// Technician: the path has just been changed from `before` to the present one.
     pub(super) fn changed_carrier(&mut self, before: Option<PathId>, escaped: bool, now: Uptime, observed: Observed) {
+        self.moved.notify_one();
         let relay_rtt = self.relay_rtt(now).unwrap_or(observed.rtt);
         let went_directly = before.and_then(|id| self.path(id)).is_some_and(|path| path.carrier == Carrier::Direct);
         let goes_directly = self.goes_directly();

@@ -18,7 +18,7 @@ use rand_core::OsRng;
 use session::agent::{AgentSession, AgentSetup, Effect};
 use tokio::{sync::mpsc, task::JoinSet};
 use transport::clock;
-use transport::node::ControlEvent;
+use transport::node::{ControlEvent, MappedPort};
 use transport::sealed::{Carrier, CloseCode, Sealed};
 use transport::streams::{FrameReceiver, FrameSender, StreamError};
 use trust::pairing::Paired;
@@ -91,6 +91,7 @@ pub(super) async fn serve(share: &mut Share, attached: Attached) -> Result<(), S
         run_inbox,
         lookups: JoinSet::new(),
         gathering: JoinSet::new(),
+        mapping: None,
         samples,
         front_end_there: true,
         technician_there: true,
@@ -151,6 +152,8 @@ struct Live<'a> {
     lookups: JoinSet<LookedUp>,
     /// Finds out the addresses of this machine; one at a time.
     gathering: JoinSet<Vec<SocketAddr>>,
+    /// What the router of this network forwards, while direct paths are open.
+    mapping: Option<MappedPort>,
     samples: Samples,
     /// Whether the front end can still say something.
     front_end_there: bool,
@@ -216,6 +219,8 @@ impl Live<'_> {
                 }
             }
             Some(progress) = self.samples.progress() => self.handle_samples(progress),
+            () = mapping_changed(self.mapping.as_ref()) => self.gather(),
+            () = self.sealed.path_changed() => self.show_path(),
             _ = path_look.tick() => self.show_path(),
         }
     }
@@ -407,6 +412,7 @@ impl Live<'_> {
             Effect::StopDiagnostics => self.samples.stop(),
             Effect::CloseDirect => {
                 self.gathering.abort_all();
+                self.mapping = None;
                 self.sealed.close_direct();
             }
             Effect::Record(_)
@@ -425,6 +431,14 @@ impl Live<'_> {
     fn open_direct(&mut self, addresses: &[SocketAddr]) {
         self.sealed.open_direct();
         self.sealed.punch(addresses);
+        if self.mapping.is_none() {
+            self.mapping = Some(self.share.node.map_port());
+        }
+        self.gather();
+    }
+
+    /// Finds out the addresses of this machine, for the technician.
+    fn gather(&mut self) {
         self.gathering.abort_all();
         let node = self.share.node.clone();
         self.gathering.spawn(async move { node.candidates().await });
@@ -506,6 +520,14 @@ impl Live<'_> {
         if let Some(channel) = self.channel {
             self.share.tell(ToRelay::CloseChannel { channel });
         }
+    }
+}
+
+/// Returns when the router forwards another address. Cancel safe.
+async fn mapping_changed(mapping: Option<&MappedPort>) {
+    match mapping {
+        Some(mapping) => mapping.changed().await,
+        None => std::future::pending().await,
     }
 }
 

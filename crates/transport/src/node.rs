@@ -8,6 +8,7 @@ pub(crate) mod candidates;
 mod connect;
 mod control;
 mod driver;
+mod mapping;
 mod supervisor;
 
 use std::{
@@ -30,6 +31,7 @@ use wire::{channel::ChannelId, limits::PAIRING_DEADLINE, link::RelayLink, text::
 pub use self::{
     connect::ConnectError,
     control::{Control, ControlEvent, Loss, NotConnected},
+    mapping::MappedPort,
 };
 use self::{connect::Connector, supervisor::Supervisor};
 use crate::{

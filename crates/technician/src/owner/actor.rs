@@ -147,11 +147,12 @@ impl SessionActor {
                 end = self.sealed.closed() => self.take_connection_end(&end),
                 () = until(self.goodbye) => self.desk.core.close(EndReason::ByTechnician),
                 Ok(()) = self.card.changed(), if self.desk.board.host.is_none() => {}
-                Some(gathered) = self.direct.gathered() => {
-                    if let Ok(addresses) = gathered {
+                gathered = self.direct.gathered() => {
+                    if let Some(Ok(addresses)) = gathered {
                         self.direct.tell(addresses, &mut self.desk.core);
                     }
                 }
+                () = self.sealed.path_changed() => self.look_at_path(),
                 _ = tick.tick() => self.look_at_path(),
             }
             self.desk.take_events(clock::now());

@@ -2,6 +2,7 @@
 
 use std::{
     net::{IpAddr, SocketAddr},
+    sync::Mutex,
     time::Duration,
 };
 
@@ -12,7 +13,7 @@ use tokio::{
 use wire::path::CANDIDATES;
 
 use super::Node;
-use crate::address::canonical;
+use crate::{address::canonical, socket::lock};
 
 /// How long the relay may take to say from where this node's packets come. It is one round trip away, and not knowing costs only one
 /// candidate.
@@ -26,6 +27,9 @@ const OF_FAMILY: usize = 3;
 pub(crate) struct Observation {
     asked: Notify,
     said: watch::Sender<Option<SocketAddr>>,
+    /// What a router forwards to this node.
+    mapped: Mutex<Option<SocketAddr>>,
+    mapping: Notify,
 }
 
 impl Observation {
@@ -37,6 +41,22 @@ impl Observation {
     /// The relay has answered.
     pub(crate) fn say(&self, address: SocketAddr) {
         self.said.send_replace(Some(canonical(address)));
+    }
+
+    /// A router forwards this address, or none any more.
+    pub(super) fn set_mapped(&self, address: Option<SocketAddr>) {
+        if std::mem::replace(&mut *lock(&self.mapped), address) != address {
+            self.mapping.notify_one();
+        }
+    }
+
+    pub(super) fn mapped(&self) -> Option<SocketAddr> {
+        *lock(&self.mapped)
+    }
+
+    /// Waits for a change of [`Observation::mapped`]. For one task alone, cancel-safe.
+    pub(super) async fn mapping_changed(&self) {
+        self.mapping.notified().await;
     }
 
     /// Asks, and takes what was said before if there is no answer in time.
@@ -52,7 +72,7 @@ impl Observation {
 
 impl Node {
     /// Addresses at which the other end of a session can try to reach this node, the best first: those of this machine, IPv6 before IPv4, the
-    /// one that the relay sees. At most [`CANDIDATES`].
+    /// one that the relay sees, and the one that a router forwards. At most [`CANDIDATES`].
     ///
     /// Takes up to half a second, for the relay's answer. Loopback addresses are among them only if the relay is on this machine.
     ///
@@ -62,8 +82,10 @@ impl Node {
     pub async fn candidates(&self) -> Vec<SocketAddr> {
         let observed = self.shared.socket.observation().ask().await;
         let mut found = self.own_addresses();
-        if let Some(address) = observed.filter(|address| !found.contains(address)) {
-            found.push(address);
+        for address in observed.into_iter().chain(self.shared.socket.observation().mapped()) {
+            if !found.contains(&address) {
+                found.push(address);
+            }
         }
         found.truncate(CANDIDATES);
         found

@@ -8,7 +8,7 @@ use tokio::{
     time::Instant,
 };
 use transport::{
-    node::Node,
+    node::{MappedPort, Node},
     sealed::{Carrier, DirectState, PathStats, Sealed},
 };
 use wire::path::DirectOffer;
@@ -31,6 +31,10 @@ pub(super) struct Direct {
     asked_at: Option<Instant>,
     looked_at: Option<Instant>,
     own: Vec<SocketAddr>,
+    /// What the router of this network forwards.
+    mapping: Option<MappedPort>,
+    /// The router's answer has come.
+    mapping_changed: bool,
     gathering: JoinSet<Vec<SocketAddr>>,
     shown: Option<Carrier>,
 }
@@ -45,6 +49,8 @@ impl Direct {
             asked_at: None,
             looked_at: None,
             own: Vec::new(),
+            mapping: None,
+            mapping_changed: false,
             gathering: JoinSet::new(),
             shown: None,
         }
@@ -79,10 +85,11 @@ impl Direct {
         }
         if !std::mem::replace(&mut self.open, true) {
             sealed.open_direct();
+            self.mapping = Some(node.map_port());
         }
         let now = Instant::now();
         let waiting = self.asked_at.is_some_and(|at| now - at < ANSWER_WITHIN) || !self.gathering.is_empty();
-        let moved = self.has_moved(node, now);
+        let moved = self.has_moved(node, now) || std::mem::take(&mut self.mapping_changed);
         if (sealed.wants_direct_round() && !waiting) || moved {
             self.asked_at = Some(now);
             self.gathering.abort_all();
@@ -92,11 +99,24 @@ impl Direct {
         false
     }
 
-    /// This machine's addresses, once they are known.
+    /// This machine's addresses, once they are known. `None`: there is a new one to find out.
     ///
     /// Cancel-safe: what was found out is kept.
     pub(super) async fn gathered(&mut self) -> Option<Result<Vec<SocketAddr>, JoinError>> {
-        self.gathering.join_next().await
+        let mapping = self.mapping.as_ref();
+        let changed = async {
+            match mapping {
+                Some(mapping) => mapping.changed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            Some(gathered) = self.gathering.join_next() => Some(gathered),
+            () = changed => {
+                self.mapping_changed = true;
+                None
+            }
+        }
     }
 
     /// Tells the agent this machine's addresses.
@@ -109,6 +129,7 @@ impl Direct {
     fn close(&mut self, sealed: &Sealed) -> bool {
         self.asked_at = None;
         self.gathering.abort_all();
+        self.mapping = None;
         let was_open = std::mem::take(&mut self.open);
         if was_open {
             sealed.close_direct();

@@ -277,6 +277,9 @@ impl Paths {
         let end = self.end;
         if let Some(path) = self.path_mut(id) {
             path.unanswered_since = None;
+            if is_quic {
+                path.no_data_since = None;
+            }
             if end == End::Agent {
                 path.sign_at = now;
             }
@@ -349,6 +352,7 @@ impl Paths {
         };
         let path = self.paths.get_mut(index?)?;
         let (carrier, channel, to) = (path.carrier, path.channel?, path.peer);
+        path.no_data_since.get_or_insert(now);
         if path.unanswered_since.is_none() {
             path.unanswered_since = Some(now);
             if self.watched && path.id == current {

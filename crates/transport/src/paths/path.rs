@@ -31,6 +31,8 @@ pub(super) struct Path {
     pub(super) heard_sequence: u64,
     /// When the first packet was sent by it after the last that came by it.
     pub(super) unanswered_since: Option<Uptime>,
+    /// The same, but only a packet of QUIC counts as an answer.
+    pub(super) no_data_since: Option<Uptime>,
     pub(super) ask_at: Uptime,
     pub(super) ask_wait: Duration,
     /// Number of the first question, drawn at random, and how many were asked.
@@ -53,6 +55,7 @@ impl Path {
             peer: None,
             heard_sequence: 0,
             unanswered_since: None,
+            no_data_since: None,
             ask_at: now,
             ask_wait: ASK_FIRST,
             first_question: draw,

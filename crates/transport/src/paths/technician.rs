@@ -86,7 +86,7 @@ impl Paths {
         self.changes.fetch_add(1, Ordering::Relaxed);
         self.announce(now, Some(observed.path_responses));
         if let Some(path) = self.path_mut(id) {
-            path.unanswered_since = None;
+            (path.unanswered_since, path.no_data_since) = (None, None);
         }
         self.changed_carrier(Some(before), escaped, now, observed);
     }

@@ -1,6 +1,6 @@
 //! Direct paths: found after consent, taken without a stall, left when they die.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::atomic::Ordering};
 
 use testkit::virtual_link::Shape;
 use tokio::time::Instant;
@@ -139,6 +139,29 @@ async fn a_direct_path_that_takes_no_full_packets_is_not_taken() {
     assert_eq!((world.carriers(), world.counts()), (RELAYED, (0, 0)));
     assert!(meter.lock().unwrap().bytes() > 20_000_000);
     assert_eq!(world.at_technician.stats().direct, DirectState::NoAnswer);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_direct_path_that_answers_probes_and_drops_everything_else_is_left() {
+    for bulk in [false, true] {
+        let mut world = World::start().await;
+        world.introduce();
+        world.within(1000 * MS, |world| world.carriers() == DIRECT).await;
+        // A quiet session is no reason to leave.
+        world.pass(60_000 * MS).await;
+        assert_eq!(world.carriers(), DIRECT);
+        let meter = if bulk { Some(world.bulk_down().await) } else { None };
+        world.pass(1000 * MS).await;
+        let start = Instant::now();
+        world.probes_only.store(true, Ordering::Relaxed);
+        world.within(13_000 * MS, |world| world.carriers() == RELAYED).await;
+        world.a_word().await;
+        if let Some(meter) = meter {
+            let (now, meter) = (Instant::now(), meter.lock().unwrap());
+            assert!(meter.gap(start, now) <= 8000 * MS, "{:?}", meter.gap(start, now));
+        }
+        assert_eq!(world.at_technician.stats().direct, DirectState::FellBack);
+    }
 }
 
 #[tokio::test(start_paused = true)]

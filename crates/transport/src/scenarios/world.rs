@@ -6,7 +6,10 @@ use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
     pin::Pin,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -105,6 +108,8 @@ struct Network {
     firewalls: bool,
     /// Whether each has sent to the other: agent, technician.
     opened: Mutex<(bool, bool)>,
+    /// The direct way lets nothing pass but probes.
+    probes_only: Arc<AtomicBool>,
     /// Probes to the agent on the direct way, for somebody who repeats them.
     tapped: Tapped,
 }
@@ -119,6 +124,9 @@ impl Network {
             && DataHeader::parse(packet).is_none()
         {
             tapped.push(packet.to_vec());
+        }
+        if self.probes_only.load(Ordering::Relaxed) && DataHeader::parse(packet).is_some() {
+            return;
         }
         let mut opened = self.opened.lock().unwrap();
         let lets_in = if from_agent {
@@ -234,6 +242,7 @@ pub(super) struct World {
     /// Where packets went that nobody got.
     pub(super) astray: Arc<Mutex<Vec<SocketAddr>>>,
     tapped: Tapped,
+    pub(super) probes_only: Arc<AtomicBool>,
     tasks: JoinSet<()>,
 }
 
@@ -246,6 +255,7 @@ pub(super) struct Nodes {
     pub(super) straight: Lines,
     pub(super) astray: Arc<Mutex<Vec<SocketAddr>>>,
     tapped: Tapped,
+    probes_only: Arc<AtomicBool>,
 }
 
 impl Nodes {
@@ -264,8 +274,15 @@ impl Nodes {
         let key = |channel: ChannelId| (channel.slot(), channel.generation());
         let channels = BTreeMap::from([(key(relay_channel()), relay.clone()), (key(direct_channel()), direct.clone())]);
         let (opened, tapped) = (Mutex::new((false, false)), Tapped::default());
-        let network =
-            Arc::new(Network { channels, straight: straight.clone(), firewalls, opened, tapped: Arc::clone(&tapped) });
+        let probes_only = Arc::<AtomicBool>::default();
+        let network = Arc::new(Network {
+            channels,
+            straight: straight.clone(),
+            firewalls,
+            opened,
+            probes_only: Arc::clone(&probes_only),
+            tapped: Arc::clone(&tapped),
+        });
         let astray = Arc::default();
         let node = |at_agent| {
             let network = Arc::clone(&network);
@@ -280,6 +297,7 @@ impl Nodes {
             straight,
             astray: Arc::clone(&astray),
             tapped,
+            probes_only,
         }
     }
 
@@ -294,7 +312,7 @@ impl Nodes {
     }
 
     pub(super) fn joined(self, at_agent: Unpaired, at_technician: Unpaired) -> World {
-        let Self { agent, technician, relay, direct, straight, astray, tapped } = self;
+        let Self { agent, technician, relay, direct, straight, astray, tapped, probes_only } = self;
         World {
             agent,
             technician,
@@ -305,6 +323,7 @@ impl Nodes {
             straight,
             astray,
             tapped,
+            probes_only,
             tasks: JoinSet::new(),
         }
     }

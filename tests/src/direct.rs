@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use serde_json::Value;
-use testkit::{PATIENCE, relay::RelayProcess, running::Running, share::ShareOptions};
+use testkit::{PATIENCE, relay::RelayProcess, running::Running};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::world::{Log, World};
@@ -68,8 +68,7 @@ async fn after_the_yes_a_session_goes_directly_and_the_relay_forwards_next_to_no
 
 #[tokio::test]
 async fn an_end_user_who_does_not_want_it_stays_behind_the_relay() -> anyhow::Result<()> {
-    let options = ShareOptions { arguments: vec!["--no-direct".to_owned()], ..ShareOptions::default() };
-    let mut world = World::start_with(&options).await?;
+    let mut world = World::start_relayed().await?;
     let attached = world.technician.attach(&world.share.code().await?)?;
     world.share.asked().await?;
     world.share.sees("your network address is not shown to the technician").await?;
@@ -110,10 +109,15 @@ async fn a_session_that_goes_directly_does_not_need_the_relay() -> anyhow::Resul
     let done = world.run_to_end(&["--reason", "to see it", "--", "echo", "still here"]).await?;
     assert_eq!((done.code(), done.stdout.trim()), (0, "still here"), "{}", done.stderr);
 
-    world.relay.restart().await?;
+    // Not even to say goodbye: both keep the whole record.
     let ended = world.technician.run(["end"]).await?;
     assert_eq!(ended.code(), 0, "{}", ended.stderr);
     assert_eq!(attached.wait_exit(PATIENCE).await?.code(), 0);
+    assert_eq!(world.share_exit().await?, Some(0));
+    let (log, receipt) = (world.share.logs()?.remove(0), world.technician.receipts()?.remove(0));
+    let (log, receipt) = (log.to_str().context("UTF-8")?, receipt.to_str().context("UTF-8")?);
+    let verified = world.technician.run(["verify", log, "--against", receipt]).await?;
+    assert_eq!(verified.code(), 0, "{}{}", verified.stdout, verified.stderr);
     Ok(())
 }
 

@@ -358,6 +358,19 @@ mod tests {
     }
 
     #[test]
+    fn a_relay_cannot_pass_a_channel_off_as_a_direct_path() {
+        let mut table = connected();
+        let direct = ChannelId::direct(0, 7);
+        assert_eq!(table.open(End::Agent, direct, NOW), Err(EnterError::ChannelInUse));
+        let key = table.open(End::Agent, channel(1), NOW).unwrap();
+        assert_eq!(table.move_to(key, direct, NOW), Err(EnterError::ChannelInUse));
+        assert_eq!(table.add(key, direct, NOW), Err(EnterError::ChannelInUse));
+        let relay = "192.0.2.1:4433".parse().unwrap();
+        assert!(table.may_send(relay, channel(1)) && !table.may_send(relay, direct));
+        assert!(!table.may_send("192.0.2.9:1".parse().unwrap(), channel(1)));
+    }
+
+    #[test]
     fn a_full_table_gives_way_to_nothing_but_what_is_over() {
         let mut table = connected();
         let slots = u32::try_from(SESSIONS).unwrap();

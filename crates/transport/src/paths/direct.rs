@@ -226,20 +226,31 @@ impl Paths {
         let Self { direct, paths, end, .. } = self;
         let Some(direct) = direct.as_deref_mut() else { return };
         let start = direct.round_at.map_or(now, |round| (round + ROUND_LEAST).max(now));
-        direct.round_at = Some(start);
-        direct.targets.clear();
+        let addresses =
+            addresses.iter().take(CANDIDATES).map(|address| crate::address::canonical(*address)).collect::<Vec<_>>();
+        // What comes early is more about the same round: what is being tried of it goes on.
+        let goes_on = |target: &Target| start > now && target.at.is_some() && addresses.contains(&target.to);
+        direct.targets.retain(goes_on);
         let loopback = relay.is_some_and(|relay| relay.ip().is_loopback());
         let mut known = paths.iter().filter_map(|path| path.peer).collect::<Vec<_>>();
-        for address in addresses.iter().take(CANDIDATES).map(|address| crate::address::canonical(*address)) {
+        known.extend(direct.targets.iter().map(|target| target.to));
+        if direct.targets.is_empty() {
+            direct.round_at = Some(start);
+        }
+        for address in addresses {
             if !may_be_tried(address, loopback) || Some(address) == relay || known.contains(&address) {
                 continue;
             }
             let channel = match end {
-                End::Agent => u8::try_from(direct.targets.len()).ok().map(|index| direct.channel(AGENTS_PAIRS + index)),
+                End::Agent => Some(direct.channel(AGENTS_PAIRS + direct.next_pair % AGENTS_PAIRS)),
                 End::Technician => direct.fresh_pair(|channel| paths.iter().any(|path| path.channel == Some(channel))),
             };
-            if let Some(channel) = channel {
+            if let Some(channel) = channel.filter(|_| direct.targets.len() < CANDIDATES) {
+                if *end == End::Agent {
+                    direct.next_pair = (direct.next_pair + 1) % AGENTS_PAIRS;
+                }
                 known.push(address);
+                direct.round_at = Some(start);
                 direct.target(address, channel, start);
             }
         }

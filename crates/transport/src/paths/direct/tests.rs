@@ -235,6 +235,27 @@ fn tries_end_and_begin_again_after_a_minute() {
 }
 
 #[test]
+fn an_address_that_is_told_a_moment_later_does_not_stop_the_others() {
+    let mut ends = Ends::new();
+    ends.open();
+    ends.agent.punch(&[technician_address()], None, ends.now);
+    ends.technician.punch(&[], None, ends.now);
+    ends.direct_works = false;
+    ends.pass(300 * MS);
+    let before = ends.letters;
+    for more in 1..20 {
+        let mapped = SocketAddr::from(([203, 0, 113, 9], 9 + more));
+        ends.agent.punch(&[technician_address(), mapped], None, ends.now);
+        ends.pass(100 * MS);
+    }
+    ends.direct_works = true;
+    assert!(ends.letters >= before + 3, "the first address goes on being tried");
+    ends.technician.punch(&[agent_address()], None, ends.now);
+    ends.pass(8000 * MS);
+    assert_eq!(ends.carriers(), (Carrier::Direct, Carrier::Direct));
+}
+
+#[test]
 fn who_repeats_or_forges_probes_gets_no_answer() {
     let mut agent = Ends::new().agent;
     agent.open_direct(keys, START, 1);

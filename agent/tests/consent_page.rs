@@ -297,6 +297,11 @@ async fn assistive_technology_is_told_what_is_asked() {
     let about = browser.find("#question-about").await.unwrap().text().await.unwrap();
     assert!(about.contains("ACME Support vouches that this is Ana Ruiz."), "{about}");
     assert!(about.contains("You said that everything is slow"), "{about}");
+    let addresses = browser.find("#addresses").await.unwrap();
+    assert!(addresses.is_displayed().await.unwrap());
+    assert!(addresses.text().await.unwrap().contains("your network address is not shown to the technician"));
+    let described = question.attr("aria-describedby").await.unwrap().unwrap_or_default();
+    assert!(described.split(' ').any(|id| id == "addresses"), "{described}");
     for (id, role, label) in [
         ("#stop", "button", "Stop"),
         ("#deny", "button", "Deny"),

@@ -15,7 +15,7 @@ use std::{net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use consent::{AnswerRefused, Ceiling, Policy};
 use rand_core::OsRng;
-use session::agent::{AgentSession, AgentSetup, Effect};
+use session::agent::{AgentSession, AgentSetup, Effect, Phase as SessionPhase};
 use tokio::{sync::mpsc, task::JoinSet};
 use transport::clock;
 use transport::node::{ControlEvent, MappedPort};
@@ -413,7 +413,10 @@ impl Live<'_> {
             Effect::CloseDirect => {
                 self.gathering.abort_all();
                 self.mapping = None;
-                self.sealed.close_direct();
+                // The end itself is told by the way that there is, and then that way is closed.
+                if !matches!(self.core.phase(), SessionPhase::Ending(_) | SessionPhase::Ended(_)) {
+                    self.sealed.close_direct();
+                }
             }
             Effect::Record(_)
             | Effect::Send(_)
@@ -516,6 +519,7 @@ impl Live<'_> {
         let _ = tokio::time::timeout(FAREWELL, heard).await;
         let code = if reason == EndReason::Protocol { CloseCode::Protocol } else { CloseCode::Done };
         self.sealed.close(code, "");
+        self.sealed.close_direct();
         let _ = tokio::time::timeout(FAREWELL, self.runs.all_gone()).await;
         if let Some(channel) = self.channel {
             self.share.tell(ToRelay::CloseChannel { channel });

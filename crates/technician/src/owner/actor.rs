@@ -156,7 +156,9 @@ impl SessionActor {
                 _ = tick.tick() => self.look_at_path(),
             }
             self.desk.take_events(clock::now());
-            self.tend_direct();
+            if self.desk.core.end_reason().is_none() {
+                self.tend_direct();
+            }
             self.follow_early();
             self.transmit();
             self.publish();

@@ -11,6 +11,7 @@ use clap::{
     builder::{PossibleValuesParser, TypedValueParser},
 };
 use serde::Deserialize;
+use session::agent::DirectWish;
 use transport::node::CarrierChoice;
 use wire::link::RelayLink;
 
@@ -46,6 +47,11 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
 
+    /// Do not connect to the technician directly: everything goes through the relay, and neither side sees the other's network
+    /// address
+    #[arg(long)]
+    pub no_direct: bool,
+
     /// Print what happens as JSON, one object a line, on standard output
     #[arg(long)]
     pub json: bool,
@@ -57,7 +63,7 @@ Examples:
   assent-share --consent terminal                              ask in this terminal, as over SSH
 
 Files:
-  ~/.config/assent/share.toml     settings (relay, carrier, unlock_delay_secs, longest_session_secs, organisations)
+  ~/.config/assent/share.toml     settings (relay, carrier, direct, unlock_delay_secs, longest_session_secs, organisations)
   ~/.local/state/assent/sessions  what happened in each session; check with: assent verify FILE
 
 Exit codes: 0 the session is over, 1 there was no way to ask or to keep the record, 2 wrong usage, 5 the relay cannot be reached";
@@ -86,6 +92,8 @@ pub struct ShareConfig {
     pub longest_session: Duration,
     /// Certificates (PEM) of the organisations whose technicians are shown as verified. `organisations`, default none.
     pub organisations: Vec<PathBuf>,
+    /// Whether the two machines may connect directly once something is allowed. `direct`, default true; `--no-direct` comes first.
+    pub direct: DirectWish,
 }
 
 /// The file as it is written. Every key may be left out.
@@ -94,6 +102,7 @@ pub struct ShareConfig {
 struct ShareFile {
     relay: Option<String>,
     carrier: Option<String>,
+    direct: Option<bool>,
     unlock_delay_secs: Option<u64>,
     longest_session_secs: Option<u64>,
     #[serde(default)]
@@ -124,7 +133,7 @@ pub enum ConfigError {
     },
     /// The file is no TOML, or has an unknown key or a wrong type.
     #[error("the configuration file {path} is not valid: {reason}")]
-    #[diagnostic(help("known keys: relay, carrier, unlock_delay_secs, longest_session_secs, organisations"))]
+    #[diagnostic(help("known keys: relay, carrier, direct, unlock_delay_secs, longest_session_secs, organisations"))]
     Invalid {
         /// The file.
         path: PathBuf,
@@ -177,6 +186,10 @@ impl Arguments {
             unlock_delay: seconds("unlock_delay_secs", file.unlock_delay_secs, 10, 1, 60)?,
             longest_session: seconds("longest_session_secs", file.longest_session_secs, 14_400, 60, 43_200)?,
             organisations: file.organisations,
+            direct: match file.direct {
+                Some(true) | None if !self.no_direct => DirectWish::Wanted,
+                Some(_) | None => DirectWish::NotWanted,
+            },
         })
     }
 }
@@ -248,6 +261,15 @@ mod tests {
         let other = LINK.replace("relay.example.org", "192.0.2.1");
         let config = resolve(&format!("relay = \"{LINK}\"\n"), &["--relay", &other]).unwrap();
         assert_eq!(config.relay.host(), "192.0.2.1");
+    }
+
+    #[test]
+    fn direct_connections_are_off_if_the_file_or_the_line_says_so() {
+        let wish = |file: &str, line: &[&str]| resolve(&format!("relay = \"{LINK}\"\n{file}"), line).unwrap().direct;
+        assert_eq!(wish("", &[]), DirectWish::Wanted);
+        assert_eq!(wish("direct = true\n", &[]), DirectWish::Wanted);
+        assert_eq!(wish("direct = false\n", &[]), DirectWish::NotWanted);
+        assert_eq!(wish("direct = true\n", &["--no-direct"]), DirectWish::NotWanted);
     }
 
     #[test]

@@ -127,6 +127,8 @@ pub struct PromptView {
     pub run: Option<RunPromptView>,
     /// How long a yes lasts, in words.
     pub lasts: String,
+    /// Who sees whose network address after a yes, in words; empty where a yes changes nothing about that.
+    pub addresses: String,
     /// Silence counts as no after this.
     pub answer_within_ms: u64,
     /// A yes is refused before this has passed.

@@ -155,6 +155,7 @@ fn prompt(kind: PromptKind) -> PromptView {
         ],
         run: None,
         lasts: "for at most 2 hours, or until you stop".into(),
+        addresses: "Everything goes through the relay; your network address is not shown to the technician.".into(),
         answer_within_ms: 117_000,
         unlocks_in_ms: 0,
         word: "river".into(),
@@ -177,6 +178,7 @@ fn run_prompt() -> PromptView {
             limits: "at most 60 seconds, 512 MiB of memory, 1024 KiB of each output".into(),
         }),
         lasts: "for this one command, once".into(),
+        addresses: String::new(),
         ..prompt(PromptKind::Run)
     }
 }
@@ -295,6 +297,11 @@ async fn assistive_technology_is_told_what_is_asked() {
     let about = browser.find("#question-about").await.unwrap().text().await.unwrap();
     assert!(about.contains("ACME Support vouches that this is Ana Ruiz."), "{about}");
     assert!(about.contains("You said that everything is slow"), "{about}");
+    let addresses = browser.find("#addresses").await.unwrap();
+    assert!(addresses.is_displayed().await.unwrap());
+    assert!(addresses.text().await.unwrap().contains("your network address is not shown to the technician"));
+    let described = question.attr("aria-describedby").await.unwrap().unwrap_or_default();
+    assert!(described.split(' ').any(|id| id == "addresses"), "{described}");
     for (id, role, label) in [
         ("#stop", "button", "Stop"),
         ("#deny", "button", "Deny"),
@@ -492,7 +499,13 @@ async fn hostile_text_stays_text_everywhere() {
     let question = |technician: TechnicianView, prompt: PromptView| View {
         technician: Some(technician),
         grants: vec![GrantView { grant: GrantId(1), abilities: vec![words.clone()], remaining_ms: 60_000 }],
-        prompt: Some(PromptView { reason: hostile(), lasts: hostile(), word: hostile(), ..prompt }),
+        prompt: Some(PromptView {
+            reason: hostile(),
+            lasts: hostile(),
+            addresses: hostile(),
+            word: hostile(),
+            ..prompt
+        }),
         runs: vec![RunView { run: RunId(1), command: hostile(), running_ms: 0 }],
         activity: vec![ActivityLine { time: hostile(), text: hostile() }],
         connection: hostile(),

@@ -295,6 +295,11 @@ impl RelayActor {
                     self.listener.tell(peer.id, message);
                 }
             }
+            Command::TellAddress(id) => {
+                if let Some(peer) = self.peers.get(&id) {
+                    self.listener.tell(peer.id, FromRelay::Observed { address: peer.address });
+                }
+            }
             Command::OpenSlot { channel, agent, technician } => {
                 let slot = OpenSlot { channel, agent, technician };
                 if let Some((agent, technician)) = self.addresses(slot) {

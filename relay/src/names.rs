@@ -36,6 +36,7 @@ pub(crate) fn request(request: Request) -> &'static str {
         Request::Attach => "attach",
         Request::Rejoin => "rejoin",
         Request::CloseChannel => "close_channel",
+        Request::Observe => "observe",
         Request::Unknown | _ => OTHER,
     }
 }

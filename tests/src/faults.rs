@@ -11,7 +11,7 @@ use crate::world::{LONG, World};
 
 #[tokio::test]
 async fn a_session_survives_a_relay_that_is_killed_and_restarted() -> anyhow::Result<()> {
-    let mut world = World::start().await?;
+    let mut world = World::start_relayed().await?;
     let attached = world.attach().await?;
     world.relay.kill().await?;
     world.relay.restart().await?;
@@ -30,7 +30,7 @@ async fn a_session_survives_a_relay_that_is_killed_and_restarted() -> anyhow::Re
 
 #[tokio::test]
 async fn output_that_is_written_while_there_is_no_relay_arrives_whole() -> anyhow::Result<()> {
-    let mut world = World::start().await?;
+    let mut world = World::start_relayed().await?;
     let _attached = world.attach().await?;
     let gates = ["gate-1", "gate-2"].map(|name| world.share.home().path().join(name));
     for gate in &gates {
@@ -74,7 +74,7 @@ async fn open_gate(gate: &Path) -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_relay_that_does_not_come_back_ends_the_session_with_a_reason() -> anyhow::Result<()> {
-    let mut world = World::start().await?;
+    let mut world = World::start_relayed().await?;
     let mut attached = world.attach().await?;
     world.relay.kill().await?;
     let end = attached.wait_exit(LONG * 2).await?;

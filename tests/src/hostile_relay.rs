@@ -9,7 +9,7 @@ use testkit::{
         relay::{AgentsWord, EvilRelay, Outcome, Plot, TechniciansStep},
     },
     relay::RelayProcess,
-    share::ShareProcess,
+    share::{ShareOptions, ShareProcess},
 };
 use wire::{limits::PAIRING_DEADLINE, link::RelayLink, pairing::PairingRefusal};
 
@@ -134,8 +134,8 @@ async fn a_relay_that_replays_cuts_turns_misroutes_or_reorders_some_packets_chan
 async fn unharmed_by(what: &str, tamper: Tamper) -> anyhow::Result<()> {
     let relay = RelayProcess::start().await?;
     let wire = DelayLink::with_tamper(relay.address(), Conditions::default(), tamper).await?;
-    let (share, technician) =
-        (ShareProcess::start(relay.link())?, Technician::new(&relay.link_by_way_of(wire.address())?)?);
+    let share = ShareProcess::start_with(relay.link(), &ShareOptions::behind_the_relay())?;
+    let technician = Technician::new(&relay.link_by_way_of(wire.address())?)?;
     let world = World { relay, share, technician };
     let _attached = world.attach().await?;
     let before = wire.traffic(Direction::ToClient).datagrams;

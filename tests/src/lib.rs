@@ -7,6 +7,7 @@
 mod browser;
 mod codes;
 mod corpus;
+mod direct;
 mod faults;
 mod full_disk;
 mod hostile_agent;

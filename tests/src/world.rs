@@ -26,6 +26,11 @@ impl World {
         Self::start_with(&ShareOptions::default()).await
     }
 
+    /// As [`World::start`], for stories about the relay: nothing goes directly.
+    pub(crate) async fn start_relayed() -> anyhow::Result<Self> {
+        Self::start_with(&ShareOptions::behind_the_relay()).await
+    }
+
     /// As [`World::start`], with options for the agent.
     pub(crate) async fn start_with(options: &ShareOptions) -> anyhow::Result<Self> {
         let relay = RelayProcess::start().await?;

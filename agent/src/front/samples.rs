@@ -61,6 +61,7 @@ pub(crate) fn prompt() -> PromptView {
         ],
         run: None,
         lasts: "for at most 2 hours, or until you stop".into(),
+        addresses: "Everything goes through the relay.".into(),
         answer_within_ms: 120_000,
         unlocks_in_ms: 0,
         word: "river".into(),
@@ -89,6 +90,7 @@ pub(crate) fn run_prompt() -> PromptView {
             limits: "at most 60 seconds, 512 MiB of memory, 1024 KiB of each output".into(),
         }),
         lasts: "for this one command, once".into(),
+        addresses: String::new(),
         answer_within_ms: 60_000,
         unlocks_in_ms: 10_000,
         ..prompt()

@@ -11,15 +11,15 @@
 //! The core says what to do and in which order; this carries it out. While it waits for the disk it goes on listening to the person:
 //! Stop never waits.
 
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use consent::{AnswerRefused, Ceiling, Policy};
 use rand_core::OsRng;
-use session::agent::{AgentSession, AgentSetup, Effect};
+use session::agent::{AgentSession, AgentSetup, Effect, Phase as SessionPhase};
 use tokio::{sync::mpsc, task::JoinSet};
 use transport::clock;
-use transport::node::ControlEvent;
-use transport::sealed::{CloseCode, Sealed};
+use transport::node::{ControlEvent, MappedPort};
+use transport::sealed::{Carrier, CloseCode, Sealed};
 use transport::streams::{FrameReceiver, FrameSender, StreamError};
 use trust::pairing::Paired;
 use wire::channel::ChannelId;
@@ -67,6 +67,7 @@ pub(super) async fn serve(share: &mut Share, attached: Attached) -> Result<(), S
         ceiling: ceiling.unwrap_or_else(|_| Ceiling::attended()),
         policy: Policy::default(),
         first: attached.introduction.request,
+        direct: share.config.direct,
     };
     let mut core = AgentSession::new(setup, now, &mut OsRng);
     if !share.present {
@@ -89,6 +90,8 @@ pub(super) async fn serve(share: &mut Share, attached: Attached) -> Result<(), S
         receiver: attached.receiver,
         run_inbox,
         lookups: JoinSet::new(),
+        gathering: JoinSet::new(),
+        mapping: None,
         samples,
         front_end_there: true,
         technician_there: true,
@@ -147,6 +150,10 @@ struct Live<'a> {
     run_inbox: mpsc::Receiver<RunEvent>,
     /// Lookups of proposed programs; the core bounds how many there are.
     lookups: JoinSet<LookedUp>,
+    /// Finds out the addresses of this machine; one at a time.
+    gathering: JoinSet<Vec<SocketAddr>>,
+    /// What the router of this network forwards, while direct paths are open.
+    mapping: Option<MappedPort>,
     samples: Samples,
     /// Whether the front end can still say something.
     front_end_there: bool,
@@ -205,7 +212,15 @@ impl Live<'_> {
             Some(looked_up) = self.lookups.join_next() => self.handle_lookup(looked_up),
             message = self.receiver.recv::<ToAgent>(), if self.technician_there => self.handle_message(message),
             Some(event) = self.share.control.recv() => self.handle_relay(event),
+            Some(gathered) = self.gathering.join_next() => {
+                // Nothing comes of one that was called off.
+                if let Ok(addresses) = gathered {
+                    self.core.offer_direct(addresses, clock::now());
+                }
+            }
             Some(progress) = self.samples.progress() => self.handle_samples(progress),
+            () = mapping_changed(self.mapping.as_ref()) => self.gather(),
+            () = self.sealed.path_changed() => self.show_path(),
             _ = path_look.tick() => self.show_path(),
         }
     }
@@ -303,7 +318,7 @@ impl Live<'_> {
             ControlEvent::Up => self.rejoin(),
             ControlEvent::Down { why, .. } => {
                 self.channel = None;
-                self.share.stage.connection(format!("Reconnecting: {why}"));
+                self.show_lost(format!("Reconnecting: {why}"));
             }
             ControlEvent::Message(FromRelay::ChannelOpen { channel, origin: ChannelOrigin::Rejoin, .. }) => {
                 if self.share.node.move_session(self.sealed.session_ref(), channel).is_ok() {
@@ -332,13 +347,24 @@ impl Live<'_> {
         let rendezvous = self.paired.rendezvous;
         // If the relay is away, this is said again when it is back.
         self.share.tell(ToRelay::Rejoin { rendezvous, side: Side::Agent });
-        self.share.stage.connection("Reconnecting: looking for the technician again".to_owned());
+        self.show_lost("Reconnecting: looking for the technician again".to_owned());
+    }
+
+    /// The relay is lost, and the technician with it unless the session goes directly.
+    fn show_lost(&mut self, words: String) {
+        if self.sealed.stats().carrier != Carrier::Direct {
+            self.share.stage.connection(words);
+        }
     }
 
     fn show_path(&mut self) {
-        if self.channel.is_some() {
-            let stats = self.sealed.stats();
-            self.share.stage.connection(format!("Connected {}, {} ms", stats.carrier, stats.rtt.as_millis()));
+        let stats = self.sealed.stats();
+        if stats.carrier == Carrier::Direct {
+            self.core.direct_is_used();
+        }
+        if self.channel.is_some() || stats.carrier == Carrier::Direct {
+            let way = if stats.carrier == Carrier::Direct { "directly".to_owned() } else { stats.carrier.to_string() };
+            self.share.stage.connection(format!("Connected {way}, {} ms", stats.rtt.as_millis()));
         }
     }
 
@@ -349,7 +375,7 @@ impl Live<'_> {
     /// If a record could not be made durable; nothing after it was done.
     async fn carry_out(&mut self) -> Result<(), RecordError> {
         while let Some(effect) = self.core.poll_effect() {
-            if matches!(effect, Effect::KillRun { .. } | Effect::StopDiagnostics) {
+            if matches!(effect, Effect::KillRun { .. } | Effect::StopDiagnostics | Effect::CloseDirect) {
                 self.stop(&effect);
                 continue;
             }
@@ -372,7 +398,8 @@ impl Live<'_> {
                 Effect::PromptsChanged => self.share.stage.session(&self.core, clock::now()),
                 Effect::Ended(reason) => self.over = Some(reason),
                 // Stops were carried out above; what a newer core may add is not guessed at.
-                Effect::KillRun { .. } | Effect::StopDiagnostics | _ => {}
+                Effect::OpenDirect { addresses } => self.open_direct(&addresses),
+                Effect::KillRun { .. } | Effect::StopDiagnostics | Effect::CloseDirect | _ => {}
             }
         }
         Ok(())
@@ -383,15 +410,41 @@ impl Live<'_> {
             Effect::KillRun { run, why: RunOutcome::Cancelled } => self.runs.stop(*run, Stop::Gently),
             Effect::KillRun { run, .. } => self.runs.stop(*run, Stop::Now),
             Effect::StopDiagnostics => self.samples.stop(),
+            Effect::CloseDirect => {
+                self.gathering.abort_all();
+                self.mapping = None;
+                // The end itself is told by the way that there is, and then that way is closed.
+                if !matches!(self.core.phase(), SessionPhase::Ending(_) | SessionPhase::Ended(_)) {
+                    self.sealed.close_direct();
+                }
+            }
             Effect::Record(_)
             | Effect::Send(_)
             | Effect::Resolve(_)
             | Effect::StartRun { .. }
             | Effect::StartDiagnostics { .. }
+            | Effect::OpenDirect { .. }
             | Effect::PromptsChanged
             | Effect::Ended(_)
             | _ => tracing::error!(?effect, "not something that stops"),
         }
+    }
+
+    /// Lets the two machines connect directly: tries the technician's addresses, and finds out its own to tell.
+    fn open_direct(&mut self, addresses: &[SocketAddr]) {
+        self.sealed.open_direct();
+        self.sealed.punch(addresses);
+        if self.mapping.is_none() {
+            self.mapping = Some(self.share.node.map_port());
+        }
+        self.gather();
+    }
+
+    /// Finds out the addresses of this machine, for the technician.
+    fn gather(&mut self) {
+        self.gathering.abort_all();
+        let node = self.share.node.clone();
+        self.gathering.spawn(async move { node.candidates().await });
     }
 
     /// Makes one record durable. The person and signals are listened to meanwhile, and what they stop is stopped at once.
@@ -466,10 +519,19 @@ impl Live<'_> {
         let _ = tokio::time::timeout(FAREWELL, heard).await;
         let code = if reason == EndReason::Protocol { CloseCode::Protocol } else { CloseCode::Done };
         self.sealed.close(code, "");
+        self.sealed.close_direct();
         let _ = tokio::time::timeout(FAREWELL, self.runs.all_gone()).await;
         if let Some(channel) = self.channel {
             self.share.tell(ToRelay::CloseChannel { channel });
         }
+    }
+}
+
+/// Returns when the router forwards another address. Cancel safe.
+async fn mapping_changed(mapping: Option<&MappedPort>) {
+    match mapping {
+        Some(mapping) => mapping.changed().await,
+        None => std::future::pending().await,
     }
 }
 

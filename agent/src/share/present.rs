@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use consent::{Grant, Prompt, PromptKind};
-use session::agent::{AgentSession, Phase as SessionPhase};
+use session::agent::{AgentSession, DirectWish, Phase as SessionPhase};
 use tokio::sync::watch;
 use transport::clock;
 use wire::evidence::Event;
@@ -93,7 +93,7 @@ impl Stage {
             view.phase = phase;
             view.technician = Some(technician(core.identity(), core.words_confirmed()));
             view.grants = core.grants(now).map(|held| grant(held, now)).collect();
-            view.prompt = core.prompt().map(|open| prompt(open, now));
+            view.prompt = core.prompt().map(|open| prompt(open, core.direct_wish(), now));
             view.prompts_waiting = core.prompts_waiting();
             view.runs = core
                 .runs()
@@ -141,7 +141,7 @@ fn ticked_at_first(ability: Ability) -> bool {
     matches!(ability, Ability::DiagBasic | Ability::RunR0)
 }
 
-fn prompt(open: &Prompt, now: Moment) -> PromptView {
+fn prompt(open: &Prompt, direct: DirectWish, now: Moment) -> PromptView {
     let is_run = open.kind == PromptKind::Run;
     PromptView {
         prompt: open.id.0,
@@ -163,6 +163,7 @@ fn prompt(open: &Prompt, now: Moment) -> PromptView {
         } else {
             format!("for at most {}, or until you stop", wording::duration(open.stay))
         },
+        addresses: if is_run { String::new() } else { wording::addresses(direct).to_owned() },
         answer_within_ms: milliseconds(open.remaining(now)),
         unlocks_in_ms: milliseconds_up(open.locked_for(now)),
         word: open.word.to_owned(),
@@ -230,6 +231,10 @@ pub(super) fn line_for(event: &Event) -> Option<String> {
         Event::Paused { .. } => Some("Paused, because you were away".to_owned()),
         Event::Resumed => Some("Going on, because you are back".to_owned()),
         Event::Violation { .. } => Some("The technician's program broke the rules".to_owned()),
+        Event::DirectAllowed => {
+            Some("Your computer and the technician's tell each other their network addresses".to_owned())
+        }
+        Event::DirectUsed => Some("Your computer and the technician's are connected directly".to_owned()),
         Event::Ended { .. } | _ => None,
     }
 }

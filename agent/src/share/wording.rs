@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use session::agent::DirectWish;
 use wire::control::Refusal;
 use wire::run::{RunLimits, RunOutcome, StartFailure};
 use wire::session::{Ability, DenyReason, EndReason};
@@ -112,6 +113,18 @@ pub(super) fn denied(reason: DenyReason) -> String {
         | DenyReason::NoDirectory
         | DenyReason::Withdrawn
         | _ => reason.to_string(),
+    }
+}
+
+/// Who sees whose network address after a yes.
+pub(super) fn addresses(wish: DirectWish) -> &'static str {
+    match wish {
+        DirectWish::Wanted => {
+            "If you allow this, your computer and the technician's may connect directly, so each sees the other's network address."
+        }
+        DirectWish::NotWanted => {
+            "Everything goes through the relay; your network address is not shown to the technician."
+        }
     }
 }
 

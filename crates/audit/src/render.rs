@@ -129,6 +129,8 @@ fn write_event(f: &mut fmt::Formatter<'_>, event: &Event) -> fmt::Result {
         Event::Paused { reason } => write!(f, "Paused: {}", absence(*reason)),
         Event::Resumed => write!(f, "The end user is back"),
         Event::Violation { what } => write!(f, "The technician's program broke the protocol: {}", quoted(what)),
+        Event::DirectAllowed => write!(f, "The machines tell each other their addresses, to connect directly"),
+        Event::DirectUsed => write!(f, "The machines are connected directly"),
         Event::Ended { reason } => write!(f, "End of the session: {reason}"),
         _ => write!(f, "Something that this version has no words for"),
     }

@@ -170,6 +170,10 @@ impl Broker {
             ToRelay::Attach { locator, first } => (Request::Attach, self.attach(id, locator, first, now, rng)),
             ToRelay::Rejoin { rendezvous, side } => (Request::Rejoin, self.rejoin(id, rendezvous, side, now, rng)),
             ToRelay::CloseChannel { channel } => (Request::CloseChannel, self.close_by(id, channel, now)),
+            ToRelay::Observe => {
+                self.commands.push_back(Command::TellAddress(id));
+                (Request::Observe, Ok(()))
+            }
             // A message that `wire` has learnt and this crate has not.
             _ => (Request::Unknown, Err(Refusal::Unexpected)),
         };

@@ -27,6 +27,8 @@ pub enum Command {
         /// Opened by an earlier command.
         channel: ChannelId,
     },
+    /// Send [`FromRelay::Observed`] with the whole address that the connection has proved, of which the broker keeps only a part.
+    TellAddress(ConnectionId),
     /// Send what is queued and close the connection. The broker has forgotten it already.
     Disconnect(ConnectionId, Goodbye),
 }
@@ -148,6 +150,8 @@ pub enum Request {
     Rejoin,
     /// To close a channel.
     CloseChannel,
+    /// To be told its own address.
+    Observe,
     /// Something that this build does not know.
     Unknown,
 }

@@ -56,7 +56,7 @@ impl Slots {
         rng: &mut dyn CryptoRngCore,
     ) -> Option<&Slot> {
         self.tidy(now);
-        let max_slots = config.max_slots.min(ChannelId::LIMIT);
+        let max_slots = config.max_slots.min(ChannelId::DIRECT_FROM);
         if self.resting.len() >= RESTING_PER_SLOT.saturating_mul(max_slots as usize) {
             return None;
         }

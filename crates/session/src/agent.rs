@@ -4,7 +4,7 @@
 //!
 //! [`AgentSession::poll_effect`] hands out effects in the order in which the shell has to carry them out. **Nothing starts without its
 //! record**: an [`Effect::Record`] is durable before the shell takes the next effect, so a run, a stream or a message that follows from
-//! something was recorded first. **Stopping never waits for a record**: [`Effect::KillRun`] and [`Effect::StopDiagnostics`] come out before
+//! something was recorded first. **Stopping never waits for a record**: [`Effect::KillRun`], [`Effect::StopDiagnostics`] and [`Effect::CloseDirect`] come out before
 //! everything else that is queued, and what was queued to start and is now forbidden never comes out. Their records follow. While a record is
 //! being written the shell goes on taking inputs, and takes stops with [`AgentSession::poll_stop`].
 //!
@@ -18,13 +18,14 @@
 //! the records and messages of the end and, as the very last effect, [`Effect::Ended`].
 
 mod budget;
+mod direct;
 mod effects;
 mod messages;
 mod runs;
 mod settle;
 mod stream;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use consent::{Act, Answer, AnswerRefused, Ceiling, Consent, ConsentSetup, Grant, Policy, Prompt};
 use rand_core::CryptoRngCore;
@@ -37,9 +38,12 @@ use wire::{
     time::Moment,
 };
 
-use self::{budget::Budget, effects::Effects, runs::Run, stream::Stream};
+use self::{budget::Budget, direct::Direct, effects::Effects, runs::Run, stream::Stream};
 
-pub use self::stream::{LONGEST_PERIOD_MS, SHORTEST_PERIOD_MS};
+pub use self::{
+    direct::DirectWish,
+    stream::{LONGEST_PERIOD_MS, SHORTEST_PERIOD_MS},
+};
 
 /// How long an end waits for killed programs to be reported. Then they are recorded as lost.
 pub const END_GRACE: Duration = Duration::from_secs(2);
@@ -65,6 +69,8 @@ pub struct AgentSetup {
     pub policy: Policy,
     /// What the technician asked for while pairing.
     pub first: AccessRequest,
+    /// Whether the person wants direct paths.
+    pub direct: DirectWish,
 }
 
 /// What the shell has to do next.
@@ -100,6 +106,14 @@ pub enum Effect {
     },
     /// Stop the diagnostics stream and throw away what was not sent.
     StopDiagnostics,
+    /// Allow direct paths, try these addresses of the technician's, and come back with [`AgentSession::offer_direct`]. Comes again
+    /// whenever the technician has new addresses.
+    OpenDirect {
+        /// At most [`wire::path::CANDIDATES`].
+        addresses: Vec<SocketAddr>,
+    },
+    /// Forget the technician's addresses, answer none of them, and go by the relay.
+    CloseDirect,
     /// Something that a person sees changed.
     PromptsChanged,
     /// The session is over. No effect follows.
@@ -145,6 +159,7 @@ pub struct AgentSession {
     allowed: bool,
     runs: BTreeMap<RunId, Run>,
     stream: Stream,
+    direct: Direct,
     budget: Budget,
     effects: Effects,
     end: Option<End>,
@@ -164,8 +179,18 @@ impl AgentSession {
     ///
     /// If that request cannot be put before anybody the session ends at once.
     pub fn new(setup: AgentSetup, now: Moment, rng: &mut dyn CryptoRngCore) -> Self {
-        let AgentSetup { session, identity, words, agent_key, technician_key, agent_version, ceiling, policy, first } =
-            setup;
+        let AgentSetup {
+            session,
+            identity,
+            words,
+            agent_key,
+            technician_key,
+            agent_version,
+            ceiling,
+            policy,
+            first,
+            direct,
+        } = setup;
         let (technician, organisation) = match &identity {
             TechnicianIdentity::Verified { name, organisation } => (name, Some(organisation.raw().to_owned())),
             TechnicianIdentity::Unverified { claimed_name } => (claimed_name, None),
@@ -179,6 +204,7 @@ impl AgentSession {
             allowed: false,
             runs: BTreeMap::new(),
             stream: Stream::default(),
+            direct: Direct::new(direct),
             budget: Budget::new(now),
             effects,
             end: None,
@@ -340,18 +366,21 @@ impl AgentSession {
         match &effect {
             Effect::StartRun { approved, .. } => self.handed_over(approved.exact.run),
             Effect::StartDiagnostics { .. } => self.stream.handed_over(),
+            Effect::OpenDirect { .. } => self.direct.handed_over(),
             Effect::Ended(_) => self.told_end = true,
             Effect::Record(_)
             | Effect::Send(_)
             | Effect::Resolve(_)
             | Effect::KillRun { .. }
             | Effect::StopDiagnostics
+            | Effect::CloseDirect
             | Effect::PromptsChanged => {}
         }
         Some(effect)
     }
 
-    /// What has to be stopped, ahead of everything else that waits: [`Effect::KillRun`] and [`Effect::StopDiagnostics`] only.
+    /// What has to be stopped, ahead of everything else that waits: [`Effect::KillRun`], [`Effect::StopDiagnostics`] and
+    /// [`Effect::CloseDirect`] only.
     ///
     /// For a shell that hears of a person's Stop while it is still waiting for an earlier record.
     pub fn poll_stop(&mut self) -> Option<Effect> {

@@ -17,6 +17,7 @@ use std::{
 use wire::{
     ids::{Digest, GrantId, RequestId, RunId},
     limits,
+    path::DirectOffer,
     run::{OutputCount, ProposalError, RunLimits, RunOutcome, RunProposal, Variable},
     session::{
         Ability, Absence, AccessRequest, DenyReason, EndReason, GrantEnd, GrantNotice, Output, Subject, ToAgent,
@@ -50,6 +51,9 @@ pub enum CommandError {
     /// There is no such run, or it is over.
     #[error("there is no such run, or it is over")]
     NoSuchRun,
+    /// The end user has not allowed anything yet.
+    #[error("the end user has not allowed anything yet")]
+    NothingGranted,
 }
 
 /// A run as a technician describes it; the session gives it its number.
@@ -130,6 +134,8 @@ pub enum TechnicianEvent {
         /// Standard error.
         stderr: OutputCount,
     },
+    /// How the agent's end can be reached directly, or that its person does not want that.
+    Direct(DirectOffer),
     /// One line of the agent's audit log. The `audit` crate checks it.
     AuditLine(Vec<u8>),
     /// The session is over; nothing follows.
@@ -155,6 +161,8 @@ pub struct TechnicianSession {
     last_run: RunId,
     last_grant: GrantId,
     paused_until: Option<Moment>,
+    /// The agent was told this end's addresses, so it may tell its own.
+    told_addresses: bool,
     left: bool,
     end: Option<EndReason>,
     transmits: VecDeque<ToAgent>,
@@ -193,6 +201,7 @@ impl TechnicianSession {
             last_run: RunId(0),
             last_grant: GrantId(0),
             paused_until: None,
+            told_addresses: false,
             left: false,
             end: None,
             transmits: VecDeque::new(),
@@ -276,6 +285,21 @@ impl TechnicianSession {
     pub fn unsubscribe(&mut self) -> Result<(), CommandError> {
         self.check_open()?;
         self.transmits.push_back(ToAgent::Unsubscribe);
+        Ok(())
+    }
+
+    /// Tells the agent how this end can be reached directly. The agent answers with its own addresses, or that its person does not want that.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::Over`], or [`CommandError::NothingGranted`]: neither side names an address before the person has said yes to something.
+    pub fn offer_direct(&mut self, offer: DirectOffer) -> Result<(), CommandError> {
+        self.check_open()?;
+        if self.last_grant == GrantId(0) {
+            return Err(CommandError::NothingGranted);
+        }
+        self.told_addresses |= matches!(offer, DirectOffer::Candidates(_));
+        self.transmits.push_back(ToAgent::Direct(offer));
         Ok(())
     }
 

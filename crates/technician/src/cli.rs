@@ -109,7 +109,8 @@ Examples:
 Settings in $XDG_CONFIG_HOME/assent/config.toml, all optional, unknown ones refused:
   relay = \"assent://relay.example.org:4433#…\"   relay link, as `assent-relay` prints it
   carrier = \"tcp\"                               how to reach it, as with --carrier
-  name = \"Ana Ruiz\"                             how you are introduced to end users")]
+  name = \"Ana Ruiz\"                             how you are introduced to end users
+  direct = false                                as `--no-direct`")]
 pub(crate) struct AttachArgs {
     /// Session code as the end user reads it out; spaces and hyphens do not matter. Asked for if absent; `-` takes the first line of
     /// standard input
@@ -128,6 +129,9 @@ pub(crate) struct AttachArgs {
     /// Why you are attaching; the end user reads it
     #[arg(long, value_name = "TEXT", value_parser = reason)]
     pub(crate) reason: Option<String>,
+    /// Do not connect directly: everything goes through the relay, and neither side sees the other's network address
+    #[arg(long)]
+    pub(crate) no_direct: bool,
     /// Return as soon as the end user has answered; the session goes on in the background until `assent end`
     #[arg(long)]
     pub(crate) detach: bool,

@@ -17,6 +17,9 @@ pub(crate) struct TechnicianConfig {
     /// `name`: how end users are told who you are, at most 128 bytes. Default: the name of the user account. Without a
     /// certificate it is shown as a claim. `--name` comes first.
     pub(crate) name: Option<String>,
+    /// `direct`: whether to connect directly once the end user has allowed something, on which each side sees the other's network
+    /// address. Default true. `--no-direct` comes first.
+    pub(crate) direct: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -25,6 +28,7 @@ struct TechnicianFile {
     relay: Option<String>,
     carrier: Option<String>,
     name: Option<String>,
+    direct: Option<bool>,
 }
 
 /// Why the settings cannot be used.
@@ -76,7 +80,7 @@ impl TechnicianConfig {
         if name.as_ref().is_some_and(|name| name.is_empty() || name.len() > 128) {
             return Err(ConfigError::Name);
         }
-        Ok(Self { relay, carrier, name })
+        Ok(Self { relay, carrier, name, direct: file.direct })
     }
 }
 
@@ -95,11 +99,12 @@ mod tests {
     #[test]
     fn all_settings_are_read() {
         let link = format!("assent://relay.example.org:4433#{}", "ab".repeat(32));
-        let config =
-            TechnicianConfig::parse(&format!("relay = \"{link}\"\ncarrier = \"tcp\"\nname = \" Ana Ruiz \"")).unwrap();
+        let text = format!("relay = \"{link}\"\ncarrier = \"tcp\"\nname = \" Ana Ruiz \"\ndirect = false");
+        let config = TechnicianConfig::parse(&text).unwrap();
         assert_eq!(config.relay, link.parse().ok());
         assert_eq!(config.carrier, Some(CarrierChoice::Tcp));
         assert_eq!(config.name.as_deref(), Some("Ana Ruiz"));
+        assert_eq!(config.direct, Some(false));
     }
 
     #[test]

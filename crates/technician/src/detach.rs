@@ -45,6 +45,8 @@ pub(crate) struct Start {
     pub(crate) name: String,
     /// Why the technician attaches.
     pub(crate) reason: String,
+    /// Whether to connect directly.
+    pub(crate) direct: bool,
 }
 
 /// What the process in the background tells.

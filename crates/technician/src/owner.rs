@@ -51,6 +51,8 @@ pub(crate) struct Setup {
     pub(crate) name: Label,
     /// Why the technician attaches.
     pub(crate) reason: Sentence,
+    /// Whether to connect directly, on which each side sees the other's network address.
+    pub(crate) direct: bool,
     /// Where files and sockets lie.
     pub(crate) places: Places,
 }

@@ -123,6 +123,7 @@ fn without_times(status: &Status) -> Status {
     let mut status = status.clone();
     status.age_secs = 0;
     status.path.rtt_us = None;
+    status.path.lost_permille = None;
     match &mut status.phase {
         Phase::WaitingForAnswer { answer_within_secs } => *answer_within_secs = answer_within_secs.map(|_| 0),
         Phase::Paused { ends_in_secs, .. } => *ends_in_secs = 0,

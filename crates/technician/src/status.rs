@@ -111,12 +111,16 @@ pub(crate) enum Standing {
 /// How the two machines are connected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PathStatus {
-    /// Kind of path, such as `relayed`; none while there is none.
+    /// Kind of path, `relayed` or `direct`; none while there is none.
     pub(crate) kind: Option<String>,
+    /// Why it is this one, in words.
+    pub(crate) why: Option<String>,
     /// Host and port of the relay.
     pub(crate) relay: String,
     /// Round-trip time to the agent in microseconds, smoothed.
     pub(crate) rtt_us: Option<u64>,
+    /// Packets sent from here that were lost, in thousandths of all since the session began.
+    pub(crate) lost_permille: Option<u16>,
     /// How often the path was lost and found again.
     pub(crate) reconnects: u32,
 }

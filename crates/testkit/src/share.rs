@@ -53,6 +53,11 @@ impl Default for ShareOptions {
 }
 
 impl ShareOptions {
+    /// As by default, but nothing goes directly: for what is about the relay, or about what is in front of it.
+    pub fn behind_the_relay() -> Self {
+        Self { arguments: vec!["--no-direct".to_owned()], ..Self::default() }
+    }
+
     pub(crate) fn program(&self) -> anyhow::Result<PathBuf> {
         self.program.clone().map_or_else(|| Program::Share.path(), Ok)
     }

@@ -5,8 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Packets of a [`Node`](crate::node::Node)'s socket that went nowhere, since it was bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counters {
-    /// Came from an address that is not the relay's.
+    /// Came from an address that is neither the relay's nor shown to be the other end's.
     pub stranger: u64,
+    /// Probes of direct paths that the other end did not make, that came twice, or before direct paths were allowed.
+    pub bad_probe: u64,
     /// Neither QUIC nor a DATA packet of this version.
     pub unknown_kind: u64,
     /// Of a channel that nothing here has to do with. A few around the start and end of a session are usual.

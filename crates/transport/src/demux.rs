@@ -4,7 +4,10 @@
 //! shorter. A train from the relay may mix control QUIC with packets of several sessions, so it is cut into *runs* of segments
 //! that belong to the same receiver.
 
-use wire::channel::{ChannelId, DataHeader, Family, HEADER_BYTES, Unbound, family};
+use wire::{
+    channel::{ChannelId, DataHeader, Family, HEADER_BYTES, Unbound, family},
+    path::DirectProbe,
+};
 
 /// Whom a segment is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +16,8 @@ pub(crate) enum Class {
     Quic,
     /// A session, by its channel.
     Data(ChannelId),
+    /// A session, by its channel: a probe of a direct path.
+    Probe(ChannelId),
     /// A session, by its channel: the relay knows its control connection by another address.
     Unbound(ChannelId),
     /// Nobody here.
@@ -24,7 +29,11 @@ pub(crate) fn class(segment: &[u8]) -> Class {
     match family(segment) {
         Family::Quic => Class::Quic,
         Family::Channel if segment.len() > HEADER_BYTES => {
-            DataHeader::parse(segment).map_or(Class::Foreign, |header| Class::Data(header.channel))
+            let probe = || DirectProbe::parse(segment).map(|(probe, _, _)| Class::Probe(probe.channel));
+            DataHeader::parse(segment)
+                .map(|header| Class::Data(header.channel))
+                .or_else(probe)
+                .unwrap_or(Class::Foreign)
         }
         Family::Channel => Unbound::parse(segment).map_or(Class::Foreign, |unbound| Class::Unbound(unbound.channel)),
         Family::Unknown => Class::Foreign,
@@ -120,7 +129,7 @@ mod tests {
         match class {
             Class::Quic => bytes[0] = 0x40 | filler,
             Class::Data(channel) => bytes[..HEADER_BYTES].copy_from_slice(&DataHeader { channel }.to_bytes()),
-            Class::Unbound(_) => unreachable!("none is made: its size is its own"),
+            Class::Unbound(_) | Class::Probe(_) => unreachable!("none is made: its size is its own"),
             Class::Foreign => bytes[0] = filler % 8,
         }
         bytes

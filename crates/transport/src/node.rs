@@ -4,9 +4,11 @@
 //! [`Control`], which speaks with the relay. When the control connection is lost, the node reconnects by itself for as long as
 //! it lives; sessions survive that if both sides meet again within 20 s or so and [`Node::move_session`] is told.
 
+pub(crate) mod candidates;
 mod connect;
 mod control;
 mod driver;
+mod mapping;
 mod supervisor;
 
 use std::{
@@ -33,6 +35,7 @@ use wire::{
 pub use self::{
     connect::ConnectError,
     control::{Control, ControlEvent, Loss, NotConnected},
+    mapping::MappedPort,
 };
 use self::{connect::Connector, supervisor::Supervisor};
 pub use crate::pipe::{dial::TcpFailure, proxy::Proxies};

@@ -18,11 +18,13 @@
 //! Plain data without a clock; `node::driver` keeps its time. A session with a single path costs nothing here.
 
 mod agent;
+mod direct;
 mod doubt;
 mod path;
 mod technician;
 
 use std::{
+    net::SocketAddr,
     sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
@@ -35,6 +37,7 @@ use wire::{
 
 use self::{
     agent::Deaf,
+    direct::{Direct, Window},
     doubt::Doubt,
     path::Path,
     technician::{Announcement, Wanted},
@@ -45,8 +48,8 @@ use crate::{
     table::{End, Uptime},
 };
 
-/// Paths of one session: the present one, the next one, and two more that answered lately.
-const PATHS: usize = 4;
+/// Paths of one session: the relay's present channel and its next one, and four that answered lately.
+const PATHS: usize = 6;
 
 /// First wait for the answer of a path that is wanted, doubled up to [`ASK_MOST`].
 const ASK_FIRST: Duration = Duration::from_millis(50);
@@ -64,10 +67,16 @@ const GIVEN_UP_AFTER: Duration = Duration::from_secs(30);
 pub(crate) type PathId = u16;
 
 /// What the driver has to send.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Act {
-    Probe { probe: Probe, bytes: usize, by: Outward },
+    Probe {
+        probe: Probe,
+        bytes: usize,
+        by: Outward,
+    },
     Announce(Flip),
+    /// A whole packet to a real address.
+    Letter(SocketAddr, Vec<u8>),
 }
 
 /// Where a packet goes, and what its header says.
@@ -76,6 +85,8 @@ pub(crate) struct Outward {
     pub(crate) carrier: Carrier,
     pub(crate) channel: ChannelId,
     pub(crate) flags: PathFlags,
+    /// The real address, for a direct path.
+    pub(crate) to: Option<SocketAddr>,
 }
 
 /// What the driver knows from quinn.
@@ -101,6 +112,8 @@ pub(crate) struct Paths {
     doubt: Option<Doubt>,
     /// Woken when something here has become due earlier than [`Paths::tick`] said.
     stir: Arc<Notify>,
+    /// Told whenever packets go by another path.
+    moved: Arc<Notify>,
     /// The driver sleeps until something is sent.
     watched: bool,
 
@@ -120,6 +133,14 @@ pub(crate) struct Paths {
     in_step: bool,
     /// Technician: read by its congestion control.
     changes: Arc<AtomicU64>,
+
+    /// There while direct paths are allowed.
+    direct: Option<Box<Direct>>,
+    /// What outlives it, as its keys are those of the session.
+    direct_sequence: u64,
+    direct_seen: Window,
+    /// Technician: the relay is to be asked once, to compare.
+    measure_relay: bool,
 }
 
 impl Paths {
@@ -135,6 +156,7 @@ impl Paths {
             handshaking: true,
             doubt: None,
             stir: Arc::default(),
+            moved: Arc::default(),
             watched: false,
             deaf: None,
             followed_at: None,
@@ -146,12 +168,21 @@ impl Paths {
             announced_at: None,
             in_step: true,
             changes: Arc::default(),
+            direct: None,
+            direct_sequence: 0,
+            direct_seen: Window::default(),
+            measure_relay: false,
         }
     }
 
     /// Wakes the driver.
     pub(crate) fn stir(&self) -> Arc<Notify> {
         Arc::clone(&self.stir)
+    }
+
+    /// Told whenever packets go by another path. For one task alone.
+    pub(crate) fn moved(&self) -> Arc<Notify> {
+        Arc::clone(&self.moved)
     }
 
     /// Counts this session's changes of path.
@@ -172,7 +203,9 @@ impl Paths {
     }
 
     pub(crate) fn carrier(&self) -> Carrier {
-        self.path(self.current).map_or(Carrier::Relayed, |path| path.carrier)
+        // A direct path that was closed is only waiting for its successor.
+        let path = self.path(self.current).filter(|path| path.channel.is_some());
+        path.map_or(Carrier::Relayed, |path| path.carrier)
     }
 
     /// The handshake is done: labels may change from here on.
@@ -205,8 +238,9 @@ impl Paths {
     /// Adds a path, and takes it as soon as it has shown that it works; the same channel again starts afresh on it.
     pub(crate) fn move_to(&mut self, carrier: Carrier, channel: ChannelId, now: Uptime, draw: u64) {
         let id = self.add(carrier, channel, now, draw);
-        if self.end == End::Technician {
-            self.wanted = Some(Wanted { id, since: now });
+        // A session that goes directly needs the new channel only to escape to.
+        if self.end == End::Technician && (!self.goes_directly() || self.lost_since.is_some()) {
+            self.wanted = Some(Wanted { id, since: now, until: None });
             if let Some(path) = self.path_mut(id) {
                 path.ask_at_once(now);
             }
@@ -220,7 +254,8 @@ impl Paths {
             return known;
         }
         if self.paths.len() >= PATHS {
-            let spare = self.paths.iter().filter(|path| path.id != self.current);
+            let lifeline = self.lifeline();
+            let spare = self.paths.iter().filter(|path| path.id != self.current && Some(path.id) != lifeline);
             let stalest = spare.min_by_key(|path| (path.channel.is_some(), path.sign_at));
             let stalest = stalest.map(|path| path.id);
             self.paths.retain(|path| Some(path.id) != stalest);
@@ -245,6 +280,9 @@ impl Paths {
         let end = self.end;
         if let Some(path) = self.path_mut(id) {
             path.unanswered_since = None;
+            if is_quic {
+                path.no_data_since = None;
+            }
             if end == End::Agent {
                 path.sign_at = now;
             }
@@ -284,13 +322,17 @@ impl Paths {
         let wanted_since = self.wanted.filter(|wanted| wanted.id == id).map(|wanted| wanted.since);
         let Some(path) = self.path_mut(id) else { return };
         let Some(asked_at) = path.was_asked(number) else { return };
-        path.rtt = now.saturating_sub(asked_at);
+        path.measured(now.saturating_sub(asked_at));
         // The time of asking: an answer shows that the path worked then.
         path.proven_at = path.proven_at.max(Some(asked_at));
         path.sign_at = now;
         // An answer to a question of before does not stop the asking.
         if wanted_since.is_none_or(|since| asked_at >= since) {
-            (path.ask_at, path.ask_wait) = (now + ASK_SPARE, ASK_FIRST);
+            path.ask_wait = ASK_FIRST;
+            let every = self.path(id).map_or(ASK_SPARE, |path| self.patience(path).0);
+            if let Some(path) = self.path_mut(id) {
+                path.ask_at = now + every;
+            }
         }
         self.stir.notify_one();
     }
@@ -307,11 +349,13 @@ impl Paths {
         let meant = if self.handshaking { current } else { label.path };
         let index = |id| self.paths.iter().position(|path| path.id == id && path.channel.is_some());
         let index = match self.end {
-            End::Agent => index(meant).or_else(|| index(current)),
+            // The last is for when a direct path has been closed here and the technician does not know yet.
+            End::Agent => index(meant).or_else(|| index(current)).or_else(|| self.lifeline().and_then(index)),
             End::Technician => index(current),
         };
         let path = self.paths.get_mut(index?)?;
-        let (carrier, channel) = (path.carrier, path.channel?);
+        let (carrier, channel, to) = (path.carrier, path.channel?, path.peer);
+        path.no_data_since.get_or_insert(now);
         if path.unanswered_since.is_none() {
             path.unanswered_since = Some(now);
             if self.watched && path.id == current {
@@ -319,13 +363,13 @@ impl Paths {
                 self.stir.notify_one();
             }
         }
-        Some(Outward { carrier, channel, flags: self.flags() })
+        Some(Outward { carrier, channel, flags: self.flags(), to })
     }
 
     /// Where a probe goes that is sent by this path.
     pub(crate) fn outward(&self, id: PathId) -> Option<Outward> {
         let path = self.path(id)?;
-        Some(Outward { carrier: path.carrier, channel: path.channel?, flags: self.flags() })
+        Some(Outward { carrier: path.carrier, channel: path.channel?, flags: self.flags(), to: path.peer })
     }
 
     /// Does what is due, and returns when to come again. `None`: when stirred.
@@ -336,11 +380,13 @@ impl Paths {
         match self.end {
             End::Agent => self.tell_deaf(now, acts, &mut next),
             End::Technician => {
+                self.prefer_direct(now, &mut next);
                 self.choose(now, observed, &mut next);
                 self.ask_others(now, acts, &mut next);
                 self.announce_due(now, observed, acts, &mut next);
             }
         }
+        self.try_addresses(now, acts, &mut next);
         next
     }
 
@@ -362,17 +408,23 @@ impl Paths {
 
     /// Drops paths that lead nowhere. The technician asks every path now and then, so the agent hears by each that it may use.
     fn give_up(&mut self, now: Uptime) {
+        // Whoever goes directly has to be able to come back, however seldom the relay is asked.
+        let lifeline = if self.goes_directly() { self.lifeline() } else { None };
         let Self { paths, current, wanted, .. } = self;
         let stale = |path: &Path| path.channel.is_none() || now.saturating_sub(path.sign_at) >= GIVEN_UP_AFTER;
-        let needed = |id| id == *current || wanted.is_some_and(|wanted| wanted.id == id);
+        let needed = |id| id == *current || Some(id) == lifeline || wanted.is_some_and(|wanted| wanted.id == id);
         paths.retain(|path| needed(path.id) || !stale(path));
     }
 
     fn ask(&mut self, id: PathId, bytes: usize, now: Uptime, acts: &mut Vec<Act>) {
         let Some(by) = self.outward(id) else { return };
-        if let Some(path) = self.path_mut(id) {
-            let probe = path.question(now);
-            acts.push(Act::Probe { probe, bytes, by });
+        let Some(path) = self.path_mut(id) else { return };
+        let probe = path.question(now);
+        match by.carrier {
+            Carrier::Direct => {
+                acts.extend(self.direct_question(id, probe, bytes).map(|(to, packet)| Act::Letter(to, packet)));
+            }
+            Carrier::Relayed | Carrier::RelayedTcp => acts.push(Act::Probe { probe, bytes, by }),
         }
     }
 }

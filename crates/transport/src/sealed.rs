@@ -4,16 +4,22 @@
 //! messages can be sent. [`Unpaired::into_paired`] takes the proof of pairing and gives the [`Sealed`] session with its
 //! streams. Both types close the connection when they and all their streams are dropped.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use quinn::{ConnectionError, VarInt};
+use rand_core::{OsRng, RngCore};
 use tokio::{
     task::JoinSet,
     time::{Instant, timeout_at},
 };
-use trust::{keys::PublicKey, pairing::Paired};
+use trust::{
+    keys::PublicKey,
+    pairing::Paired,
+    probe::{EXPORTER_LABEL, ProbeKeys},
+};
 use wire::{
     codec::Message,
+    control::Side,
     pairing::{FromUnpairedAgent, FromUnpairedTechnician},
     text::Label,
 };
@@ -22,6 +28,7 @@ use crate::{
     address::SessionKey,
     socket::NodeSocket,
     streams::{ByteReceiver, ByteSender, FrameReceiver, FrameSender, Lanes, Priority, StreamError},
+    table::End,
 };
 
 /// A way that sealed packets travel.
@@ -32,6 +39,8 @@ pub enum Carrier {
     Relayed,
     /// By the relay, and to it over TCP. How the other end reaches the relay is not known here.
     RelayedTcp,
+    /// UDP from one end to the other.
+    Direct,
 }
 
 impl fmt::Display for Carrier {
@@ -39,6 +48,7 @@ impl fmt::Display for Carrier {
         match self {
             Self::Relayed => f.write_str("relayed"),
             Self::RelayedTcp => f.write_str("relayed over TCP"),
+            Self::Direct => f.write_str("direct"),
         }
     }
 }
@@ -127,12 +137,33 @@ impl From<ConnectionError> for SealedEnd {
     }
 }
 
+/// How it stands with direct paths of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DirectState {
+    /// They are not allowed, or not yet.
+    Closed,
+    /// Addresses are being tried.
+    Trying,
+    /// No address of the other end answered. It is tried again now and then.
+    NoAnswer,
+    /// The session goes directly.
+    Used {
+        /// Technician: by how many microseconds the direct path answered sooner than the relay when it was taken; negative for later.
+        sooner_us: i64,
+    },
+    /// A direct path died, or did not carry what it should. It is tried again after a while.
+    FellBack,
+}
+
 /// How a session's path is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PathStats {
     /// Smoothed round-trip time to the other end.
     pub rtt: Duration,
-    /// Packets sent from here that were lost, since the session began.
+    /// Packets sent from here, since the session or, at an agent, its present path began.
+    pub sent: u64,
+    /// Those of them that were lost.
     pub lost: u64,
     /// UDP payload sent, since the session began.
     pub sent_bytes: u64,
@@ -140,6 +171,8 @@ pub struct PathStats {
     pub received_bytes: u64,
     /// By which way packets travel.
     pub carrier: Carrier,
+    /// How it stands with direct paths.
+    pub direct: DirectState,
 }
 
 /// Names a session towards the [`Node`](crate::node::Node) that it runs on.
@@ -159,18 +192,49 @@ struct Link {
 impl Link {
     fn stats(&self) -> PathStats {
         let stats = self.connection.stats();
-        let carrier = {
+        let now = self.socket.uptime();
+        let (carrier, direct) = {
             let mut table = self.socket.table();
-            let carrier = table.paths(self.key).map_or(Carrier::Relayed, |paths| paths.carrier());
-            let by_pipe = carrier == Carrier::Relayed && table.is_live_by_pipe();
-            if by_pipe { Carrier::RelayedTcp } else { carrier }
+            let by_pipe = table.is_live_by_pipe();
+            let known = table.paths(self.key).map(|paths| (paths.carrier(), paths.direct_state(now)));
+            let (carrier, direct) = known.unwrap_or((Carrier::Relayed, DirectState::Closed));
+            (if carrier == Carrier::Relayed && by_pipe { Carrier::RelayedTcp } else { carrier }, direct)
         };
         PathStats {
             rtt: stats.path.rtt,
+            sent: stats.path.sent_packets,
             lost: stats.path.lost_packets,
             sent_bytes: stats.udp_tx.bytes,
             received_bytes: stats.udp_rx.bytes,
             carrier,
+            direct,
+        }
+    }
+
+    fn open_direct(&self) {
+        let exporter = self.exporter(EXPORTER_LABEL, b"");
+        let side = |end| match end {
+            End::Agent => Side::Agent,
+            End::Technician => Side::Technician,
+        };
+        let now = self.socket.uptime();
+        if let Some(paths) = self.socket.table().paths(self.key) {
+            paths.open_direct(|end| ProbeKeys::new(&exporter, side(end)), now, OsRng.next_u64());
+        }
+    }
+
+    fn punch(&self, addresses: &[SocketAddr]) {
+        let now = self.socket.uptime();
+        let mut table = self.socket.table();
+        let relay = table.live_relay();
+        if let Some(paths) = table.paths(self.key) {
+            paths.punch(addresses, relay, now);
+        }
+    }
+
+    fn close_direct(&self) {
+        if let Some(paths) = self.socket.table().paths(self.key) {
+            paths.close_direct();
         }
     }
 
@@ -268,6 +332,18 @@ impl Unpaired {
     /// A secret that only the two ends of this TLS session can derive (RFC 8446 section 7.5).
     pub fn exporter(&self, label: &[u8], context: &[u8]) -> [u8; 32] {
         self.link.exporter(label, context)
+    }
+
+    /// As [`Sealed::open_direct`] and [`Sealed::punch`]; in programs there is no direct path before pairing.
+    #[cfg(test)]
+    pub(crate) fn punch(&self, addresses: &[SocketAddr]) {
+        self.link.open_direct();
+        self.link.punch(addresses);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn close_direct(&self) {
+        self.link.close_direct();
     }
 
     /// The connection as quinn has it, to measure it.
@@ -402,6 +478,42 @@ impl Sealed {
     /// How the path is doing.
     pub fn stats(&self) -> PathStats {
         self.link.stats()
+    }
+
+    /// Allows direct paths from here on: addresses are tried when [`Sealed::punch`] names them, and the other end's probes are answered.
+    /// Before this, nothing is sent to or taken from any address but the relay's.
+    pub fn open_direct(&self) {
+        self.link.open_direct();
+    }
+
+    /// Tries these addresses of the other end, at most [`wire::path::CANDIDATES`] and nine small packets each; does nothing unless direct
+    /// paths are allowed. The session goes by the first that answers as it should.
+    pub fn punch(&self, addresses: &[SocketAddr]) {
+        self.link.punch(addresses);
+    }
+
+    /// Forgets the other end's addresses and goes by the relay from here on.
+    pub fn close_direct(&self) {
+        self.link.close_direct();
+    }
+
+    /// Technician: whether it is time to tell the other end this one's addresses, for the first time or again.
+    pub fn wants_direct_round(&self) -> bool {
+        let now = self.link.socket.uptime();
+        self.link.socket.table().paths(self.link.key).is_some_and(|paths| paths.wants_round(now))
+    }
+
+    /// Returns when packets have begun to go by another path; [`Sealed::stats`] tells by which. For one task alone.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel-safe: a change that nobody waited for is told the next one.
+    pub async fn path_changed(&self) {
+        let moved = self.link.socket.table().paths(self.link.key).map(|paths| paths.moved());
+        match moved {
+            Some(moved) => moved.notified().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Opens a one-way stream. Waits while the peer has given no leave: an agent has 64, a technician none.

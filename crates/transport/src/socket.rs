@@ -29,11 +29,12 @@ use crate::{
     address::{Label, Place, SessionKey},
     counters::{Count, Counters},
     demux::{Class, prefix},
+    node::candidates::Observation,
     paths::Outward,
     pipe::port::{NodePipes, PipedPort},
     sealed::Carrier,
     table::{Arrival, End, EnterError, Table, Uptime},
-    udp::{Inbox, Offloading, Port, Sent, UdpIo},
+    udp::{Inbox, Offloading, Port, Received, Sent, UdpIo},
 };
 
 /// Trains taken from the kernel at once: 4 x 64 KiB of memory, enough for 10 ms at 200 Mbit/s.
@@ -65,7 +66,9 @@ pub(crate) struct NodeSocket {
     unbound: Notify,
     /// A session without a channel has sent something.
     held: Notify,
+    observation: Observation,
     stranger: Count,
+    bad_probe: Count,
     unknown_kind: Count,
     unknown_channel: Count,
     too_large: Count,
@@ -97,7 +100,9 @@ impl NodeSocket {
             opened: Notify::new(),
             unbound: Notify::new(),
             held: Notify::new(),
+            observation: Observation::default(),
             stranger: Count::default(),
+            bad_probe: Count::default(),
             unknown_kind: Count::default(),
             unknown_channel: Count::default(),
             too_large: Count::default(),
@@ -108,6 +113,11 @@ impl NodeSocket {
     /// The table, for short questions. Never held across anything that waits.
     pub(crate) fn table(&self) -> MutexGuard<'_, Table> {
         lock(&self.table)
+    }
+
+    /// What the relay says about where this socket's packets come from.
+    pub(crate) fn observation(&self) -> &Observation {
+        &self.observation
     }
 
     pub(crate) fn uptime(&self) -> Uptime {
@@ -173,6 +183,7 @@ impl NodeSocket {
         let (send_errors, receive_errors) = self.port.errors();
         Counters {
             stranger: self.stranger.read() + self.port.forged(),
+            bad_probe: self.bad_probe.read(),
             unknown_kind: self.unknown_kind.read(),
             unknown_channel: self.unknown_channel.read(),
             too_large: self.too_large.read(),
@@ -263,6 +274,7 @@ impl NodeSocket {
     ) -> Sent {
         let destination = match by.carrier {
             Carrier::Relayed | Carrier::RelayedTcp => relay,
+            Carrier::Direct => by.to,
         };
         let Some(destination) = destination else { return self.no_route() };
         let header = DataHeader { channel: by.channel }.with_flags(by.flags);
@@ -283,6 +295,11 @@ impl NodeSocket {
         contents[..head.len()].copy_from_slice(&head);
         let contents = &contents[..bytes.clamp(head.len(), FULL_PROBE_BYTES)];
         self.send_by(by, relay, None, contents, None);
+    }
+
+    /// Sends a whole packet to a real address, unless the socket is full: the next one will do.
+    pub(crate) fn send_letter(&self, destination: SocketAddr, packet: &[u8]) {
+        self.port.try_send(&Transmit { destination, ecn: None, contents: packet, segment_size: None, src_ip: None });
     }
 
     fn send_control(&self, index: u16, transmit: &Transmit<'_>) -> Sent {
@@ -321,6 +338,8 @@ impl NodeSocket {
             return true;
         }
         match Probe::parse(payload) {
+            // Direct paths have probes of their own, which are tagged.
+            Some(_) if paths.is_direct(arrival.path) => self.bad_probe.add(1),
             Some(Probe::Ping(number)) => {
                 if let Some(by) = paths.outward(arrival.path) {
                     self.send_probe(Probe::Pong(number), payload.len(), by, table.live_relay());
@@ -330,6 +349,17 @@ impl NodeSocket {
             None => self.unknown_kind.add(1),
         }
         false
+    }
+
+    /// Takes probes of direct paths, from whatever address. What is not the other end's gets no answer.
+    fn take_probes(&self, table: &mut Table, received: &Received<'_>, channel: ChannelId, now: Uptime) {
+        for packet in received.run.bytes.chunks(received.run.stride) {
+            match table.direct_paths(channel).and_then(|paths| paths.direct_probe(received.from, packet, now)) {
+                Some(Some((to, letter))) => self.send_letter(to, &letter),
+                Some(None) => {}
+                None => self.bad_probe.add(1),
+            }
+        }
     }
 
     /// Hands on what is in the inbox, as far as there is room.
@@ -348,7 +378,11 @@ impl NodeSocket {
                         continue;
                     }
                 },
-                Class::Data(_) | Class::Unbound(_) if !table.is_live_relay(received.from) => {
+                Class::Probe(channel) => {
+                    self.take_probes(&mut table, &received, channel, now);
+                    continue;
+                }
+                Class::Data(channel) | Class::Unbound(channel) if !table.may_send(received.from, channel) => {
                     self.stranger.add(run.segments());
                     continue;
                 }

@@ -203,7 +203,8 @@ impl Table {
 
     /// Gives a session its first channel.
     pub(crate) fn start_on(&mut self, key: SessionKey, channel: ChannelId, now: Uptime) -> Result<(), EnterError> {
-        if self.sessions.iter().any(|session| session.paths.uses(channel) && !session.over) {
+        let taken = self.sessions.iter().any(|session| session.paths.uses(channel) && !session.over);
+        if channel.pair().is_some() || taken {
             return Err(EnterError::ChannelInUse);
         }
         self.sessions.retain(|session| !session.paths.uses(channel));
@@ -244,7 +245,9 @@ impl Table {
     }
 
     fn may_have(&mut self, key: SessionKey, channel: ChannelId) -> Result<&mut Session, EnterError> {
-        if self.sessions.iter().any(|session| session.paths.uses(channel) && session.key != key) {
+        // No honest relay names a direct path.
+        let others = self.sessions.iter().any(|session| session.paths.uses(channel) && session.key != key);
+        if channel.pair().is_some() || others {
             return Err(EnterError::ChannelInUse);
         }
         self.session_mut(key).filter(|session| !session.over).ok_or(EnterError::UnknownSession)
@@ -269,6 +272,22 @@ impl Table {
         }
         self.sessions.retain(|session| !session.over || !session.paths.is_cut_off());
         self.parked.retain(|parked| parked.channel != channel);
+    }
+
+    /// The session that a direct path's channel belongs to, whichever path it is.
+    pub(crate) fn direct_paths(&mut self, channel: ChannelId) -> Option<&mut Paths> {
+        let generation = channel.generation();
+        let session = self.sessions.iter_mut().find(|session| session.paths.direct_generation() == Some(generation));
+        session.map(|session| &mut session.paths)
+    }
+
+    /// Whether packets of a channel may come from an address: the relay's from the relay, a direct path's from the one address that was
+    /// shown to be the other end's.
+    pub(crate) fn may_send(&self, from: SocketAddr, channel: ChannelId) -> bool {
+        match channel.pair() {
+            None => self.is_live_relay(from),
+            Some(_) => self.sessions.iter().any(|session| session.paths.find_direct(channel, from).is_some()),
+        }
     }
 
     /// Whose packet one of this channel is. `None`: nobody here has to do with it.
@@ -413,6 +432,19 @@ mod tests {
         assert_eq!(table.move_to(other, channel(1), NOW), Err(EnterError::ChannelInUse));
         table.over(key);
         assert!(table.open(End::Agent, channel(1), NOW).is_ok(), "the earlier one is over");
+    }
+
+    #[test]
+    fn a_relay_cannot_pass_a_channel_off_as_a_direct_path() {
+        let mut table = connected();
+        let direct = ChannelId::direct(0, 7);
+        assert_eq!(table.open(End::Agent, direct, NOW), Err(EnterError::ChannelInUse));
+        let key = table.open(End::Agent, channel(1), NOW).unwrap();
+        assert_eq!(table.move_to(key, direct, NOW), Err(EnterError::ChannelInUse));
+        assert_eq!(table.add(key, direct, NOW), Err(EnterError::ChannelInUse));
+        let relay = "192.0.2.1:4433".parse().unwrap();
+        assert!(table.may_send(relay, channel(1)) && !table.may_send(relay, direct));
+        assert!(!table.may_send("192.0.2.9:1".parse().unwrap(), channel(1)));
     }
 
     #[test]

@@ -12,6 +12,7 @@
 //! | [`words`] | the two words that both people compare, and the word that a person types |
 //! | [`keys`] | who signed this |
 //! | [`certificate`] | which organisation vouches for this technician |
+//! | [`probe`] | was this probe of a direct path made by the other end of the session |
 //! | [`tls_certificate`] | how a relay's key looks where TLS wants a certificate |
 //!
 //! Digests of everything that a person approves are SHA-256: [`digest()`], [`run_digest`].
@@ -25,6 +26,7 @@ mod kdf;
 pub mod keys;
 pub mod pairing;
 mod pake;
+pub mod probe;
 #[cfg(test)]
 mod testing;
 pub mod tls_certificate;

@@ -8,9 +8,12 @@
 //!
 //! The flags are between the two endpoints ([`PathFlags`]); a relay forwards them as they are.
 //!
+//! Slots from [`ChannelId::DIRECT_FROM`] on are no relay's: they name the pairs of addresses between which the two ends of a session
+//! try to reach each other directly. PING and PONG are sent on those alone ([`crate::path::DirectProbe`]).
+//!
 //! The first byte tells these packets from QUIC on the same port: RFC 9000 section 17 sets bit 0x40 in every QUIC packet as
-//! long as nobody greases it (RFC 9287), and RFC 9443 leaves 4..=15 unassigned. Today only DATA and UNBOUND are sent; a receiver
-//! drops and counts the other types. Behind the header of DATA follows a QUIC packet or a probe of the path ([`crate::path`]),
+//! long as nobody greases it (RFC 9287), and RFC 9443 leaves 4..=15 unassigned. Today only DATA, PING, PONG and UNBOUND are sent; a
+//! receiver drops and counts the other types. Behind the header of DATA follows a QUIC packet or a probe of the path ([`crate::path`]),
 //! told apart by the same bit.
 
 use std::fmt;
@@ -26,6 +29,12 @@ pub const HEADER_VERSION: u8 = 0;
 const TYPE_DATA: u8 = 0x08;
 const TYPE_UNBOUND: u8 = 0x0e;
 
+/// First byte of a [`crate::path::DirectProbe`] that asks.
+pub(crate) const TYPE_PING: u8 = 0x0c;
+
+/// First byte of a [`crate::path::DirectProbe`] that answers.
+pub(crate) const TYPE_PONG: u8 = 0x0d;
+
 /// Where a relay forwards: a slot and the generation that tells its present session from earlier ones.
 ///
 /// Both legs use the same id, so the relay rewrites nothing.
@@ -38,6 +47,19 @@ pub struct ChannelId {
 impl ChannelId {
     /// One more than the largest slot index and generation.
     pub const LIMIT: u32 = 1 << 24;
+
+    /// The first slot that names a direct path instead of a relay's channel.
+    pub const DIRECT_FROM: u32 = Self::LIMIT - 256;
+
+    /// The direct path number `pair` of the session that both ends know by `session`, of which 24 bits are used.
+    pub fn direct(pair: u8, session: u32) -> Self {
+        Self { slot: Self::DIRECT_FROM + u32::from(pair), generation: session % Self::LIMIT }
+    }
+
+    /// The number of the direct path that this names; `None` if it is a relay's channel.
+    pub fn pair(self) -> Option<u8> {
+        self.slot.checked_sub(Self::DIRECT_FROM).and_then(|pair| u8::try_from(pair).ok())
+    }
 
     /// Makes an id, or `None` if either part does not fit in 24 bits.
     pub fn new(slot: u32, generation: u32) -> Option<Self> {
@@ -142,13 +164,13 @@ impl Unbound {
     }
 }
 
-fn header(kind: u8, flags: u8, channel: ChannelId) -> [u8; HEADER_BYTES] {
+pub(crate) fn header(kind: u8, flags: u8, channel: ChannelId) -> [u8; HEADER_BYTES] {
     let [s0, s1, s2, _] = channel.slot.to_le_bytes();
     let [g0, g1, g2, _] = channel.generation.to_le_bytes();
     [kind, HEADER_VERSION << 4 | flags, s0, s1, s2, g0, g1, g2]
 }
 
-fn channel_of(packet: &[u8], kind: u8) -> Option<ChannelId> {
+pub(crate) fn channel_of(packet: &[u8], kind: u8) -> Option<ChannelId> {
     let &[is, version_and_flags, s0, s1, s2, g0, g1, g2] = packet.first_chunk::<HEADER_BYTES>()?;
     if is != kind || version_and_flags >> 4 != HEADER_VERSION {
         return None;
@@ -202,7 +224,7 @@ impl PathFlags {
         Self { epoch: Epoch(bits & Epoch::BITS), hears_nothing: bits & Self::HEARS_NOTHING != 0 }
     }
 
-    fn to_bits(self) -> u8 {
+    pub(crate) fn to_bits(self) -> u8 {
         self.epoch.0 | if self.hears_nothing { Self::HEARS_NOTHING } else { 0 }
     }
 }
@@ -261,6 +283,16 @@ mod tests {
         assert_eq!(DataHeader::parse(&bytes), None);
         assert_eq!(Unbound::parse(&[&bytes[..], &[0]].concat()), None);
         assert_eq!(Unbound::parse(&DataHeader { channel: unbound.channel }.to_bytes()), None);
+    }
+
+    #[test]
+    fn a_direct_path_has_a_slot_of_its_own() {
+        for pair in [0, 1, u8::MAX] {
+            let id = ChannelId::direct(pair, 0xffab_cdef);
+            assert!(id.is_valid());
+            assert_eq!((id.pair(), id.generation()), (Some(pair), 0x00ab_cdef));
+        }
+        assert_eq!(ChannelId::new(ChannelId::DIRECT_FROM - 1, 0).unwrap().pair(), None);
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! The client opens one bidirectional stream and both sides send [`frame`](crate::codec::frame)s on it. Nothing here carries
 //! a name, a key or anything of a session but its locator, its channel and sealed packets.
 
+use std::net::SocketAddr;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{channel::ChannelId, codec::Message, ids::Locator};
@@ -40,6 +42,8 @@ pub enum ToRelay {
         /// A channel of this connection.
         channel: ChannelId,
     },
+    /// Either side: from which address do my packets come?
+    Observe,
 }
 
 /// The first packets of a technician's sealed handshake, sent along with the question for the agent: both travel together, and a
@@ -163,6 +167,11 @@ pub enum FromRelay {
     Draining {
         /// Milliseconds to wait before connecting again.
         reconnect_in_ms: u32,
+    },
+    /// Answer to [`ToRelay::Observe`]. Whoever reads it believes it no further than to try it: a relay can say what it likes.
+    Observed {
+        /// The address that the connection has proved.
+        address: SocketAddr,
     },
 }
 

@@ -149,6 +149,11 @@ pub enum Event {
         /// What it did.
         what: String,
     },
+    /// The two machines are about to tell each other their network addresses, so that they can connect directly. Which, the log does not
+    /// say: it is shown to others than the two.
+    DirectAllowed,
+    /// The session goes by a direct path, for the first time since the addresses were told.
+    DirectUsed,
     /// The session is over. Always the last entry.
     Ended {
         /// Why.

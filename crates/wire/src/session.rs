@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     codec::Message,
     ids::{Digest, GrantId, RequestId, RunId},
+    path::DirectOffer,
     run::{OutputCount, ProposalError, RunOutcome, RunProposal},
     text::{Label, Sentence},
 };
@@ -127,6 +128,8 @@ pub enum ToAgent {
     Unsubscribe,
     /// The technician leaves.
     End,
+    /// How the technician's end can be reached directly. Only once something was granted.
+    Direct(DirectOffer),
 }
 
 /// What an agent sends to a paired technician.
@@ -200,6 +203,8 @@ pub enum ToTechnician {
         /// Why.
         reason: EndReason,
     },
+    /// Answer to [`ToAgent::Direct`]: how the agent's end can be reached directly.
+    Direct(DirectOffer),
 }
 
 /// What an answer is about.

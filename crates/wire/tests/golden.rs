@@ -13,6 +13,7 @@ use wire::{
     control::{ChannelEnd, ChannelOrigin, FirstFlight, FromRelay, Refusal, Rendezvous, Side, ToRelay},
     ids::{Digest, GrantId, Locator, RequestId, RunId, SessionId},
     pairing::{FromUnpairedAgent, FromUnpairedTechnician, Introduction, PairingRefusal, PakeSuite},
+    path::DirectOffer,
     run::{
         ExactRun, FileIdentity, OutputCount, ProposalError, RunLimits, RunOutcome, RunProposal, StartFailure, Variable,
     },
@@ -108,6 +109,7 @@ fn what_is_said_to_a_relay() {
             "03abababababababababababababababab01",
         ),
         (ToRelay::CloseChannel { channel: channel() }, "0407fc56341200"),
+        (ToRelay::Observe, "05"),
     ]);
 }
 
@@ -135,6 +137,7 @@ fn what_a_relay_says() {
         (FromRelay::ChannelClosed { channel: channel(), reason: ChannelEnd::PeerGone }, "0307fc5634120001"),
         (FromRelay::LocatorLapsed { locator: locator() }, "04fbe20104"),
         (FromRelay::Draining { reconnect_in_ms: 70_000 }, "05fc70110100"),
+        (FromRelay::Observed { address: "192.0.2.7:4433".parse().unwrap() }, "0600c0000207fb5111"),
     ]);
 }
 
@@ -184,6 +187,10 @@ fn what_a_paired_technician_says() {
         (ToAgent::Subscribe { period_ms: 1000 }, "03fbe803"),
         (ToAgent::Unsubscribe, "04"),
         (ToAgent::End, "05"),
+        (
+            ToAgent::Direct(DirectOffer::Candidates(vec!["[2001:db8::1]:80".parse().unwrap()])),
+            "0601010120010db800000000000000000000000150",
+        ),
     ]);
 }
 
@@ -216,6 +223,7 @@ fn what_an_agent_says_to_a_paired_technician() {
         ),
         (ToTechnician::Audit { line: b"{}".to_vec() }, "09027b7d"),
         (ToTechnician::Ended { reason: EndReason::ByTechnician }, "0a03"),
+        (ToTechnician::Direct(DirectOffer::NotWanted), "0b00"),
     ]);
 }
 

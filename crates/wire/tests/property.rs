@@ -2,7 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::fmt::Debug;
+use std::{
+    fmt::Debug,
+    net::{IpAddr, SocketAddr},
+};
 
 use proptest::{option, prelude::*, sample::select};
 use wire::{
@@ -12,6 +15,7 @@ use wire::{
     diagnostics::StreamFrame,
     ids::{Digest, GrantId, Locator, RequestId, RunId, SessionId},
     pairing::{FromUnpairedAgent, FromUnpairedTechnician, Introduction, PairingRefusal, PakeSuite},
+    path::{CANDIDATES, DirectOffer},
     pipe::{self, PIPE_PACKET_BYTES, PipePacket},
     run::{ExactRun, FileIdentity, OutputCount, RunLimits, RunOutcome, RunProposal, StartFailure, Variable},
     session::{
@@ -129,6 +133,7 @@ fn to_relay() -> impl Strategy<Value = ToRelay> {
         (any::<[u8; 16]>(), select(&[Side::Agent, Side::Technician][..]))
             .prop_map(|(rendezvous, side)| ToRelay::Rejoin { rendezvous: Rendezvous(rendezvous), side }),
         channel().prop_map(|channel| ToRelay::CloseChannel { channel }),
+        Just(ToRelay::Observe),
     ]
 }
 
@@ -143,6 +148,7 @@ fn from_relay() -> impl Strategy<Value = FromRelay> {
             .prop_map(|(channel, reason)| FromRelay::ChannelClosed { channel, reason }),
         locator().prop_map(|locator| FromRelay::LocatorLapsed { locator }),
         any::<u32>().prop_map(|reconnect_in_ms| FromRelay::Draining { reconnect_in_ms }),
+        any::<(IpAddr, u16)>().prop_map(|address| FromRelay::Observed { address: address.into() }),
     ]
 }
 
@@ -175,6 +181,11 @@ fn introduction() -> impl Strategy<Value = Introduction> {
     })
 }
 
+fn direct_offer() -> impl Strategy<Value = DirectOffer> {
+    let candidates = prop::collection::vec(any::<(IpAddr, u16)>().prop_map(SocketAddr::from), 0..=CANDIDATES);
+    prop_oneof![Just(DirectOffer::NotWanted), candidates.prop_map(DirectOffer::Candidates)]
+}
+
 fn to_agent() -> impl Strategy<Value = ToAgent> {
     prop_oneof![
         access_request().prop_map(ToAgent::Request),
@@ -183,6 +194,7 @@ fn to_agent() -> impl Strategy<Value = ToAgent> {
         any::<u32>().prop_map(|period_ms| ToAgent::Subscribe { period_ms }),
         Just(ToAgent::Unsubscribe),
         Just(ToAgent::End),
+        direct_offer().prop_map(ToAgent::Direct),
     ]
 }
 
@@ -207,6 +219,7 @@ fn to_technician() -> impl Strategy<Value = ToTechnician> {
         }),
         bytes().prop_map(|line| ToTechnician::Audit { line }),
         Just(ToTechnician::Ended { reason: EndReason::TimeOver }),
+        direct_offer().prop_map(ToTechnician::Direct),
     ]
 }
 

@@ -8,7 +8,7 @@ use wire::{
     control::{FromRelay, ToRelay},
     limits,
     pairing::Introduction,
-    path::{Flip, Probe, is_quic},
+    path::{DirectProbe, Flip, Probe, is_quic},
     pipe::{self, PipePacket},
     run::{ExactRun, RunLimits, RunProposal},
     session::{StreamHeader, ToAgent, ToTechnician},
@@ -120,6 +120,13 @@ pub(super) fn channel(packet: &[u8]) -> Verdict {
             [packet[0], 0, packet[2], packet[3], packet[4], packet[5], packet[6], packet[7]]
         );
         assert!(unbound.channel.is_valid() && DataHeader::parse(packet).is_none());
+    }
+    if let Some((probe, tagged, _)) = DirectProbe::parse(packet) {
+        // What the tag covers is all that there is to read.
+        assert_eq!(&probe.to_bytes(), tagged);
+        assert!(probe.channel.pair().is_some() && usize::from(probe.bytes) == packet.len());
+        assert!(DataHeader::parse(packet).is_none() && Unbound::parse(packet).is_none());
+        return Verdict::Accepted;
     }
     let Some(header) = DataHeader::parse(packet) else { return Verdict::Refused };
     assert_eq!(family(packet), Family::Channel);

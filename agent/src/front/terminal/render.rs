@@ -194,6 +194,9 @@ pub(super) fn question(prompt: &PromptView, technician: Option<&TechnicianView>,
         }
     }
     lines.extend(wrap(Look::Plain, &format!("If you allow it, that counts {}.", prompt.lasts), "", "", width));
+    if !prompt.addresses.is_empty() {
+        lines.extend(wrap(Look::Plain, &prompt.addresses, "", "", width));
+    }
     if prompt.kind == PromptKind::Session {
         lines.extend(wrap(Look::Plain, "Nothing is installed.", "", "", width));
     }
@@ -371,6 +374,7 @@ mod tests {
              2 [x] Run checks that only read\n  \
              3 [ ] Read log lines of this computer\n\
              If you allow it, that counts for at most 2 hours, or until you stop.\n\
+             Everything goes through the relay.\n\
              Nothing is installed."
         );
     }

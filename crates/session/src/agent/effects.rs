@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use wire::{
     evidence::Event,
     ids::RunId,
+    path::DirectOffer,
     session::{DenyReason, Subject, ToTechnician},
 };
 
@@ -62,6 +63,14 @@ impl Effects {
     /// Takes back a start of the stream that was not handed out yet.
     pub(super) fn forget_start_of_stream(&mut self) {
         self.queue.retain(|effect| !matches!(effect, Effect::StartDiagnostics { .. }));
+    }
+
+    /// Takes back what would open a direct path or tell an address, and was not handed out yet.
+    pub(super) fn forget_direct(&mut self) {
+        self.queue.retain(|effect| {
+            let tells = matches!(effect, Effect::Send(ToTechnician::Direct(DirectOffer::Candidates(_))));
+            !tells && !matches!(effect, Effect::OpenDirect { .. })
+        });
     }
 
     /// Takes back lookups: nobody will be asked any more.

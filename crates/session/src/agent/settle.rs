@@ -81,6 +81,7 @@ impl AgentSession {
     fn stop_uncovered(&mut self, now: Moment) -> Vec<Event> {
         let mut records = self.kill_uncovered(now);
         records.extend(self.stop_stream_unless_covered(now));
+        self.close_direct_unless_covered(now);
         records
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use wire::{
     ids::{GrantId, RunId},
+    path::{CANDIDATES, DirectOffer},
     run::{OutputCount, RunOutcome},
     session::{Ability, DenyReason, EndReason, GrantNotice, Subject, ToTechnician},
     time::Moment,
@@ -84,6 +85,15 @@ pub enum TechnicianProtocolError {
     /// It resumed a session that was not paused.
     #[error("the agent resumed a session that was not paused")]
     NotPaused,
+    /// It named addresses, of which nobody had asked it. Nobody does before something was granted.
+    #[error("the agent named network addresses without being asked")]
+    AddressesNotAsked,
+    /// It named more addresses than a machine is reached by.
+    #[error("the agent named {count} network addresses")]
+    TooManyAddresses {
+        /// How many.
+        count: usize,
+    },
     /// It went on after the end.
     #[error("the agent went on after the end of the session")]
     AfterEnd,
@@ -137,6 +147,7 @@ impl TechnicianSession {
                 Ok(())
             }
             ToTechnician::RunFinished { run, outcome, stdout, stderr } => self.finished(run, outcome, stdout, stderr),
+            ToTechnician::Direct(offer) => self.direct(offer),
             ToTechnician::Audit { line } => {
                 self.events.push_back(TechnicianEvent::AuditLine(line));
                 Ok(())
@@ -147,6 +158,21 @@ impl TechnicianSession {
             }
             _ => Err(TechnicianProtocolError::UnknownMessage),
         }
+    }
+
+    fn direct(&mut self, offer: DirectOffer) -> Result<(), TechnicianProtocolError> {
+        if !self.told_addresses {
+            return Err(TechnicianProtocolError::AddressesNotAsked);
+        }
+        match &offer {
+            DirectOffer::Candidates(addresses) if addresses.len() > CANDIDATES => {
+                return Err(TechnicianProtocolError::TooManyAddresses { count: addresses.len() });
+            }
+            DirectOffer::Candidates(_) | DirectOffer::NotWanted => {}
+            _ => return Err(TechnicianProtocolError::UnknownMessage),
+        }
+        self.events.push_back(TechnicianEvent::Direct(offer));
+        Ok(())
     }
 
     fn asking(&mut self, subject: Subject, secs: u32, now: Moment) -> Result<(), TechnicianProtocolError> {

@@ -101,7 +101,10 @@ impl Ledger {
             Event::Paused { .. } => assert!(!std::mem::replace(&mut self.paused, true), "paused twice"),
             Event::Resumed => assert!(std::mem::replace(&mut self.paused, false), "resumed without a pause"),
             Event::Ended { .. } => self.ended = true,
-            Event::Paired { .. } | Event::WordsConfirmed | Event::Violation { .. } => {}
+            Event::DirectAllowed => {
+                assert!(!self.paused && !self.live.is_empty(), "addresses are told while nothing is allowed");
+            }
+            Event::Paired { .. } | Event::WordsConfirmed | Event::DirectUsed | Event::Violation { .. } => {}
             _ => panic!("an event that the ledger does not know"),
         }
     }

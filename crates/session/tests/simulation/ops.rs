@@ -3,6 +3,7 @@
 use proptest::{collection::vec, prelude::*, sample::Index};
 use wire::{
     ids::RunId,
+    path::DirectOffer,
     session::{Ability, TechnicianIdentity, ToAgent},
 };
 
@@ -38,6 +39,8 @@ pub(crate) enum Op {
     Cancel(Index),
     Subscribe(u32),
     Unsubscribe,
+    /// The technician tells its addresses.
+    Direct,
     Leave,
     /// A message that the technician's own state machine would never send.
     Raw(ToAgent),
@@ -91,6 +94,8 @@ fn raw() -> impl Strategy<Value = ToAgent> {
         number.clone().prop_map(|number| ToAgent::ProposeRun(crate::world::proposal(number, 60))),
         number.prop_map(|number| ToAgent::CancelRun { run: RunId(number) }),
         any::<u32>().prop_map(|period_ms| ToAgent::Subscribe { period_ms }),
+        (0..10usize)
+            .prop_map(|count| ToAgent::Direct(DirectOffer::Candidates(vec![([192, 0, 2, 9], 9).into(); count]))),
     ]
 }
 
@@ -115,6 +120,7 @@ fn op(peer: Peer) -> impl Strategy<Value = Op> {
         3 => index().prop_map(Op::Cancel),
         4 => prop_oneof![Just(1000), any::<u32>()].prop_map(Op::Subscribe),
         1 => Just(Op::Unsubscribe),
+        4 => Just(Op::Direct),
         26 => (allow, part).prop_map(|((patient, right_word, spoken), part)| {
             Op::Allow { patient, right_word, spoken, part }
         }),

@@ -6,6 +6,7 @@ use session::agent::{AgentSession, Effect};
 use wire::{
     evidence::Event,
     ids::{GrantId, RunId},
+    path::{CANDIDATES, DirectOffer},
     run::{ApprovedRun, RunProposal},
     session::{EndReason, ToTechnician},
     time::Moment,
@@ -38,6 +39,7 @@ pub(crate) struct Shell {
     pub(crate) programs: BTreeMap<RunId, Program>,
     handed_out: BTreeSet<RunId>,
     pub(crate) streaming: bool,
+    pub(crate) direct: bool,
     pub(crate) ended: Option<EndReason>,
 }
 
@@ -51,6 +53,7 @@ impl Shell {
             programs: BTreeMap::new(),
             handed_out: BTreeSet::new(),
             streaming: false,
+            direct: false,
             ended: None,
         }
     }
@@ -107,6 +110,12 @@ impl Shell {
                     assert!(self.streaming, "a stream is stopped that was never started");
                     self.streaming = false;
                 }
+                Effect::OpenDirect { addresses } => {
+                    assert!(addresses.len() <= CANDIDATES);
+                    self.direct = true;
+                    agent.offer_direct(vec![([192, 0, 2, 1], 1).into(); 3], now);
+                }
+                Effect::CloseDirect => assert!(std::mem::replace(&mut self.direct, false), "closed twice"),
                 Effect::PromptsChanged => {}
                 Effect::Ended(reason) => {
                     assert!(self.programs.values().all(|program| program.killed), "a program outlives the session");
@@ -151,10 +160,15 @@ impl Shell {
                 run == starting && digest == what
             }
             (ToTechnician::RunFinished { run, .. }, Event::RunFinished { run: finished, .. }) => run == finished,
+            (ToTechnician::Direct(DirectOffer::Candidates(_)), Event::DirectAllowed) => true,
             (ToTechnician::Ended { reason }, Event::Ended { reason: why }) => reason == why,
             _ => false,
         });
-        let without_log = ToTechnician::Ended { reason: EndReason::AuditFailed };
-        assert!(recorded || *message == without_log, "{message:?} was not recorded");
+        let without_log = [
+            ToTechnician::Ended { reason: EndReason::AuditFailed },
+            // It says what does not happen.
+            ToTechnician::Direct(DirectOffer::NotWanted),
+        ];
+        assert!(recorded || without_log.contains(message), "{message:?} was not recorded");
     }
 }

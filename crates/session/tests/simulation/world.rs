@@ -10,12 +10,13 @@ use consent::{Answer, Ceiling, Policy, Proof, Verdict};
 use proptest::sample::Index;
 use rand_core::RngCore;
 use session::{
-    agent::{AgentSession, AgentSetup, Phase},
+    agent::{AgentSession, AgentSetup, DirectWish, Phase},
     technician::{RunDraft, TechnicianSession},
 };
 use wire::{
     evidence::Event,
     ids::{Digest, GrantId, RunId},
+    path::DirectOffer,
     run::{OutputCount, RunLimits, RunOutcome, RunProposal},
     session::{Ability, Absence, DenyReason, EndReason, Output, Subject, TechnicianIdentity, ToAgent, ToTechnician},
     text::Sentence,
@@ -98,6 +99,7 @@ impl World {
             ceiling,
             policy: Policy::ask(),
             first: first.clone(),
+            direct: if seed.is_multiple_of(5) { DirectWish::NotWanted } else { DirectWish::Wanted },
         };
         let agent = AgentSession::new(setup, START, &mut dice);
         let mut world = Self {
@@ -139,6 +141,9 @@ impl World {
             }
             Op::Unsubscribe => {
                 let _ = self.technician.unsubscribe();
+            }
+            Op::Direct => {
+                let _ = self.technician.offer_direct(DirectOffer::Candidates(vec![([192, 0, 2, 2], 2).into()]));
             }
             Op::Leave => self.technician.end(),
             Op::Raw(message) => self.to_agent.send(message, self.now),
@@ -398,6 +403,7 @@ impl World {
             assert!(program.killed || (live && !paused && !over), "{run} goes on");
         }
         assert!(!self.shell.streaming || !paused && !over, "the stream goes on");
+        assert!(!self.shell.direct || !paused && !over, "the direct path stays open");
     }
 
     /// What holds after every step, once the agent was told the time.
@@ -414,6 +420,7 @@ impl World {
             let covered = live.iter().any(|(_, grant)| grant.abilities.contains(&Ability::DiagBasic));
             assert!(covered, "the stream goes on without a live covering grant");
         }
+        assert!(!self.shell.direct || !live.is_empty(), "the direct path stays open with nothing allowed");
         if self.shell.ended.is_some() {
             assert!(live.is_empty() && self.agent.prompt().is_none() && self.agent.poll_timeout().is_none());
             assert_eq!(self.shell.ended, self.agent.end_reason());

@@ -3,7 +3,7 @@
 use std::{iter, time::Duration};
 
 use consent::{Ceiling, Policy, Prompt};
-use session::agent::{AgentSession, AgentSetup, Effect};
+use session::agent::{AgentSession, AgentSetup, DirectWish, Effect};
 use wire::{
     evidence::Event,
     ids::{Digest, GrantId, RunId},
@@ -32,6 +32,7 @@ pub(crate) fn setup(identity: TechnicianIdentity, ceiling: Ceiling, first: Acces
         ceiling,
         policy: Policy::ask(),
         first,
+        direct: DirectWish::Wanted,
     }
 }
 
@@ -176,6 +177,8 @@ pub(crate) fn word(effect: &Effect) -> String {
         | Effect::KillRun { .. }
         | Effect::StartDiagnostics { .. }
         | Effect::StopDiagnostics
+        | Effect::OpenDirect { .. }
+        | Effect::CloseDirect
         | Effect::PromptsChanged
         | Effect::Ended(_)
         | _ => first_word(format!("{effect:?}")),

@@ -2,6 +2,7 @@
 
 mod desk;
 mod diagnostics;
+mod direct;
 mod ending;
 mod first_question;
 mod hostile_technician;

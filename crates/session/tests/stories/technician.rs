@@ -29,7 +29,7 @@ fn draft() -> RunDraft {
     }
 }
 
-fn waiting() -> TechnicianSession {
+pub(crate) fn waiting() -> TechnicianSession {
     let first = TechnicianSession::first_request(&[Ability::DiagBasic], Sentence::cut("why"), secs(600));
     TechnicianSession::new(&first.expect("a good request"))
 }
@@ -38,7 +38,7 @@ fn notice(grant: u32, subject: Subject, abilities: &[Ability], stay_secs: u32) -
     ToTechnician::Granted(GrantNotice { grant: GrantId(grant), subject, abilities: abilities.to_vec(), stay_secs })
 }
 
-fn live() -> TechnicianSession {
+pub(crate) fn live() -> TechnicianSession {
     let mut session = waiting();
     session.handle_message(notice(1, FIRST, &[Ability::DiagBasic], 600), START).expect("an honest agent");
     while session.poll_event().is_some() {}
@@ -66,7 +66,7 @@ fn granted_at(session: &TechnicianSession, after: u64) -> Vec<Ability> {
 }
 
 #[track_caller]
-fn refused(session: &mut TechnicianSession, message: ToTechnician, error: TechnicianProtocolError) {
+pub(crate) fn refused(session: &mut TechnicianSession, message: ToTechnician, error: TechnicianProtocolError) {
     assert_eq!(session.handle_message(message, START), Err(error));
     assert_eq!(session.end_reason(), Some(EndReason::Protocol));
     assert_eq!(granted_at(session, 0), []);

@@ -45,11 +45,12 @@ pub(super) fn attach(args: AttachArgs, places: &Places) -> Result<Exit, Problem>
     let carrier = args.carrier.or(config.carrier).unwrap_or_default();
     let name = args.name.or(config.name).unwrap_or_else(account_name);
     let reason = args.reason.unwrap_or_default();
+    let direct = !args.no_direct && config.direct.unwrap_or(true);
     if args.detach {
-        let start = Start { code: typed, relay: relay.to_string(), carrier: carrier.to_string(), name, reason };
+        let start = Start { code: typed, relay: relay.to_string(), carrier: carrier.to_string(), name, reason, direct };
         return super::wait_for(detached(start, args.json));
     }
-    let setup = setup(code, (relay, carrier), &name, &reason, places)?;
+    let setup = setup(code, (relay, carrier), &name, &reason, direct, places)?;
     let form = if args.json { Form::Json } else { Form::Text };
     let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     super::wait_for(async move {
@@ -67,11 +68,12 @@ fn setup(
     (relay, carrier): (RelayLink, CarrierChoice),
     name: &str,
     reason: &str,
+    direct: bool,
     places: &Places,
 ) -> Result<Setup, Problem> {
     let identity = Identity::load(&places.state).map_err(|error| bad_identity(&error))?;
     let (name, reason) = (Label::cut(name), Sentence::cut(reason));
-    Ok(Setup { relay, carrier, code, identity, name, reason, places: places.clone() })
+    Ok(Setup { relay, carrier, code, identity, name, reason, direct, places: places.clone() })
 }
 
 async fn on_screen(
@@ -287,7 +289,7 @@ async fn background(reporter: &mut Reporter, start: Start, places: &Places) -> R
     let relay = start
         .relay()
         .map_err(|error| Problem::new(Exit::Usage, error.to_string(), NOTHING_SENT, "Copy the relay link again."))?;
-    let setup = setup(code, (relay, start.carrier()), &start.name, &start.reason, places)?;
+    let setup = setup(code, (relay, start.carrier()), &start.name, &start.reason, start.direct, places)?;
     drop(start);
     let mut signals = Signals::new().map_err(|error| no_signals(&error))?;
     let (mut handle, session) = owner::prepare(setup);

@@ -83,7 +83,10 @@ fn text(status: &Status) -> String {
     let path = &status.path;
     let kind = path.kind.as_deref().unwrap_or("none at the moment");
     let rtt = path.rtt_us.map(|rtt| format!(", {}", units::milliseconds(rtt))).unwrap_or_default();
-    line("path", format!("{kind} by {}{rtt}", path.relay));
+    let lost = path.lost_permille.map(|lost| format!(", {}% lost", units::tenths(lost.into()))).unwrap_or_default();
+    let why = path.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+    line("path", format!("{kind}{rtt}{lost}{why}"));
+    line("relay", path.relay.clone());
     for grant in &status.grants {
         let abilities = grant.abilities.iter().map(|ability| ability.name()).collect::<Vec<_>>().join(", ");
         line("allowed", format!("{abilities}, {} left", units::duration(Duration::from_secs(grant.remaining_secs))));

@@ -10,7 +10,7 @@ use tokio::{
 use transport::{
     clock,
     node::{ConnectError, Control, ControlEvent, Loss, Node},
-    sealed::{CloseCode, Sealed, SealedEnd},
+    sealed::{Carrier, CloseCode, Sealed, SealedEnd},
     streams::{ByteReceiver, FrameReceiver, FrameSender, StreamError},
 };
 use trust::pairing::Paired;
@@ -21,7 +21,7 @@ use wire::{
     session::{EndReason, ToAgent, ToTechnician},
 };
 
-use self::desk::Desk;
+use self::{desk::Desk, direct::Direct};
 use super::{
     AttachError, Outcome, Ports, Readings, Setup,
     board::{Board, end_words},
@@ -32,6 +32,7 @@ use super::{
 use crate::local::{server, socket::SessionSocket};
 
 mod desk;
+mod direct;
 
 /// Time between two readings.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -68,6 +69,7 @@ pub(super) struct SessionActor {
     early: Option<ByteReceiver>,
     /// Says when the machine's name is known.
     card: watch::Receiver<Readings>,
+    direct: Direct,
     /// When the agent is no longer waited for after this side ended the session.
     goodbye: Option<tokio::time::Instant>,
 }
@@ -94,6 +96,7 @@ impl SessionActor {
         };
         let desk = Desk::new(board, &request, &paired, setup.places.receipts(), expected, clock::now());
         let card = ports.readings.subscribe();
+        let direct = Direct::new(setup.direct);
         Ok(Self {
             desk,
             ports,
@@ -111,6 +114,7 @@ impl SessionActor {
             diagnostics: None,
             early: None,
             card,
+            direct,
             goodbye: None,
         })
     }
@@ -143,9 +147,18 @@ impl SessionActor {
                 end = self.sealed.closed() => self.take_connection_end(&end),
                 () = until(self.goodbye) => self.desk.core.close(EndReason::ByTechnician),
                 Ok(()) = self.card.changed(), if self.desk.board.host.is_none() => {}
-                _ = tick.tick() => self.desk.rtt(self.channel.is_some().then(|| self.sealed.stats())),
+                gathered = self.direct.gathered() => {
+                    if let Some(Ok(addresses)) = gathered {
+                        self.direct.tell(addresses, &mut self.desk.core);
+                    }
+                }
+                () = self.sealed.path_changed() => self.look_at_path(),
+                _ = tick.tick() => self.look_at_path(),
             }
             self.desk.take_events(clock::now());
+            if self.desk.core.end_reason().is_none() {
+                self.tend_direct();
+            }
             self.follow_early();
             self.transmit();
             self.publish();
@@ -261,7 +274,34 @@ impl SessionActor {
         if let Some(channel) = self.channel.take() {
             self.node.forget(channel);
         }
-        self.desk.path_lost(why, clock::now());
+        // A session that goes directly does not need the relay.
+        if self.sealed.stats().carrier != Carrier::Direct {
+            self.desk.path_lost(why, clock::now());
+        }
+    }
+
+    /// Looks how the path is doing.
+    fn look_at_path(&mut self) {
+        let (now, stats) = (clock::now(), self.sealed.stats());
+        let goes_directly = stats.carrier == Carrier::Direct;
+        if self.channel.is_none() && !goes_directly {
+            // The relay was lost before the direct path was.
+            self.desk.path_lost("the direct connection was lost, and the relay before it", now);
+        }
+        self.desk.rtt((self.channel.is_some() || goes_directly).then_some(stats));
+        if let Some(news) = self.direct.news(&stats) {
+            self.desk.board.note(news, now);
+        }
+        self.desk.board.path_why = Some(self.direct.why(&stats));
+    }
+
+    /// Looks for a direct path, or stops looking, as the grants are now.
+    fn tend_direct(&mut self) {
+        let covered = self.desk.core.grants(clock::now()).next().is_some();
+        let offer = self.desk.direct_offer.take();
+        if self.direct.tend(covered, offer, &self.node, &self.sealed, &mut self.desk.core) {
+            self.look_at_path();
+        }
     }
 
     /// Asks the relay to find the agent again. The sealed connection's own patience decides how long that may take.
@@ -279,7 +319,9 @@ impl SessionActor {
     }
 
     async fn rejoin_refused(&mut self, reason: Refusal) {
-        self.desk.path_lost(&format!("the relay refused: {reason}"), clock::now());
+        if self.sealed.stats().carrier != Carrier::Direct {
+            self.desk.path_lost(&format!("the relay refused: {reason}"), clock::now());
+        }
         if matches!(reason, Refusal::NobodyWaiting) {
             self.rejoin().await;
         }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use session::technician::{RunState as CoreRunState, TechnicianSession};
+use transport::sealed::PathStats;
 use wire::{
     ids::{RequestId, RunId, SessionId},
     link::RelayLink,
@@ -44,8 +45,9 @@ pub(super) struct Board {
     pub(super) session: Option<SessionId>,
     pub(super) host: Option<String>,
     pub(super) technician: TechnicianStatus,
-    pub(super) path_kind: Option<String>,
-    pub(super) rtt: Option<Duration>,
+    pub(super) path: Option<PathStats>,
+    /// Why the session goes by this path, in words.
+    pub(super) path_why: Option<String>,
     reconnects: u32,
     lost: Option<(Moment, String)>,
     pub(super) absence: Option<Absence>,
@@ -76,8 +78,8 @@ impl Board {
             session: None,
             host: None,
             technician: TechnicianStatus { name: name.shown(), standing: Standing::Unknown, words: None },
-            path_kind: None,
-            rtt: None,
+            path: None,
+            path_why: None,
             reconnects: 0,
             lost: None,
             absence: None,
@@ -145,8 +147,7 @@ impl Board {
     pub(super) fn path_lost(&mut self, why: String, now: Moment) -> bool {
         let known = self.lost.as_ref().map(|(since, _)| *since);
         self.lost = Some((known.unwrap_or(now), why));
-        self.path_kind = None;
-        self.rtt = None;
+        self.path = None;
         known.is_none()
     }
 
@@ -171,9 +172,11 @@ impl Board {
             host: self.host.clone(),
             technician: self.technician.clone(),
             path: PathStatus {
-                kind: self.path_kind.clone(),
+                kind: self.path.map(|path| path.carrier.to_string()),
+                why: self.path_why.clone().filter(|_| self.path.is_some()),
                 relay: self.relay.clone(),
-                rtt_us: self.rtt.map(|rtt| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX)),
+                rtt_us: self.path.map(|path| u64::try_from(path.rtt.as_micros()).unwrap_or(u64::MAX)),
+                lost_permille: self.path.map(lost_permille),
                 reconnects: self.reconnects,
             },
             age_secs: self.since.map_or(0, |since| (now - since).as_secs()),
@@ -253,6 +256,11 @@ impl Board {
         let open = core.pending().map(|pending| pending.subject).collect::<Vec<_>>();
         self.asked.retain(|request, _| open.contains(&Subject::Request(*request)));
     }
+}
+
+fn lost_permille(path: PathStats) -> u16 {
+    let permille = path.lost.saturating_mul(1000).checked_div(path.sent).unwrap_or(0);
+    u16::try_from(permille.min(1000)).unwrap_or(1000)
 }
 
 /// Abilities on one line.

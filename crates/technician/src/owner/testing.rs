@@ -55,6 +55,7 @@ impl World {
             identity: Identity::load(&places.state).unwrap(),
             name: Label::cut("Ana Ruiz"),
             reason: Sentence::cut("the printer"),
+            direct: true,
             places,
         }
     }

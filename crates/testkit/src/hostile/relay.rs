@@ -261,7 +261,7 @@ impl Clients {
             ToRelay::CloseChannel { channel } => {
                 self.ring.state().routes.remove(&channel);
             }
-            _ => client.tell(FromRelay::Refused { reason: Refusal::Unexpected }),
+            ToRelay::Observe | _ => client.tell(FromRelay::Refused { reason: Refusal::Unexpected }),
         }
     }
 

@@ -436,7 +436,7 @@ impl Sorting<'_> {
     /// How many segments of a class may go together.
     fn most(&self, class: Class) -> usize {
         match class {
-            Class::Quic | Class::Unbound(_) | Class::Foreign => 1,
+            Class::Quic | Class::Unbound(_) | Class::Probe(_) | Class::Foreign => 1,
             Class::Data(_) => self.most,
         }
     }
@@ -444,8 +444,8 @@ impl Sorting<'_> {
     fn sort(&mut self, received: Received<'_>) {
         match received.run.class {
             Class::Data(channel) => self.wire.pass_on(&received, channel, self.now),
-            // Only relays say so.
-            Class::Unbound(_) | Class::Foreign => self.wire.desk.counts.unknown_kind.add(1),
+            // Only relays say so, or the ends of a session to each other.
+            Class::Unbound(_) | Class::Probe(_) | Class::Foreign => self.wire.desk.counts.unknown_kind.add(1),
             Class::Quic => {
                 self.wire.desk.counts.control_packets.add(1);
                 let Received { run, from, meta } = received;

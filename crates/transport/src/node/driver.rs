@@ -39,6 +39,7 @@ async fn drive(connection: Connection, socket: Arc<NodeSocket>, key: SessionKey)
         for act in acts.drain(..) {
             match act {
                 Act::Probe { probe, bytes, by } => socket.send_probe(probe, bytes, by, relay),
+                Act::Letter(to, packet) => socket.send_letter(to, &packet),
                 // Not sent only if the connection is over. An earlier one that still waits gives way.
                 Act::Announce(flip) => drop(connection.send_datagram(Bytes::copy_from_slice(&flip.to_bytes()))),
             }

@@ -174,11 +174,13 @@ impl Supervisor {
         let mut watch = Watch::new(&self.connector);
         let better = self.connector.by_udp_again(stands_on_pipe);
         tokio::pin!(better);
+        let socket = Arc::clone(&self.connector.socket);
         loop {
             let events = self.events.clone();
             tokio::select! {
                 // Room first: what cannot be handed on is left in the stream. Both halves are cancel-safe.
                 received = async { (events.reserve().await, receiver.recv::<FromRelay>().await) } => match received {
+                    (Ok(_), Ok(Some(FromRelay::Observed { address }))) => socket.observation().say(address),
                     (Ok(room), Ok(Some(message))) => {
                         if let FromRelay::Draining { reconnect_in_ms } = message {
                             let wait = Duration::from_millis(u64::from(reconnect_in_ms)).min(DRAIN_MOST);
@@ -194,12 +196,15 @@ impl Supervisor {
                     (Err(_), _) => self.nobody_listens(connection).await,
                 },
                 Some((generation, message)) = self.requests.recv() => {
-                    if generation == self.generation {
-                        match timeout(SEND_WITHIN, sender.send(&message)).await {
-                            Ok(Ok(())) => {}
-                            Ok(Err(error)) => return Turn::Lost(self.broken(connection, error).await),
-                            Err(_) => return Turn::Lost(Loss::Silent),
-                        }
+                    if generation == self.generation
+                        && let Err(turn) = self.say(connection, &mut sender, &message).await
+                    {
+                        return turn;
+                    }
+                }
+                () = socket.observation().asked() => {
+                    if let Err(turn) = self.say(connection, &mut sender, &ToRelay::Observe).await {
+                        return turn;
                     }
                 }
                 error = connection.closed() => return Turn::Lost(self.loss(error)),
@@ -214,6 +219,19 @@ impl Supervisor {
                 }
                 link = &mut better => return Turn::Better(link),
             }
+        }
+    }
+
+    async fn say(
+        &self,
+        connection: &quinn::Connection,
+        sender: &mut FrameSender,
+        message: &ToRelay,
+    ) -> Result<(), Turn> {
+        match timeout(SEND_WITHIN, sender.send(message)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(Turn::Lost(self.broken(connection, error).await)),
+            Err(_) => Err(Turn::Lost(Loss::Silent)),
         }
     }
 

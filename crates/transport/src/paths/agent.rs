@@ -48,12 +48,13 @@ impl Paths {
         self.doubt = None;
         self.deaf = None;
         if let Some(path) = self.path_mut(id) {
-            path.unanswered_since = None;
+            (path.unanswered_since, path.no_data_since) = (None, None);
         }
         if !self.handshaking {
             self.relabel();
         }
         self.stir.notify_one();
+        self.moved.notify_one();
         true
     }
 

@@ -1,6 +1,6 @@
 //! One path: what is known of it, and the questions that it was asked.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use wire::{channel::ChannelId, path::Probe};
 
@@ -23,8 +23,16 @@ pub(super) struct Path {
     pub(super) proven_at: Option<Uptime>,
     /// How long that answer took.
     pub(super) rtt: Duration,
+    /// The same, smoothed over the last few answers.
+    pub(super) smooth: Duration,
+    /// Direct path: the one address whose packets are the other end's, and to which this end's go.
+    pub(super) peer: Option<SocketAddr>,
+    /// Direct path: sequence of the last answer that came by it.
+    pub(super) heard_sequence: u64,
     /// When the first packet was sent by it after the last that came by it.
     pub(super) unanswered_since: Option<Uptime>,
+    /// The same, but only a packet of QUIC counts as an answer.
+    pub(super) no_data_since: Option<Uptime>,
     pub(super) ask_at: Uptime,
     pub(super) ask_wait: Duration,
     /// Number of the first question, drawn at random, and how many were asked.
@@ -43,7 +51,11 @@ impl Path {
             sign_at: now,
             proven_at: None,
             rtt: Duration::ZERO,
+            smooth: Duration::ZERO,
+            peer: None,
+            heard_sequence: 0,
             unanswered_since: None,
+            no_data_since: None,
             ask_at: now,
             ask_wait: ASK_FIRST,
             first_question: draw,
@@ -70,6 +82,17 @@ impl Path {
 
     pub(super) fn ask_at_once(&mut self, now: Uptime) {
         (self.ask_at, self.ask_wait) = (now, ASK_FIRST);
+    }
+
+    /// An answer took so long.
+    pub(super) fn measured(&mut self, rtt: Duration) {
+        self.smooth = if self.proven_at.is_some() { (self.smooth * 3 + rtt) / 4 } else { rtt };
+        self.rtt = rtt;
+    }
+
+    /// Whether it has answered what was asked within `age`.
+    pub(super) fn is_fresh(&self, now: Uptime, age: Duration) -> bool {
+        self.proven_since(now.saturating_sub(age))
     }
 
     pub(super) fn proven_since(&self, since: Uptime) -> bool {

@@ -2,10 +2,10 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use wire::path::{FULL_PROBE_BYTES, Flip};
+use wire::path::{FULL_PROBE_BYTES, Flip, PROBE_BYTES};
 
-use super::{ASK_MOST, ASK_SPARE, Act, Observed, PathId, Paths, earliest, path::Path};
-use crate::table::Uptime;
+use super::{ASK_MOST, Act, Observed, PathId, Paths, direct::WARM_EVERY, earliest, path::Path};
+use crate::{sealed::Carrier, table::Uptime};
 
 /// Changes of path are at least so far apart: each takes a connection id and several round trips.
 const FLIP_EVERY: Duration = Duration::from_secs(1);
@@ -34,6 +34,8 @@ const ANNOUNCEMENTS: u32 = 8;
 pub(super) struct Wanted {
     pub(super) id: PathId,
     pub(super) since: Uptime,
+    /// Not for longer than this; `None`: until it answers.
+    pub(super) until: Option<Uptime>,
 }
 
 /// An announcement of the present path that goes on.
@@ -61,8 +63,9 @@ impl Paths {
             self.wanted.filter(|wanted| self.path(wanted.id).is_some_and(|path| path.proven_since(wanted.since)));
         let target = wanted.map(|wanted| wanted.id).or_else(|| {
             self.lost_since?;
-            let good = |path: &&Path| path.id != self.current && path.proven_since(now.saturating_sub(TRUSTED_FOR));
-            self.paths.iter().filter(good).max_by_key(|path| path.proven_at).map(|path| path.id)
+            let good = |path: &&Path| path.id != self.current && path.is_fresh(now, self.patience(path).1);
+            let best = |path: &&Path| (path.carrier != Carrier::Direct, path.proven_at);
+            self.paths.iter().filter(good).max_by_key(best).map(|path| path.id)
         });
         let Some(target) = target else { return };
         match self.flipped_at.map(|at| at + FLIP_EVERY) {
@@ -72,6 +75,7 @@ impl Paths {
     }
 
     fn flip(&mut self, id: PathId, now: Uptime, observed: Observed) {
+        let (before, escaped) = (self.current, self.lost_since.is_some());
         self.count = self.count.wrapping_add(1);
         self.current = id;
         self.flipped_at = Some(now);
@@ -82,8 +86,9 @@ impl Paths {
         self.changes.fetch_add(1, Ordering::Relaxed);
         self.announce(now, Some(observed.path_responses));
         if let Some(path) = self.path_mut(id) {
-            path.unanswered_since = None;
+            (path.unanswered_since, path.no_data_since) = (None, None);
         }
+        self.changed_carrier(Some(before), escaped, now, observed);
     }
 
     fn announce(&mut self, at: Uptime, responses_before: Option<u64>) {
@@ -130,19 +135,27 @@ impl Paths {
         earliest(next, announcement.at);
     }
 
-    /// Technician: asks the paths that are not in use, often if one of them is needed, now and then otherwise.
+    /// Technician: asks the paths that are not in use, often if one of them is needed, now and then otherwise; and the present one if it
+    /// is direct, which may be forgotten by a router on the way.
     pub(super) fn ask_others(&mut self, now: Uptime, acts: &mut Vec<Act>, next: &mut Option<Uptime>) {
+        if std::mem::take(&mut self.measure_relay) {
+            self.ask(self.current, PROBE_BYTES, now, acts);
+        }
         for index in 0..self.paths.len() {
             let Some(path) = self.paths.get(index) else { return };
             let wanted = self.wanted.is_some_and(|wanted| wanted.id == path.id);
             let needed = wanted || self.lost_since.is_some();
             let (id, mut ask_at, ask_wait) = (path.id, path.ask_at, path.ask_wait);
-            if path.channel.is_none() || (id == self.current && !wanted) {
+            let (every, _) = self.patience(path);
+            let heartbeat = id == self.current && !wanted;
+            if path.channel.is_none() || (heartbeat && path.carrier != Carrier::Direct) {
                 continue;
             }
+            // Only a path that may be flipped to has to show that it takes full packets.
+            let small = heartbeat || (every == WARM_EVERY && !needed);
             if now >= ask_at {
-                self.ask(id, FULL_PROBE_BYTES, now, acts);
-                ask_at = now + if needed { ask_wait } else { ASK_SPARE };
+                self.ask(id, if small { PROBE_BYTES } else { FULL_PROBE_BYTES }, now, acts);
+                ask_at = now + if needed && !heartbeat { ask_wait } else { every };
                 if let Some(path) = self.path_mut(id) {
                     (path.ask_at, path.ask_wait) = (ask_at, (ask_wait * 2).min(ASK_MOST));
                 }

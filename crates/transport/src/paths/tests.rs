@@ -115,6 +115,7 @@ fn a_technicians_label_never_changes() {
             carrier: Carrier::Relayed,
             channel: channel(2),
             flags: PathFlags { epoch: Epoch::of(1), hears_nothing: false },
+            to: None,
         }
     );
     assert_eq!(technician.paths.changes().load(Ordering::Relaxed), 1);
@@ -362,7 +363,7 @@ fn paths_that_lead_nowhere_are_given_up() {
 #[test]
 fn a_full_list_gives_way_where_it_hurts_least() {
     let mut agent = Side::with_spare(End::Agent);
-    for slot in 3..=6 {
+    for slot in 3..=8 {
         agent.pass(MS);
         agent.paths.add(Carrier::Relayed, channel(slot), agent.now, 0);
         assert!(agent.paths.paths.len() <= PATHS);

@@ -6,7 +6,10 @@ use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
     pin::Pin,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -26,7 +29,7 @@ use wire::{
 
 use crate::{
     node::Node,
-    sealed::Unpaired,
+    sealed::{Carrier, Unpaired},
     udp::{Inbox, Port, Sent},
 };
 
@@ -41,6 +44,11 @@ pub(super) const DIRECT_BITS: u64 = 100_000_000;
 
 /// Where both nodes believe the relay to be; the network goes by channels.
 const RELAY_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 4433);
+
+/// Where the nodes can be reached directly.
+pub(super) const AGENT_ADDRESS: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(198, 51, 100, 1)), 1);
+pub(super) const TECHNICIAN_ADDRESS: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(198, 51, 100, 2)), 1);
 
 /// Trains that a port takes at once.
 const TRAINS: usize = 4;
@@ -94,13 +102,58 @@ impl Lines {
     }
 }
 
-type Network = BTreeMap<(u32, u32), Lines>;
+/// The relay's channels, and the way between the two addresses.
+#[derive(Debug)]
+struct Network {
+    channels: BTreeMap<(u32, u32), Lines>,
+    straight: Lines,
+    /// Each end is behind a firewall that lets in only what answers.
+    firewalls: bool,
+    /// Whether each has sent to the other: agent, technician.
+    opened: Mutex<(bool, bool)>,
+    /// The direct way lets nothing pass but probes.
+    probes_only: Arc<AtomicBool>,
+    /// Probes to the agent on the direct way, for somebody who repeats them.
+    tapped: Tapped,
+}
+
+type Tapped = Arc<Mutex<Option<Vec<Vec<u8>>>>>;
+
+impl Network {
+    /// Puts a packet on the direct way, unless the receiver's firewall is closed.
+    fn straight(&self, from_agent: bool, packet: &[u8]) {
+        if let Some(tapped) = &mut *self.tapped.lock().unwrap()
+            && !from_agent
+            && DataHeader::parse(packet).is_none()
+        {
+            tapped.push(packet.to_vec());
+        }
+        if self.probes_only.load(Ordering::Relaxed) && DataHeader::parse(packet).is_some() {
+            return;
+        }
+        let mut opened = self.opened.lock().unwrap();
+        let lets_in = if from_agent {
+            opened.0 = true;
+            opened.1
+        } else {
+            opened.1 = true;
+            opened.0
+        };
+        match (lets_in || !self.firewalls, from_agent) {
+            (false, _) => {}
+            (true, true) => self.straight.to_technician.send(packet),
+            (true, false) => self.straight.to_agent.send(packet),
+        }
+    }
+}
 
 /// One end of all lines, as a node's socket.
 #[derive(Debug)]
 struct MemoryPort {
     network: Arc<Network>,
     at_agent: bool,
+    /// Packets to addresses where nobody is.
+    astray: Arc<Mutex<Vec<SocketAddr>>>,
     /// Packets for channels that there is no line for.
     strays: Mutex<u64>,
 }
@@ -115,10 +168,18 @@ impl Port for MemoryPort {
     }
 
     fn try_send(&self, transmit: &Transmit<'_>) -> Sent {
-        assert_eq!(transmit.destination, RELAY_ADDRESS);
+        let peer = if self.at_agent { TECHNICIAN_ADDRESS } else { AGENT_ADDRESS };
         for packet in transmit.contents.chunks(transmit.segment_size.unwrap_or(transmit.contents.len()).max(1)) {
+            if transmit.destination == peer {
+                self.network.straight(self.at_agent, packet);
+                continue;
+            }
+            if transmit.destination != RELAY_ADDRESS {
+                self.astray.lock().unwrap().push(transmit.destination);
+                continue;
+            }
             let channel = DataHeader::parse(packet).expect("sealed packets alone").channel;
-            match self.network.get(&(channel.slot(), channel.generation())) {
+            match self.network.channels.get(&(channel.slot(), channel.generation())) {
                 Some(lines) if self.at_agent => lines.to_technician.send(packet),
                 Some(lines) => lines.to_agent.send(packet),
                 None => *self.strays.lock().unwrap() += 1,
@@ -129,22 +190,24 @@ impl Port for MemoryPort {
 
     fn poll_fill(&self, cx: &mut Context<'_>, inbox: &mut Inbox) -> Poll<()> {
         let mut arrived = Vec::new();
-        for lines in self.network.values() {
+        let peer = if self.at_agent { TECHNICIAN_ADDRESS } else { AGENT_ADDRESS };
+        let relayed = self.network.channels.values().map(|lines| (lines, RELAY_ADDRESS));
+        for (lines, from) in relayed.chain([(&self.network.straight, peer)]) {
             let line = if self.at_agent { &lines.to_agent } else { &lines.to_technician };
             while arrived.len() < TRAINS
                 && let Poll::Ready(packet) = line.poll_recv(cx)
             {
-                arrived.push(packet);
+                arrived.push((from, packet));
             }
         }
         if arrived.is_empty() {
             return Poll::Pending;
         }
         let filled = inbox.fill(|slots, metas| {
-            for ((slot, meta), packet) in slots.iter_mut().zip(metas).zip(&arrived) {
+            for ((slot, meta), (addr, packet)) in slots.iter_mut().zip(metas).zip(&arrived) {
                 slot[..packet.len()].copy_from_slice(packet);
                 let len = packet.len();
-                *meta = RecvMeta { addr: RELAY_ADDRESS, len, stride: len, ecn: None, dst_ip: None };
+                *meta = RecvMeta { addr: *addr, len, stride: len, ecn: None, dst_ip: None };
             }
             Ok(arrived.len())
         });
@@ -177,6 +240,12 @@ pub(super) struct World {
     pub(super) at_technician: Unpaired,
     pub(super) relay: Lines,
     pub(super) direct: Lines,
+    /// Between the nodes' own addresses.
+    pub(super) straight: Lines,
+    /// Where packets went that nobody got.
+    pub(super) astray: Arc<Mutex<Vec<SocketAddr>>>,
+    tapped: Tapped,
+    pub(super) probes_only: Arc<AtomicBool>,
     tasks: JoinSet<()>,
 }
 
@@ -186,19 +255,53 @@ pub(super) struct Nodes {
     pub(super) technician: Node,
     pub(super) relay: Lines,
     pub(super) direct: Lines,
+    pub(super) straight: Lines,
+    pub(super) astray: Arc<Mutex<Vec<SocketAddr>>>,
+    tapped: Tapped,
+    probes_only: Arc<AtomicBool>,
 }
 
 impl Nodes {
     pub(super) fn over(relay: Shape, direct: Shape, seed: u64) -> Self {
+        Self::over_network(relay, direct, seed, false)
+    }
+
+    /// With a firewall at each end.
+    pub(super) fn behind_firewalls(relay: Shape, direct: Shape, seed: u64) -> Self {
+        Self::over_network(relay, direct, seed, true)
+    }
+
+    fn over_network(relay: Shape, direct: Shape, seed: u64, firewalls: bool) -> Self {
+        let straight = Lines::new(direct, seed + 2);
         let (relay, direct) = (Lines::new(relay, seed), Lines::new(direct, seed + 1));
         let key = |channel: ChannelId| (channel.slot(), channel.generation());
-        let network = Network::from([(key(relay_channel()), relay.clone()), (key(direct_channel()), direct.clone())]);
-        let network = Arc::new(network);
+        let channels = BTreeMap::from([(key(relay_channel()), relay.clone()), (key(direct_channel()), direct.clone())]);
+        let (opened, tapped) = (Mutex::new((false, false)), Tapped::default());
+        let probes_only = Arc::<AtomicBool>::default();
+        let network = Arc::new(Network {
+            channels,
+            straight: straight.clone(),
+            firewalls,
+            opened,
+            probes_only: Arc::clone(&probes_only),
+            tapped: Arc::clone(&tapped),
+        });
+        let astray = Arc::default();
         let node = |at_agent| {
-            let port = MemoryPort { network: Arc::clone(&network), at_agent, strays: Mutex::new(0) };
+            let network = Arc::clone(&network);
+            let port = MemoryPort { network, at_agent, strays: Mutex::new(0), astray: Arc::clone(&astray) };
             Node::detached(Box::new(port), RELAY_ADDRESS)
         };
-        Self { agent: node(true), technician: node(false), relay, direct }
+        Self {
+            agent: node(true),
+            technician: node(false),
+            relay,
+            direct,
+            straight,
+            astray: Arc::clone(&astray),
+            tapped,
+            probes_only,
+        }
     }
 
     /// Connects by the relay.
@@ -212,10 +315,22 @@ impl Nodes {
     }
 
     pub(super) fn joined(self, at_agent: Unpaired, at_technician: Unpaired) -> World {
-        let Self { agent, technician, relay, direct } = self;
+        let Self { agent, technician, relay, direct, straight, astray, tapped, probes_only } = self;
         // For words and transfers from the technician, which has no stream of its own otherwise.
         at_agent.connection().set_max_concurrent_bi_streams(quinn::VarInt::from_u32(2));
-        World { agent, technician, at_agent, at_technician, relay, direct, tasks: JoinSet::new() }
+        World {
+            agent,
+            technician,
+            at_agent,
+            at_technician,
+            relay,
+            direct,
+            straight,
+            astray,
+            tapped,
+            probes_only,
+            tasks: JoinSet::new(),
+        }
     }
 }
 
@@ -356,6 +471,29 @@ impl World {
     pub(super) fn add(&self, channel: ChannelId) {
         self.agent.add_channel(self.at_agent.session_ref(), channel).unwrap();
         self.technician.add_channel(self.at_technician.session_ref(), channel).unwrap();
+    }
+
+    /// Both ends are told each other's address, as after consent.
+    pub(super) fn introduce(&self) {
+        self.at_agent.punch(&[TECHNICIAN_ADDRESS]);
+        self.at_technician.punch(&[AGENT_ADDRESS]);
+    }
+
+    pub(super) fn technician_wants_round(&self) -> bool {
+        let now = self.technician.socket().uptime();
+        let key = self.at_technician.session_ref().0;
+        self.technician.socket().table().paths(key).unwrap().wants_round(now)
+    }
+
+    /// Keeps what enters the direct way to the agent from now on; the returned function tells.
+    pub(super) fn tap_probes_to_agent(&self) -> impl Fn(&Self) -> Vec<Vec<u8>> + use<> {
+        self.tapped.lock().unwrap().get_or_insert_default();
+        |world| world.tapped.lock().unwrap().clone().unwrap_or_default()
+    }
+
+    /// By which way each end sends.
+    pub(super) fn carriers(&self) -> (Carrier, Carrier) {
+        (self.at_agent.stats().carrier, self.at_technician.stats().carrier)
     }
 
     /// Both ends are told of a channel to go to.

@@ -303,6 +303,8 @@ function openQuestion(key, prompt, technician) {
   byId("run").hidden = !prompt.run;
   if (prompt.run) renderRun(prompt.run);
   byId("lasts").textContent = `If you allow it, that counts ${prompt.lasts}.`;
+  byId("addresses").hidden = prompt.addresses === "";
+  setText("addresses", prompt.addresses);
   byId("nothing-installed").hidden = prompt.kind !== "session";
   byId("words").hidden = !prompt.needs_spoken_words;
   byId("words-input").value = "";

@@ -9,6 +9,7 @@ use transport::{sealed::PathStats, streams::ByteReceiver};
 use trust::pairing::Paired;
 use wire::{
     ids::{RequestId, RunId},
+    path::DirectOffer,
     run::{RunLimits, Variable},
     session::{Ability, AccessRequest, EndReason, Output, Subject},
     time::Moment,
@@ -34,6 +35,8 @@ pub(super) struct Desk {
     first: RequestId,
     couriers: BTreeMap<RunId, mpsc::Sender<News>>,
     waiting: BTreeMap<RequestId, mpsc::Sender<Reply>>,
+    /// What the agent said of its addresses, until the actor has taken it.
+    pub(super) direct_offer: Option<DirectOffer>,
 }
 
 impl Desk {
@@ -54,6 +57,7 @@ impl Desk {
             first: first.request,
             couriers: BTreeMap::new(),
             waiting: BTreeMap::new(),
+            direct_offer: None,
         }
     }
 
@@ -255,6 +259,10 @@ impl Desk {
                 self.tell_courier(run, News::Finished { outcome, stdout, stderr });
                 true
             }
+            TechnicianEvent::Direct(offer) => {
+                self.direct_offer = Some(offer);
+                false
+            }
             TechnicianEvent::AuditLine(line) => {
                 self.take_audit_line(&line, now);
                 false
@@ -305,8 +313,7 @@ impl Desk {
 
     /// Measures the path, if there is one.
     pub(super) fn rtt(&mut self, stats: Option<PathStats>) {
-        self.board.path_kind = stats.as_ref().map(|stats| stats.carrier.to_string());
-        self.board.rtt = stats.map(|stats| stats.rtt);
+        self.board.path = stats;
     }
 
     pub(super) fn path_lost(&mut self, why: &str, now: Moment) {

@@ -23,6 +23,7 @@ use wire::{
     ids::{Digest, GrantId, Locator, RequestId, RunId, SessionId},
     link::RelayLink,
     pairing::{FromUnpairedAgent, FromUnpairedTechnician, Introduction},
+    path::DirectOffer,
     run::{OutputCount, RunOutcome, RunProposal},
     session::{Ability, GrantNotice, Output, StreamHeader, Subject, ToAgent, ToTechnician},
 };
@@ -153,8 +154,16 @@ impl AgentEnd {
         self.sender.send(&message).await.unwrap();
     }
 
+    /// The next message that is not about network addresses: its person wants no direct connection, and says so.
     pub(crate) async fn next(&mut self) -> ToAgent {
-        patiently(self.receiver.recv::<ToAgent>()).await.unwrap().expect("the technician is still there")
+        loop {
+            let message = patiently(self.receiver.recv::<ToAgent>()).await.unwrap();
+            let message = message.expect("the technician is still there");
+            if !matches!(message, ToAgent::Direct(_)) {
+                return message;
+            }
+            self.send(ToTechnician::Direct(DirectOffer::NotWanted)).await;
+        }
     }
 
     /// Says yes to the first question.

@@ -47,8 +47,10 @@ pub(crate) fn status() -> Status {
         },
         path: PathStatus {
             kind: Some("relayed".to_owned()),
+            why: Some("no direct address answered".to_owned()),
             relay: "relay.example.org:4433".to_owned(),
             rtt_us: Some(12_345),
+            lost_permille: Some(4),
             reconnects: 0,
         },
         age_secs: 201,

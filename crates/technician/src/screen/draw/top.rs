@@ -33,7 +33,13 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, look: Look)
     let [left, right_area] = Layout::horizontal([Constraint::Min(0), Constraint::Length(right_width)]).areas(machine);
     frame.render_widget(Paragraph::new(machine_line(model, look, usize::from(left.width))), left);
     frame.render_widget(Paragraph::new(Span::styled(right, look.dim())), right_area);
-    frame.render_widget(Paragraph::new(who_line(model, look)), who);
+    let who_is = who_line(model, look);
+    let why = why_line(&model.status.path);
+    // Who somebody is and the words to read out are worth more than the reason.
+    if who_is.width() + 2 + why.width() <= usize::from(who.width) {
+        frame.render_widget(Paragraph::new(Span::styled(why, look.dim())).right_aligned(), who);
+    }
+    frame.render_widget(Paragraph::new(who_is), who);
     frame.render_widget(Paragraph::new(allowed_line(model, look, usize::from(allowed.width))), allowed);
 }
 
@@ -54,7 +60,16 @@ fn machine_line(model: &Model, look: Look, width: usize) -> Line<'static> {
 fn connection(path: &PathStatus, age_secs: u64) -> String {
     let kind = path.kind.as_deref().unwrap_or("not connected");
     let rtt = path.rtt_us.map(|rtt| format!(" {}", units::milliseconds(rtt))).unwrap_or_default();
-    format!("{kind}{rtt}  {} ", units::clock(Duration::from_secs(age_secs)))
+    let lost = path.lost_permille.filter(|lost| *lost > 0).map(|lost| format!(" {}% lost", units::tenths(lost.into())));
+    format!("{kind}{rtt}{}  {} ", lost.unwrap_or_default(), units::clock(Duration::from_secs(age_secs)))
+}
+
+/// Why the session goes by this path.
+fn why_line(path: &PathStatus) -> String {
+    match (&path.kind, &path.why) {
+        (Some(kind), Some(why)) => format!("{kind}: {why} "),
+        (Some(_), None) | (None, _) => String::new(),
+    }
 }
 
 fn who_line(model: &Model, look: Look) -> Line<'static> {

@@ -26,6 +26,7 @@ use wire::{
 
 use crate::{
     address::SessionKey,
+    paths::Paths,
     socket::NodeSocket,
     streams::{ByteReceiver, ByteSender, FrameReceiver, FrameSender, Lanes, Priority, StreamError},
     table::End,
@@ -190,10 +191,11 @@ impl Link {
     fn stats(&self) -> PathStats {
         let stats = self.connection.stats();
         let now = self.socket.uptime();
-        let known = self.socket.table().paths(self.key).map(|paths| (paths.carrier(), paths.direct_state(now)));
-        let (carrier, direct) = known.unwrap_or((Carrier::Relayed, DirectState::Closed));
+        let about = |paths: &mut Paths| (paths.carrier(), paths.direct_state(now), paths.direct_rtt());
+        let known = self.socket.table().paths(self.key).map(about);
+        let (carrier, direct, rtt) = known.unwrap_or((Carrier::Relayed, DirectState::Closed, None));
         PathStats {
-            rtt: stats.path.rtt,
+            rtt: rtt.unwrap_or(stats.path.rtt),
             sent: stats.path.sent_packets,
             lost: stats.path.lost_packets,
             sent_bytes: stats.udp_tx.bytes,

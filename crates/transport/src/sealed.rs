@@ -26,6 +26,7 @@ use wire::{
 
 use crate::{
     address::SessionKey,
+    paths::Paths,
     socket::NodeSocket,
     streams::{ByteReceiver, ByteSender, FrameReceiver, FrameSender, Lanes, Priority, StreamError},
     table::End,
@@ -193,15 +194,16 @@ impl Link {
     fn stats(&self) -> PathStats {
         let stats = self.connection.stats();
         let now = self.socket.uptime();
-        let (carrier, direct) = {
+        let about = |paths: &mut Paths| (paths.carrier(), paths.direct_state(now), paths.direct_rtt());
+        let (carrier, direct, rtt) = {
             let mut table = self.socket.table();
             let by_pipe = table.is_live_by_pipe();
-            let known = table.paths(self.key).map(|paths| (paths.carrier(), paths.direct_state(now)));
-            let (carrier, direct) = known.unwrap_or((Carrier::Relayed, DirectState::Closed));
-            (if carrier == Carrier::Relayed && by_pipe { Carrier::RelayedTcp } else { carrier }, direct)
+            let (carrier, direct, rtt) =
+                table.paths(self.key).map(about).unwrap_or((Carrier::Relayed, DirectState::Closed, None));
+            (if carrier == Carrier::Relayed && by_pipe { Carrier::RelayedTcp } else { carrier }, direct, rtt)
         };
         PathStats {
-            rtt: stats.path.rtt,
+            rtt: rtt.unwrap_or(stats.path.rtt),
             sent: stats.path.sent_packets,
             lost: stats.path.lost_packets,
             sent_bytes: stats.udp_tx.bytes,

@@ -285,6 +285,14 @@ impl Paths {
         }
     }
 
+    /// How long the direct path that is in use takes there and back, if this end has asked it. quinn's own figure of a technician takes a while to
+    /// forget the relay, above all in a quiet session.
+    pub(crate) fn direct_rtt(&self) -> Option<Duration> {
+        let path =
+            self.path(self.current).filter(|path| path.carrier == Carrier::Direct && path.proven_at.is_some())?;
+        Some(path.smooth)
+    }
+
     /// By what the session's direct paths are told from others'; `None` while they are not allowed.
     pub(crate) fn direct_generation(&self) -> Option<u32> {
         self.direct.as_ref().map(|direct| direct.channel(0).generation())

@@ -19,7 +19,9 @@ async fn a_session_goes_directly_as_soon_as_both_ends_know_where_the_other_is() 
     world.introduce();
     let took = world.within(1000 * MS, |world| world.carriers() == DIRECT).await;
     assert!(took <= 100 * MS, "{took:?}");
-    assert!(matches!(world.at_technician.stats().direct, DirectState::Used { sooner_us: 60_000.. }));
+    let stats = world.at_technician.stats();
+    assert!(matches!(stats.direct, DirectState::Used { sooner_us: 60_000.. }));
+    assert!(stats.rtt < 15 * MS, "the new path's own: {:?}", stats.rtt);
     let word = world.a_word().await;
     assert!(word <= 15 * MS, "{word:?}");
 

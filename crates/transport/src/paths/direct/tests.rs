@@ -21,6 +21,11 @@ fn technician_address() -> SocketAddr {
     ([198, 51, 100, 2], 2).into()
 }
 
+/// Where the agent can be reached as well, if there is such an address.
+fn second_address() -> SocketAddr {
+    ([198, 51, 100, 3], 3).into()
+}
+
 fn keys(end: End) -> ProbeKeys {
     let side = if end == End::Agent { Side::Agent } else { Side::Technician };
     ProbeKeys::new(&[7; 32], side)
@@ -28,7 +33,11 @@ fn keys(end: End) -> ProbeKeys {
 
 /// What arrives at an end.
 enum Arriving {
-    Letter(SocketAddr, Vec<u8>),
+    Letter {
+        from: SocketAddr,
+        at: SocketAddr,
+        packet: Vec<u8>,
+    },
     Relayed(PathFlags),
     RelayedPong(u64),
     /// A packet of QUIC by the direct path.
@@ -43,6 +52,8 @@ struct Ends {
     under_way: Vec<(Uptime, End, Arriving)>,
     direct_works: bool,
     one_way: Duration,
+    /// The same to the agent's second address.
+    second: Option<Duration>,
     letters: usize,
     largest_to_strangers: usize,
     announced: Vec<Act>,
@@ -64,6 +75,7 @@ impl Ends {
             under_way: Vec::new(),
             direct_works: true,
             one_way: 5 * MS,
+            second: None,
             letters: 0,
             largest_to_strangers: 0,
             announced: Vec::new(),
@@ -91,19 +103,21 @@ impl Ends {
         }
     }
 
-    fn send_letter(&mut self, from: End, to: SocketAddr, packet: Vec<u8>) {
+    fn send_letter(&mut self, from: End, own: SocketAddr, to: SocketAddr, packet: Vec<u8>) {
         self.letters += 1;
-        let (receiver, own) = match from {
-            End::Agent => (End::Technician, agent_address()),
-            End::Technician => (End::Agent, technician_address()),
-        };
+        let receiver = if from == End::Agent { End::Technician } else { End::Agent };
         let known = self.paths(from).paths.iter().any(|path| path.peer == Some(to));
         if !known {
             self.largest_to_strangers = self.largest_to_strangers.max(packet.len());
         }
-        let reaches = to == if receiver == End::Agent { agent_address() } else { technician_address() };
-        if self.direct_works && reaches {
-            self.under_way.push((self.now + self.one_way, receiver, Arriving::Letter(own, packet)));
+        let by_second = [own, to].contains(&second_address());
+        let one_way = if by_second { self.second } else { Some(self.one_way) };
+        let reaches = match receiver {
+            End::Agent => to == agent_address() || to == second_address(),
+            End::Technician => to == technician_address(),
+        };
+        if let Some(one_way) = one_way.filter(|_| self.direct_works && reaches) {
+            self.under_way.push((self.now + one_way, receiver, Arriving::Letter { from: own, at: to, packet }));
         }
     }
 
@@ -127,11 +141,11 @@ impl Ends {
     fn arrive(&mut self, at: End, what: Arriving) {
         let now = self.now;
         match what {
-            Arriving::Letter(from, packet) => {
+            Arriving::Letter { from, at: own, packet } => {
                 let reply = self.paths(at).direct_probe(from, &packet, now).flatten();
                 if let Some((to, letter)) = reply {
                     assert!(letter.len() <= packet.len(), "an answer is never larger than its question");
-                    self.send_letter(at, to, letter);
+                    self.send_letter(at, own, to, letter);
                 }
             }
             Arriving::Relayed(flags) => self.paths(at).heard(0, flags, true, now),
@@ -140,7 +154,9 @@ impl Ends {
                 self.paths(at).answered(0, number, now);
             }
             Arriving::Data(channel, flags) => {
-                let from = if at == End::Agent { technician_address() } else { agent_address() };
+                let path = self.technician.paths.iter().find(|path| path.channel == Some(channel));
+                let agents = path.and_then(|path| path.peer).unwrap_or(agent_address());
+                let from = if at == End::Agent { technician_address() } else { agents };
                 if let Some(id) = self.paths(at).find_direct(channel, from) {
                     self.paths(at).heard(id, flags, true, now);
                 }
@@ -166,7 +182,10 @@ impl Ends {
             self.paths(end).tick(now, observed, &mut acts);
             for act in acts {
                 match act {
-                    Act::Letter(to, packet) => self.send_letter(end, to, packet),
+                    Act::Letter(to, packet) => {
+                        let own = if end == End::Agent { agent_address() } else { technician_address() };
+                        self.send_letter(end, own, to, packet);
+                    }
                     Act::Probe { probe: Probe::Ping(number), .. } => {
                         self.under_way.push((now + RELAY_RTT, end, Arriving::RelayedPong(number)));
                     }
@@ -317,6 +336,33 @@ fn the_faster_of_two_direct_paths_is_taken_and_a_little_faster_is_not_enough() {
     assert!(!better(&path(1, 11, false), &path(2, 15, false)));
     assert!(better(&path(1, 13, true), &path(2, 15, false)));
     assert!(!better(&path(1, 10, false), &path(2, 15, true)));
+}
+
+#[test]
+fn a_session_changes_to_a_direct_path_that_is_clearly_faster_and_to_no_other() {
+    for (second, moves) in [(2 * MS, true), (18 * MS, false), (40 * MS, false)] {
+        let mut ends = Ends::new();
+        ends.one_way = 20 * MS;
+        ends.open();
+        ends.introduce();
+        ends.pass(1500 * MS);
+        assert_eq!(ends.carriers(), (Carrier::Direct, Carrier::Direct));
+        let first = ends.technician.path(ends.technician.current).unwrap().peer;
+        assert_eq!(first, Some(agent_address()));
+
+        // Another address of the agent is found while the session goes directly already.
+        ends.second = Some(second);
+        let channel = ends.technician.direct.as_mut().unwrap().channel(100);
+        let now = ends.now;
+        let id = ends.technician.add(Carrier::Direct, channel, now, 77);
+        ends.technician.path_mut(id).unwrap().peer = Some(second_address());
+        ends.pass(20_000 * MS);
+        assert_eq!(ends.carriers(), (Carrier::Direct, Carrier::Direct));
+        let present = ends.technician.path(ends.technician.current).unwrap().peer;
+        assert_eq!(present == Some(second_address()), moves, "{second:?}");
+        assert_eq!(ends.technician.count(), if moves { 2 } else { 1 }, "{second:?}: no to and fro");
+        assert_eq!(ends.agent.count(), ends.technician.count());
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Pair, Peer, Relay, Seen, V4, channel, message, pattern};
+use common::{Pair, Peer, Relay, Seen, V4, V6, channel, message, pattern};
 use testkit::{
     connect_proxy::{Asked, ConnectProxy},
     delay_link::{Conditions, DelayLink, Direction},
@@ -119,6 +119,17 @@ async fn a_network_that_drops_udp_costs_less_than_a_second() {
     let (_node, _control) = started.expect("UDP is not waited for").unwrap();
     let peer = relay.peer().await;
     assert_ne!(peer.address, peer.client);
+}
+
+#[tokio::test]
+async fn ipv6_works_as_well_and_limits_count_networks() {
+    let one_each = PipesConfig { max_pipes_per_address: 1, ..PipesConfig::default() };
+    let mut relay = Relay::start_with_pipes_on(V6, one_each);
+    let (_node, _control) = Node::start(relay.link(), by(CarrierChoice::Tcp)).await.unwrap();
+    assert_eq!(relay.peer().await.client.ip(), V6);
+    let error = Node::start(relay.link(), by(CarrierChoice::Tcp)).await.unwrap_err();
+    assert!(matches!(&error, ConnectError::NoTcp { .. }), "{error}");
+    assert_eq!(relay.pipes.as_ref().unwrap().counters().full_for_address, 1);
 }
 
 #[tokio::test]

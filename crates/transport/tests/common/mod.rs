@@ -136,8 +136,12 @@ impl Relay {
 
     /// One that takes pipes at the same port.
     pub(crate) fn start_with_pipes(config: PipesConfig) -> Self {
+        Self::start_with_pipes_on(V4, config)
+    }
+
+    pub(crate) fn start_with_pipes_on(ip: IpAddr, config: PipesConfig) -> Self {
         loop {
-            let mut relay = Self::start(V4);
+            let mut relay = Self::start(ip);
             match relay.take_pipes_at(relay.address, config.clone()) {
                 Ok(()) => return relay,
                 // Another program has this port of TCP.

@@ -37,7 +37,10 @@ pub use self::{
     control::{Control, ControlEvent, Loss, NotConnected},
     mapping::MappedPort,
 };
-use self::{connect::Connector, supervisor::Supervisor};
+use self::{
+    connect::{Connector, Within},
+    supervisor::Supervisor,
+};
 pub use crate::pipe::{dial::TcpFailure, proxy::Proxies};
 use crate::{
     address::{Label, Place, SessionKey},
@@ -109,7 +112,7 @@ pub struct NodeOptions {
     pub bind: Option<SocketAddr>,
     /// Send and receive packet by packet, as is done where the kernel offers nothing better. Default: no.
     pub plain_socket: bool,
-    /// How long [`Node::start`] waits for the relay to answer. Default: 8 s, for slow networks. Later attempts take 3 s each.
+    /// How long [`Node::start`] waits for the relay to answer. Default: 8 s, for slow networks. Later attempts take 3 s each, over TCP 8 s.
     pub first_attempt: Duration,
     /// By what packets may travel to the relay. Default: UDP, or TCP once UDP has not answered for a quarter of a second.
     pub carrier: CarrierChoice,
@@ -240,7 +243,7 @@ impl Node {
         let endpoint = endpoint_over(&socket).map_err(|error| ConnectError::socket(&error))?;
 
         let mut connector = Connector::new(link, endpoint.clone(), Arc::clone(&socket), &options)?;
-        let first = connector.connect(options.first_attempt).await?;
+        let first = connector.connect(Within::both(options.first_attempt)).await?;
         connector.go_by(&first);
 
         let node = Self::over(endpoint, socket);

@@ -21,9 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Both nodes' addresses, from a relay that says where their packets come from whatever it likes.
 async fn candidates(pair: &mut Pair, said: SocketAddr) -> (Vec<SocketAddr>, Vec<SocketAddr>) {
-    let (mut first, mut second) = (pair.relay.peer().await, pair.relay.peer().await);
     let answer = async {
-        for peer in [&mut first, &mut second] {
+        for peer in &mut pair.peers {
             assert_eq!(peer.recv().await.expect("the node is connected"), ToRelay::Observe);
             peer.send(FromRelay::Observed { address: said });
         }

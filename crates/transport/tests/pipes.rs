@@ -270,6 +270,7 @@ async fn a_session_over_tcp_outlives_the_relay_that_it_ran_over() {
     let mut stream = pair.at_technician.sealed.accept_uni().await.unwrap();
     let mut received = stream.read(BULK_BYTES).await.unwrap().unwrap().to_vec();
 
+    pair.peers.clear();
     let (address, key) = pair.relay.kill().await;
     for control in [&mut pair.agent_control, &mut pair.technician_control] {
         let Some(ControlEvent::Down { why, .. }) = control.recv().await else { panic!("the relay was killed") };

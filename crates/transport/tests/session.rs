@@ -146,6 +146,7 @@ async fn a_session_outlives_the_relay_that_it_ran_over() {
     let mut stream = pair.at_technician.sealed.accept_uni().await.unwrap();
     let mut received = stream.read(BULK_BYTES).await.unwrap().unwrap().to_vec();
 
+    pair.peers.clear();
     let (address, key) = pair.relay.kill().await;
     pair.relay = common::Relay::start_with(address, key, Default::default());
     for control in [&mut pair.agent_control, &mut pair.technician_control] {

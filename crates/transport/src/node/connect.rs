@@ -31,7 +31,10 @@ use crate::{
 };
 
 /// A later attempt is over after this long: a handshake takes two round trips and survives the loss of a few packets.
-pub(super) const ATTEMPT: Duration = Duration::from_secs(3);
+const ATTEMPT: Duration = Duration::from_secs(3);
+
+/// As long as that may take over TCP, and through a proxy: seven round trips.
+const LONG_ATTEMPT: Duration = Duration::from_secs(8);
 
 /// The next address joins in when the one before has not answered for so long (RFC 8305 section 5).
 const STAGGER: Duration = Duration::from_millis(250);
@@ -197,6 +200,20 @@ pub(super) struct Link {
     pub(super) pipe: Option<PipeHandle>,
 }
 
+/// How long an attempt may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Within {
+    pub(super) udp: Duration,
+    pub(super) tcp: Duration,
+}
+
+impl Within {
+    /// By either way.
+    pub(super) fn both(time: Duration) -> Self {
+        Self { udp: time, tcp: time }
+    }
+}
+
 /// Connects to one relay, again and again.
 pub(super) struct Connector {
     link: RelayLink,
@@ -207,6 +224,8 @@ pub(super) struct Connector {
     dialer: Dialer,
     choice: CarrierChoice,
     udp_again: Duration,
+    /// The last connection stood on a pipe.
+    by_pipe: bool,
     /// Where the name led last time, for when it cannot be resolved.
     addresses: Vec<SocketAddr>,
     /// Kept, so that an address that the relay has validated once need not be validated again.
@@ -236,6 +255,7 @@ impl Connector {
             dialer,
             choice,
             udp_again,
+            by_pipe: false,
             addresses: Vec::new(),
             tokens,
         })
@@ -243,13 +263,13 @@ impl Connector {
 
     /// Connects by the first way that leads to the relay. Where both are tried, UDP has a head start and wins ties; what lost is
     /// undone.
-    pub(super) async fn connect(&mut self, within: Duration) -> Result<Link, ConnectError> {
-        let deadline = Instant::now() + within;
-        let resolved = self.resolve(deadline).boxed().shared();
+    pub(super) async fn connect(&mut self, within: Within) -> Result<Link, ConnectError> {
+        let (udp_until, tcp_until) = (Instant::now() + within.udp, Instant::now() + within.tcp);
+        let resolved = self.resolve(udp_until.max(tcp_until)).boxed().shared();
         let connected = match self.choice {
-            CarrierChoice::Udp => self.by_udp(resolved.clone(), deadline).await,
-            CarrierChoice::Tcp => self.by_tcp(resolved.clone(), deadline).await,
-            CarrierChoice::Auto => self.race(resolved.clone(), deadline).await,
+            CarrierChoice::Udp => self.by_udp(resolved.clone(), udp_until).await,
+            CarrierChoice::Tcp => self.by_tcp(resolved.clone(), tcp_until).await,
+            CarrierChoice::Auto => self.race(resolved.clone(), udp_until, tcp_until).await,
         };
         if let Some(Ok(found)) = resolved.peek() {
             self.addresses.clone_from(found);
@@ -257,9 +277,9 @@ impl Connector {
         connected
     }
 
-    async fn race(&self, resolved: Resolved, deadline: Instant) -> Result<Link, ConnectError> {
-        let by_udp = self.by_udp(resolved.clone(), deadline);
-        let by_tcp = self.by_tcp(resolved.clone(), deadline);
+    async fn race(&self, resolved: Resolved, udp_until: Instant, tcp_until: Instant) -> Result<Link, ConnectError> {
+        let by_udp = self.by_udp(resolved.clone(), udp_until);
+        let by_tcp = self.by_tcp(resolved.clone(), tcp_until);
         let head_start = async {
             if self.dialer.is_direct() {
                 let _ = resolved.await;
@@ -303,11 +323,22 @@ impl Connector {
     }
 
     /// Sends everything by this connection's way from here on.
-    pub(super) fn go_by(&self, link: &Link) {
+    pub(super) fn go_by(&mut self, link: &Link) {
+        self.by_pipe = link.pipe.is_some();
         let mut table = self.socket.table();
         table.set_live(Some(link.place));
         table.set_relay_rtt(link.connection.rtt());
-        drop(table);
+    }
+
+    /// How long the next attempt may take after so many failures. UDP does best with short ones, of which each asks anew; the way over TCP may
+    /// need a long one.
+    pub(super) fn patience(&self, failures: u32) -> Within {
+        let by_tcp = match self.choice {
+            CarrierChoice::Udp => false,
+            CarrierChoice::Tcp => true,
+            CarrierChoice::Auto => self.by_pipe || failures.is_multiple_of(3),
+        };
+        Within { udp: ATTEMPT, tcp: if by_tcp { LONG_ATTEMPT } else { ATTEMPT } }
     }
 
     /// Gives up what a connection stood on.
@@ -542,7 +573,8 @@ mod tests {
         let mut connector = Connector::new(link, endpoint, Arc::clone(&socket), &NodeOptions::default()).unwrap();
         // As if the name had led there earlier and the name service were down now.
         connector.addresses = vec![silent.local_addr().unwrap(), closed, relay.local_addr()];
-        let link = connector.connect(Duration::from_secs(8)).await.unwrap();
+        assert_eq!([1, 2, 3].map(|failures| connector.patience(failures).tcp), [ATTEMPT, ATTEMPT, LONG_ATTEMPT]);
+        let link = connector.connect(Within::both(Duration::from_secs(8))).await.unwrap();
         connector.go_by(&link);
         assert!(socket.table().is_live_relay(relay.local_addr()));
     }
@@ -590,12 +622,14 @@ mod tests {
         let proxies = Some(Proxies::new(&proxy.address().to_string(), ""));
         let options = NodeOptions { carrier: CarrierChoice::Tcp, proxies, ..NodeOptions::default() };
         let mut connector = Connector::new(link, endpoint, socket, &options).unwrap();
-        let patience = Duration::from_secs(8);
+        let patience = Within::both(Duration::from_secs(8));
 
         let error = connector.connect(patience).await.map(drop).unwrap_err();
         assert!(matches!(&error, ConnectError::NoTcp { tcp: TcpFailure::Certificate { .. }, .. }), "{error}");
         assert!(error.to_string().contains("has to be installed on this machine"), "{error}");
 
+        // Later attempts have time for such a way.
+        assert_eq!(connector.patience(1).tcp, LONG_ATTEMPT);
         connector.dialer.trust(pin, self_signed(&inspecting).unwrap().into());
         connector.connect(patience).await.unwrap();
     }

@@ -15,7 +15,7 @@ use wire::{
 };
 
 use super::{
-    connect::{ATTEMPT, Connector, Link},
+    connect::{Connector, Link},
     control::{Control, ControlEvent, EVENTS, Generation, Loss, REQUESTS},
 };
 use crate::{
@@ -127,10 +127,11 @@ impl Supervisor {
             link = loop {
                 let retry_in = self.pause(&mut backoff);
                 let retry_at = Instant::now() + retry_in;
+                let patience = self.connector.patience(backoff.failures);
                 let attempt = async {
                     self.report(ControlEvent::Down { why, retry_in }).await;
                     sleep_until(retry_at).await;
-                    self.connector.connect(ATTEMPT).await
+                    self.connector.connect(patience).await
                 };
                 let attempted = tokio::select! {
                     () = stop.cancelled() => return,

@@ -287,6 +287,8 @@ pub(crate) struct Pair {
     pub(crate) at_technician: End,
     pub(crate) agent_at: Seen,
     pub(crate) technician_at: Seen,
+    /// As the relay knows them, the agent first. To be let go of before it is killed.
+    pub(crate) peers: Vec<Peer>,
     pub(crate) ip: IpAddr,
 }
 
@@ -326,9 +328,10 @@ impl Pair {
         technician_options: NodeOptions,
     ) -> Self {
         let (agent, mut agent_control) = Node::start(link.clone(), agent_options).await.unwrap();
-        let agent_at = relay.peer().await.seen();
+        let agent_peer = relay.peer().await;
         let (technician, mut technician_control) = Node::start(link, technician_options).await.unwrap();
-        let technician_at = relay.peer().await.seen();
+        let technician_peer = relay.peer().await;
+        let (agent_at, technician_at) = (agent_peer.seen(), technician_peer.seen());
         for control in [&mut agent_control, &mut technician_control] {
             assert!(matches!(control.recv().await, Some(ControlEvent::Up)));
         }
@@ -353,6 +356,7 @@ impl Pair {
             at_technician,
             agent_at,
             technician_at,
+            peers: vec![agent_peer, technician_peer],
             ip,
         }
     }

@@ -4,7 +4,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    net::{IpAddr, SocketAddr},
+    net::SocketAddr,
     sync::Arc,
     time::Duration,
 };
@@ -124,6 +124,8 @@ struct Peer {
     id: PeerId,
     /// Where its control connection has proved to come from, and so its packets.
     address: SocketAddr,
+    /// It came over TCP: the address stands for its pipe and is nobody's outside.
+    by_pipe: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -200,7 +202,7 @@ impl RelayActor {
     fn hear(&mut self, event: PeerEvent) {
         let id = ConnectionId(event.peer().number());
         match event {
-            PeerEvent::Connected { peer, address, client } => self.welcome(peer, address, client.ip()),
+            PeerEvent::Connected { peer, address, client } => self.welcome(peer, address, client),
             PeerEvent::Message { peer, message } => match self.turned_away.remove(&id) {
                 Some(reason) => {
                     self.listener.tell(peer, FromRelay::Refused { reason });
@@ -220,11 +222,11 @@ impl RelayActor {
     }
 
     /// Limits are for where the client is; packets go to `address`, which may stand for a pipe.
-    fn welcome(&mut self, peer: PeerId, address: SocketAddr, client: IpAddr) {
+    fn welcome(&mut self, peer: PeerId, address: SocketAddr, client: SocketAddr) {
         let (id, now) = (ConnectionId(peer.number()), clock::now());
-        match self.broker.connected(id, client, now) {
+        match self.broker.connected(id, client.ip(), now) {
             Ok(()) => {
-                self.peers.insert(id, Peer { id: peer, address });
+                self.peers.insert(id, Peer { id: peer, address, by_pipe: address != client });
             }
             Err(reason) if self.turned_away.len() < TURNED_AWAY => {
                 self.turned_away.insert(id, reason);
@@ -296,7 +298,7 @@ impl RelayActor {
                 }
             }
             Command::TellAddress(id) => {
-                if let Some(peer) = self.peers.get(&id) {
+                if let Some(peer) = self.peers.get(&id).filter(|peer| !peer.by_pipe) {
                     self.listener.tell(peer.id, FromRelay::Observed { address: peer.address });
                 }
             }

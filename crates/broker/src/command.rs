@@ -28,6 +28,7 @@ pub enum Command {
         channel: ChannelId,
     },
     /// Send [`FromRelay::Observed`] with the whole address that the connection has proved, of which the broker keeps only a part.
+    /// Nothing is sent to one that came by another way than UDP.
     TellAddress(ConnectionId),
     /// Send what is queued and close the connection. The broker has forgotten it already.
     Disconnect(ConnectionId, Goodbye),

@@ -80,7 +80,9 @@ impl Node {
     ///
     /// Dropping the future has no effect.
     pub async fn candidates(&self) -> Vec<SocketAddr> {
-        let observed = self.shared.socket.observation().ask().await;
+        // Over TCP a relay does not see where UDP would come from.
+        let over_tcp = self.shared.socket.table().is_live_by_pipe();
+        let observed = if over_tcp { None } else { self.shared.socket.observation().ask().await };
         let mut found = self.own_addresses();
         for address in observed.into_iter().chain(self.shared.socket.observation().mapped()) {
             if !found.contains(&address) {

@@ -31,6 +31,7 @@ use wire::{
 
 use super::{ASK_SPARE, Act, Observed, PathId, Paths, earliest, path::Path, technician::Wanted};
 use crate::{
+    address::is_synthetic,
     sealed::{Carrier, DirectState},
     table::{End, Uptime},
 };
@@ -592,6 +593,10 @@ fn micros(time: Duration) -> i64 {
 /// Whether an address may be somebody's: never many machines' at once, and this machine's own only for tests beside a relay on it.
 fn may_be_tried(address: SocketAddr, loopback: bool) -> bool {
     let ip = address.ip();
+    // What quinn and pipes call somebody here is nobody's address outside.
+    if is_synthetic(&address) {
+        return false;
+    }
     let one = match ip {
         IpAddr::V4(v4) => !v4.is_broadcast() && !v4.is_link_local() && v4.octets()[0] != 0 && v4.octets()[0] < 224,
         IpAddr::V6(v6) => !v6.is_unicast_link_local(),

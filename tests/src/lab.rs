@@ -6,6 +6,7 @@ use std::{fs, io::Write as _, path::PathBuf, time::Duration};
 
 use anyhow::Context as _;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
+use serde_json::Value;
 use testkit::{
     attach::Technician,
     lab::{Access, Lab, Nat, RELAY_NAME, Side},
@@ -27,7 +28,7 @@ const TRANSFER: Duration = Duration::from_secs(180);
 struct Networked {
     // Ended before the network is.
     world: World,
-    _attached: Running,
+    attached: Running,
     file: PathBuf,
     gate: PathBuf,
     received: PathBuf,
@@ -36,7 +37,7 @@ struct Networked {
 
 impl Networked {
     /// Everybody at their machines and in a session. `None` where there can be no lab.
-    async fn start(agent: Access, technician: Access) -> anyhow::Result<Option<Self>> {
+    async fn start(agent: Access, technician: Access, options: ShareOptions) -> anyhow::Result<Option<Self>> {
         let Some(lab) = Lab::start(agent, technician)? else { return Ok(None) };
         let ip = if agent.v4.is_some() && technician.v4.is_some() {
             Lab::RELAY_V4.into()
@@ -48,7 +49,7 @@ impl Networked {
         let place = Place { host: lab.relay(), ip, port: 0 };
         let settings = format!("public_host = {RELAY_NAME:?}");
         let relay = RelayProcess::start_at(place, Program::Relay.path()?, &settings).await?;
-        let options = ShareOptions { host: lab.host(Side::Agent), ..ShareOptions::default() };
+        let options = ShareOptions { host: lab.host(Side::Agent), ..options };
         let share = ShareProcess::start_with(relay.link(), &options)?;
         let technician = Technician::new(relay.link())?.at(lab.host(Side::Technician));
         let world = World { relay, share, technician };
@@ -57,7 +58,20 @@ impl Networked {
         let received = world.technician.home().path().join("received");
         fs::File::create(&file)?.write_all(&noise())?;
         mknodat(CWD, &gate, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
-        Ok(Some(Self { world, _attached: attached, file, gate, received, lab }))
+        Ok(Some(Self { world, attached, file, gate, received, lab }))
+    }
+
+    /// Waits until packets go this way.
+    async fn goes(&self, way: &str) -> anyhow::Result<()> {
+        let what = format!("a path that is {way}");
+        let fits = |status: &Value| status["path"]["kind"] == way;
+        self.world.technician.wait_status(&self.attached, &what, fits).await?;
+        Ok(())
+    }
+
+    /// By which way packets go now.
+    async fn way(&self) -> anyhow::Result<Value> {
+        Ok(self.world.json(&["status", "--json"]).await?["path"]["kind"].clone())
     }
 
     /// Brings the file to the technician; `meanwhile` happens when half of it was sent.
@@ -101,14 +115,27 @@ fn noise() -> Vec<u8> {
 
 /// A transfer on a network in which nothing happens.
 async fn whole(agent: Access, technician: Access) -> anyhow::Result<()> {
-    let Some(mut networked) = Networked::start(agent, technician).await? else { return Ok(()) };
+    let options = ShareOptions::behind_the_relay();
+    let Some(mut networked) = Networked::start(agent, technician, options).await? else { return Ok(()) };
     networked.transfer(async |_| Ok(())).await
 }
 
 /// A transfer during which something happens.
 async fn whole_although(what: impl AsyncFnOnce(&mut Networked) -> anyhow::Result<()>) -> anyhow::Result<()> {
-    let Some(mut networked) = Networked::start(Access::HOME, Access::HOME).await? else { return Ok(()) };
+    let options = ShareOptions::behind_the_relay();
+    let Some(mut networked) = Networked::start(Access::HOME, Access::HOME, options).await? else { return Ok(()) };
     networked.transfer(what).await
+}
+
+/// A transfer between two machines that may reach each other as they can.
+async fn whole_by(way: &str, agent: Access, technician: Access) -> anyhow::Result<()> {
+    let Some(mut networked) = Networked::start(agent, technician, ShareOptions::default()).await? else {
+        return Ok(());
+    };
+    networked.goes(way).await?;
+    networked.transfer(async |_| Ok(())).await?;
+    assert_eq!(networked.way().await?, way);
+    Ok(())
 }
 
 fn behind(nat: Nat) -> Access {
@@ -130,6 +157,28 @@ async fn behind_restricted_cones() -> anyhow::Result<()> {
 #[tokio::test]
 async fn behind_symmetric_translators_on_both_sides() -> anyhow::Result<()> {
     whole(behind(Nat::Symmetric), behind(Nat::Symmetric)).await
+}
+
+#[tokio::test]
+async fn directly_between_two_cones() -> anyhow::Result<()> {
+    whole_by("direct", behind(Nat::FullCone), behind(Nat::Restricted)).await
+}
+
+#[tokio::test]
+async fn directly_over_ipv6() -> anyhow::Result<()> {
+    whole_by("direct", V6_ONLY, V6_ONLY).await
+}
+
+#[tokio::test]
+async fn by_the_relay_where_neither_side_can_be_reached() -> anyhow::Result<()> {
+    whole_by("relayed", behind(Nat::Symmetric), behind(Nat::Symmetric)).await
+}
+
+#[tokio::test]
+async fn over_tcp_where_a_network_lets_no_udp_pass() -> anyhow::Result<()> {
+    let blocked = Access { udp_blocked: true, ..Access::HOME };
+    whole(blocked, Access::HOME).await?;
+    whole_by("relayed over TCP", Access::HOME, blocked).await
 }
 
 #[tokio::test]
@@ -162,9 +211,8 @@ async fn from_ipv4_to_ipv6_and_back() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn although_the_translators_forget_their_ports() -> anyhow::Result<()> {
-    let Some(mut networked) = Networked::start(behind(Nat::Symmetric), behind(Nat::Symmetric)).await? else {
-        return Ok(());
-    };
+    let (nat, options) = (behind(Nat::Symmetric), ShareOptions::behind_the_relay());
+    let Some(mut networked) = Networked::start(nat, nat, options).await? else { return Ok(()) };
     let flips = async |networked: &mut Networked| {
         networked.lab.forget_translations(Side::Agent)?;
         networked.lab.forget_translations(Side::Technician)

@@ -220,7 +220,11 @@ impl Lab {
         if access.loss_percent > 0 {
             rules.push_str(&format!("  meta l4proto udp numgen random mod 100 < {} drop;\n", access.loss_percent));
         }
-        rules.push_str(" }\n}\n");
+        rules.push_str(" }\n");
+        // As routers at home do. Without it a packet from outside that nobody here wants takes the port that its translation would get.
+        rules.push_str(
+            " chain input { type filter hook input priority 0; iifname \"wan\" meta l4proto udp drop; }\n}\n",
+        );
         if let Some(nat) = access.v4 {
             self.in_(router, &format!("ip addr add 10.{number}.0.1/24 dev lan"))?;
             self.in_(host, &format!("ip addr add 10.{number}.0.2/24 dev lan"))?;

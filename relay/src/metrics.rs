@@ -233,8 +233,8 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn every_metric_has_one_help_one_type_and_its_unit_in_the_name() {
+    /// What a relay tells that has seen a little.
+    fn text() -> String {
         let mut tally = Tally::default();
         let connection = ConnectionId(3);
         tally.count(&Event::Connected { connection });
@@ -253,8 +253,29 @@ mod tests {
             draining: false,
             uptime_secs: 9,
         };
-        let text = snapshot.text();
+        snapshot.text()
+    }
 
+    #[test]
+    fn the_dashboard_asks_for_nothing_that_is_not_told() {
+        let dashboard = serde_json::from_str::<serde_json::Value>(include_str!("../grafana.json")).unwrap();
+        let text = text();
+        let told =
+            text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect::<BTreeSet<_>>();
+        let panels = dashboard["panels"].as_array().unwrap();
+        let mut asked = BTreeSet::new();
+        for target in panels.iter().flat_map(|panel| panel["targets"].as_array().unwrap()) {
+            let query = target["expr"].as_str().unwrap();
+            let names = query.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            asked.extend(names.filter(|name| name.starts_with("assent_relay_")));
+        }
+        assert_eq!(asked.difference(&told).collect::<Vec<_>>(), Vec::<&&str>::new());
+        assert!(asked.len() > 20, "{asked:?}");
+    }
+
+    #[test]
+    fn every_metric_has_one_help_one_type_and_its_unit_in_the_name() {
+        let text = text();
         let mut described = BTreeSet::new();
         let mut kinds = BTreeMap::new();
         for line in text.lines() {

@@ -51,11 +51,7 @@ impl Browser {
     /// As there.
     pub async fn start_with(switches: &[&str]) -> anyhow::Result<Self> {
         let profile = tempfile::tempdir()?;
-        let mut driver = command(find("chromedriver")?);
-        // A port of the system's choice; the driver prints which.
-        driver.arg("--port=0").env("HOME", profile.path());
-        let driver = Running::start(driver)?;
-        let port = driver.wait_for_line("chromedriver's port", PATIENCE, port_in).await?;
+        let (driver, port) = start_driver(&profile).await?;
         let mut builder = ClientBuilder::new(HttpConnector::new());
         builder.capabilities(capabilities(&find("chromium")?, &profile, switches)?);
         let driver_url = format!("http://127.0.0.1:{port}");
@@ -193,6 +189,29 @@ impl Drop for Browser {
         }
     }
 }
+
+/// Starts chromedriver on a port of the system's choice, which it prints.
+///
+/// It has the system choose a port for IPv6 and then wants the same one for IPv4, which some other test may have by then. It ends in that
+/// case, and is asked to choose again.
+async fn start_driver(profile: &TempDir) -> anyhow::Result<(Running, u16)> {
+    for _ in 0..DRIVER_CHOICES {
+        let mut driver = command(find("chromedriver")?);
+        driver.arg("--port=0").env("HOME", profile.path());
+        let driver = Running::start(driver)?;
+        match driver.wait_for_line("chromedriver's port", PATIENCE, port_in).await {
+            Ok(port) => return Ok((driver, port)),
+            Err(_) if driver.stdout().contains(PORT_TAKEN) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    bail!("chromedriver found no port that is free for both IPv6 and IPv4, {DRIVER_CHOICES} times in a row");
+}
+
+const DRIVER_CHOICES: usize = 8;
+
+/// What chromedriver says then.
+const PORT_TAKEN: &str = "port not available";
 
 /// How often the driver is asked for an element; the protocol has no way to be told.
 const POLL: Duration = Duration::from_millis(20);

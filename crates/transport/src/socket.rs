@@ -110,7 +110,8 @@ impl NodeSocket {
         }
     }
 
-    /// The table, for short questions. Never held across anything that waits.
+    /// The table, for short questions. Never held across anything that waits, nor across a call to quinn, which takes the table with its own
+    /// locks held.
     pub(crate) fn table(&self) -> MutexGuard<'_, Table> {
         lock(&self.table)
     }

@@ -26,6 +26,19 @@ use wire::{
 
 const ALLOCATED: FromRelay = FromRelay::Refused { reason: Refusal::Full };
 
+#[tokio::test(flavor = "multi_thread")]
+async fn many_nodes_connect_at_once_and_none_stands_in_the_way_of_its_own_packets() {
+    let relay = Relay::start(V4);
+    let link = relay.link();
+    let mut nodes = JoinSet::new();
+    for _ in 0..200 {
+        nodes.spawn(Node::start(link.clone(), NodeOptions::default()));
+    }
+    while let Some(started) = nodes.join_next().await {
+        started.unwrap().unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_machine_without_ipv6_connects_as_any_other() {
     let mut relay = Relay::start(V4);

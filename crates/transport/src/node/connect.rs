@@ -325,9 +325,11 @@ impl Connector {
     /// Sends everything by this connection's way from here on.
     pub(super) fn go_by(&mut self, link: &Link) {
         self.by_pipe = link.pipe.is_some();
+        // Before the table is locked: quinn sends with its own lock held, and takes the table's then.
+        let rtt = link.connection.rtt();
         let mut table = self.socket.table();
         table.set_live(Some(link.place));
-        table.set_relay_rtt(link.connection.rtt());
+        table.set_relay_rtt(rtt);
     }
 
     /// How long the next attempt may take after so many failures. UDP does best with short ones, of which each asks anew; the way over TCP may

@@ -27,7 +27,7 @@ use wire::{
 const ALLOCATED: FromRelay = FromRelay::Refused { reason: Refusal::Full };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_nodes_connect_at_once_and_none_stands_in_the_way_of_its_own_packets() {
+async fn two_hundred_nodes_connect_at_once_on_several_threads() {
     let relay = Relay::start(V4);
     let link = relay.link();
     let mut nodes = JoinSet::new();

@@ -23,7 +23,7 @@ use wire::{
 };
 
 use self::ops::{Op, Reply, Spoken, ceiling, op, policy};
-use crate::scene::{Dice, SESSION, START, exact_run, unverified, verified, words};
+use crate::scene::{Dice, NEVER_THE_WORD, SESSION, START, exact_run, unverified, verified, words};
 
 /// What a yes gave, with all that can have been taken back since.
 #[derive(Debug)]
@@ -281,7 +281,7 @@ impl World {
             Spoken::Right => Some(words().to_string()),
             Spoken::Wrong => Some("wrong words".to_owned()),
         };
-        let word = if reply.wrong_word { "wrong" } else { prompt.word };
+        let word = if reply.wrong_word { NEVER_THE_WORD } else { prompt.word };
         let proof = if reply.page { Proof::Page } else { Proof::TypedWord(word.to_owned()) };
         let verdict = if reply.deny {
             Verdict::Deny

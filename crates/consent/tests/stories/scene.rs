@@ -114,6 +114,9 @@ pub(crate) fn exact_run(number: u32) -> ExactRun {
     }
 }
 
+/// What nobody is ever asked to type: words of the list are drawn by chance, and any single one of them would be right now and then.
+pub(crate) const NEVER_THE_WORD: &str = "not a word of the list";
+
 /// A yes to everything, given at a terminal.
 pub(crate) fn yes(prompt: &Prompt) -> Answer {
     yes_to(prompt, &prompt.abilities)

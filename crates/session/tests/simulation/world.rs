@@ -26,7 +26,7 @@ use wire::{
 use crate::{
     ledger::Ledger,
     ops::{Op, Peer},
-    scene::{Dice, SESSION, START, exact_run, no, words},
+    scene::{Dice, NEVER_THE_WORD, SESSION, START, exact_run, no, words},
     shell::{Disk, Shell},
 };
 
@@ -297,7 +297,7 @@ impl World {
             self.pass(prompt.unlocks_at - self.now, false);
         }
         let abilities = part.map_or(prompt.abilities.clone(), |part| vec![*part.get(&prompt.abilities)]);
-        let word = if right_word { prompt.word } else { "wrong" };
+        let word = if right_word { prompt.word } else { NEVER_THE_WORD };
         let spoken_words = spoken.then(|| words().to_string());
         let verdict = Verdict::Allow { abilities, proof: Proof::TypedWord(word.to_owned()), spoken_words };
         let answer = Answer { prompt: prompt.id, digest: prompt.digest, verdict };

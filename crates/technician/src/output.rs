@@ -48,7 +48,7 @@ pub(crate) fn bytes_to_stderr(bytes: &[u8]) -> io::Result<()> {
 
 /// One JSON value on one line, with the line end.
 ///
-/// Texts of a peer keep their value, but characters that would act on a screen are written as `\uXXXX`, so that the line is
+/// Texts of a peer keep their value, but characters that would act on a screen are written as escapes of JSON, so that the line is
 /// safe on a terminal too.
 pub(crate) fn json_line<T: Serialize + ?Sized>(value: &T) -> String {
     let json = match serde_json::to_string(value) {

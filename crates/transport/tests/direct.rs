@@ -11,7 +11,6 @@ use transport::{
     sealed::{Carrier, DirectState},
     streams::Priority,
 };
-use trust::digest;
 use wire::control::{FromRelay, ToRelay};
 
 const BULK_BYTES: usize = 4 << 20;
@@ -55,23 +54,7 @@ async fn two_nodes_go_directly_and_their_relay_forwards_no_more() {
         go_directly(&mut pair, silent.local_addr().unwrap()).await;
 
         let before = pair.relay.counters().forwarded_packets;
-        let sent = pattern(BULK_BYTES);
-        let expected = digest(&sent);
-        let send = async {
-            let mut stream = pair.at_agent.sealed.open_uni(Priority::Bulk).await.unwrap();
-            stream.write_all(&sent).await.unwrap();
-            stream.finish().await.unwrap();
-        };
-        let receive = async {
-            let mut stream = pair.at_technician.sealed.accept_uni().await.unwrap();
-            let mut received = Vec::new();
-            while let Some(bytes) = stream.read(64 * 1024).await.unwrap() {
-                received.extend_from_slice(&bytes);
-            }
-            digest(&received)
-        };
-        let ((), received) = tokio::join!(send, receive);
-        assert_eq!(received, expected, "{ip} {plain_socket}");
+        pair.carries(BULK_BYTES).await;
         // One question and its answer keep the relay warm.
         let forwarded = pair.relay.counters().forwarded_packets - before;
         assert!(forwarded <= 4, "the relay forwarded {forwarded} packets of {BULK_BYTES} bytes");

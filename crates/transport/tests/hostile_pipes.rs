@@ -6,7 +6,7 @@ mod common;
 
 use std::{sync::Arc, time::Duration};
 
-use common::{Pair, Relay, V4, channel, pattern, until};
+use common::{Pair, Relay, V4, channel, until};
 use futures_util::{SinkExt as _, StreamExt as _};
 use rustls::{
     ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
@@ -27,9 +27,7 @@ use tokio_tungstenite::{
 use transport::{
     listener::pipes::PipesConfig,
     node::{CarrierChoice, NodeOptions, Proxies},
-    streams::Priority,
 };
-use trust::digest;
 use wire::{
     channel::DataHeader,
     pipe::{PIPE_MESSAGE_BYTES, PIPE_PROTOCOL, PipePacket},
@@ -37,6 +35,9 @@ use wire::{
 
 /// More than anything here takes, and less than a test may.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What a session beside the attack carries.
+const OTHERS_BYTES: usize = 1 << 20;
 
 /// Takes any certificate: the relay is what is tested.
 #[derive(Debug)]
@@ -114,26 +115,6 @@ async fn pair_beside() -> Pair {
     Pair::start_at(relay, V4, by(CarrierChoice::Tcp), by(CarrierChoice::Udp)).await
 }
 
-/// A session over the same relay still works.
-async fn others_notice_nothing(pair: &Pair) {
-    let sent = pattern(1 << 20);
-    let mut stream = pair.at_agent.sealed.open_uni(Priority::Bulk).await.unwrap();
-    let send = async {
-        stream.write_all(&sent).await.unwrap();
-        stream.finish().await.unwrap();
-    };
-    let receive = async {
-        let mut stream = pair.at_technician.sealed.accept_uni().await.unwrap();
-        let mut received = Vec::new();
-        while let Some(bytes) = stream.read(64 * 1024).await.unwrap() {
-            received.extend_from_slice(&bytes);
-        }
-        digest(&received)
-    };
-    let ((), received) = tokio::join!(send, receive);
-    assert_eq!(received, digest(&sent));
-}
-
 #[tokio::test]
 async fn what_is_no_request_for_a_pipe_gets_a_few_words() {
     let pair = pair_beside().await;
@@ -156,7 +137,7 @@ async fn what_is_no_request_for_a_pipe_gets_a_few_words() {
     }
     let counters = pair.relay.pipes.as_ref().unwrap().counters();
     assert_eq!((counters.not_a_pipe, counters.open), (7, 1));
-    others_notice_nothing(&pair).await;
+    pair.carries(OTHERS_BYTES).await;
 }
 
 #[tokio::test]
@@ -188,7 +169,7 @@ async fn messages_that_are_none_end_the_pipe_and_no_packet_of_them_is_used() {
     until(|| pair.relay.counters().no_route == before + 1).await;
     socket.close(None::<CloseFrame>).await.unwrap();
     until(|| pair.relay.pipes.as_ref().unwrap().counters().open == 1).await;
-    others_notice_nothing(&pair).await;
+    pair.carries(OTHERS_BYTES).await;
 }
 
 #[tokio::test]
@@ -202,7 +183,7 @@ async fn whoever_takes_too_long_to_ask_is_let_go() {
         assert!(end.is_err() || end.is_ok_and(|length| length == 0));
     }
     assert_eq!(pair.relay.pipes.as_ref().unwrap().counters().unfinished, 2);
-    others_notice_nothing(&pair).await;
+    pair.carries(OTHERS_BYTES).await;
 }
 
 #[tokio::test]
@@ -233,7 +214,7 @@ async fn a_client_that_does_not_read_costs_nobody_else_anything() {
     };
     let others = async {
         until(|| pipes.counters().dropped_packets > 0).await;
-        others_notice_nothing(&pair).await;
+        pair.carries(OTHERS_BYTES).await;
     };
     timeout(Duration::from_secs(60), async { tokio::join!(flood, others) }).await.expect("it is cut off");
     assert_eq!(pipes.counters().open, 1, "the pipe that nobody reads is gone");

@@ -6,24 +6,22 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Pair, Peer, Relay, Seen, V4, V6, channel, message, pattern};
+use common::{Pair, Peer, Relay, Seen, Transfer, V4, V6, channel, message};
 use testkit::{
     connect_proxy::{Asked, ConnectProxy},
     delay_link::{Conditions, DelayLink, Direction},
 };
-use tokio::{task::JoinSet, time::timeout};
+use tokio::time::timeout;
 use transport::{
     listener::pipes::PipesConfig,
     node::{CarrierChoice, ConnectError, Control, ControlEvent, Loss, Node, NodeOptions, Proxies, TcpFailure},
     sealed::Carrier,
-    streams::Priority,
 };
-use trust::digest;
 use wire::{
     control::{FromRelay, ToRelay},
-    ids::{Locator, RunId},
+    ids::Locator,
     link::RelayLink,
-    session::{Output, StreamHeader, ToAgent, ToTechnician},
+    session::{ToAgent, ToTechnician},
 };
 
 /// Long enough to fill every queue on the way many times.
@@ -31,29 +29,6 @@ const BULK_BYTES: usize = 4 << 20;
 
 fn by(carrier: CarrierChoice) -> NodeOptions {
     NodeOptions { carrier, proxies: Some(Proxies::none()), ..NodeOptions::default() }
-}
-
-/// The agent sends a lot, the technician reads it.
-async fn bulk_arrives(pair: &Pair) {
-    let sent = pattern(BULK_BYTES);
-    let expected = digest(&sent);
-    let send = async {
-        let mut stream = pair.at_agent.sealed.open_uni(Priority::Bulk).await.unwrap();
-        stream.send(&StreamHeader::Output { run: RunId(3), output: Output::Stdout }).await.unwrap();
-        stream.write_all(&sent).await.unwrap();
-        stream.finish().await.unwrap();
-    };
-    let receive = async {
-        let mut stream = pair.at_technician.sealed.accept_uni().await.unwrap();
-        stream.recv::<StreamHeader>().await.unwrap().unwrap();
-        let mut received = Vec::new();
-        while let Some(bytes) = stream.read(64 * 1024).await.unwrap() {
-            received.extend_from_slice(&bytes);
-        }
-        digest(&received)
-    };
-    let ((), received) = tokio::join!(send, receive);
-    assert_eq!(received, expected);
 }
 
 /// A place that a relay's clients know, where UDP leads through a link that can be cut, and TCP to the relay.
@@ -96,7 +71,7 @@ async fn bulk_arrives_whole_by_every_mixture_of_carriers() {
     ] {
         let relay = Relay::start_with_pipes(PipesConfig::default());
         let pair = Pair::start_at(relay, V4, by(agent), by(technician)).await;
-        bulk_arrives(&pair).await;
+        pair.carries(BULK_BYTES).await;
         for (end, choice, seen) in
             [(&pair.at_agent, agent, &pair.agent_at), (&pair.at_technician, technician, &pair.technician_at)]
         {
@@ -249,26 +224,12 @@ async fn a_relay_that_takes_no_more_says_so_in_the_pipe() {
     assert!(matches!(&error, ConnectError::NoTcp { tcp: TcpFailure::Full, .. }), "{error}");
 }
 
-/// The agent sends all of `bytes` on one stream while the test goes on.
-async fn send_beside(pair: &Pair, bytes: Vec<u8>) -> JoinSet<()> {
-    let mut stream = pair.at_agent.sealed.open_uni(Priority::Bulk).await.unwrap();
-    let mut tasks = JoinSet::new();
-    common::beside(&mut tasks, async move {
-        stream.write_all(&bytes).await.unwrap();
-        stream.finish().await.unwrap();
-    });
-    tasks
-}
-
 #[tokio::test]
 async fn a_session_over_tcp_outlives_the_relay_that_it_ran_over() {
     let relay = Relay::start_with_pipes(PipesConfig::default());
     let mut pair = Pair::start_at(relay, V4, by(CarrierChoice::Tcp), by(CarrierChoice::Tcp)).await;
-    let sent = pattern(BULK_BYTES);
-    let expected = digest(&sent);
-    let mut tasks = send_beside(&pair, sent).await;
-    let mut stream = pair.at_technician.sealed.accept_uni().await.unwrap();
-    let mut received = stream.read(BULK_BYTES).await.unwrap().unwrap().to_vec();
+    let mut transfer = Transfer::start(&pair, BULK_BYTES).await;
+    transfer.more().await.unwrap();
 
     pair.peers.clear();
     let (address, key) = pair.relay.kill().await;
@@ -284,11 +245,7 @@ async fn a_session_over_tcp_outlives_the_relay_that_it_ran_over() {
     (pair.agent_at, pair.technician_at) = agent_first(&pair.agent_control, one, other).await;
     pair.move_to(channel(9));
 
-    while let Some(bytes) = stream.read(64 * 1024).await.unwrap() {
-        received.extend_from_slice(&bytes);
-    }
-    assert_eq!(digest(&received), expected);
-    tasks.join_next().await.unwrap().unwrap();
+    transfer.arrives_whole().await;
 }
 
 #[tokio::test]
@@ -299,11 +256,8 @@ async fn a_session_goes_back_to_udp_once_that_passes_again() {
     let options = NodeOptions { udp_again: Duration::from_millis(50), ..by(CarrierChoice::Auto) };
     let mut pair = Pair::start_by(relay, link, V4, options, by(CarrierChoice::Tcp)).await;
     assert_eq!(pair.at_agent.sealed.stats().carrier, Carrier::RelayedTcp);
-    let sent = pattern(BULK_BYTES);
-    let expected = digest(&sent);
-    let mut tasks = send_beside(&pair, sent).await;
-    let mut stream = pair.at_technician.sealed.accept_uni().await.unwrap();
-    let mut received = stream.read(BULK_BYTES).await.unwrap().unwrap().to_vec();
+    let mut transfer = Transfer::start(&pair, BULK_BYTES).await;
+    transfer.more().await.unwrap();
 
     udp.heal();
     let Some(ControlEvent::Down { why, .. }) = pair.agent_control.recv().await else { panic!("it goes to UDP") };
@@ -313,11 +267,7 @@ async fn a_session_goes_back_to_udp_once_that_passes_again() {
     assert_eq!(pair.agent_at.address, pair.agent_at.client);
     pair.move_to(channel(2));
 
-    while let Some(bytes) = stream.read(64 * 1024).await.unwrap() {
-        received.extend_from_slice(&bytes);
-    }
-    assert_eq!(digest(&received), expected);
-    tasks.join_next().await.unwrap().unwrap();
+    transfer.arrives_whole().await;
     assert_eq!(pair.at_agent.sealed.stats().carrier, Carrier::Relayed);
 }
 
@@ -359,17 +309,12 @@ async fn bulk_over_a_slow_line_leaves_room_for_what_is_said() {
         ..NodeOptions::default()
     };
     let mut pair = Pair::start_by(relay, link, V4, slow.clone(), slow).await;
-    let sent = pattern(1 << 20);
-    let expected = digest(&sent);
-    let mut tasks = send_beside(&pair, sent).await;
-    let mut stream = pair.at_technician.sealed.accept_uni().await.unwrap();
-    let mut received = Vec::new();
+    let mut transfer = Transfer::start(&pair, 1 << 20).await;
     let begun = tokio::time::Instant::now();
     let mut slowest = Duration::ZERO;
     let mut next = 1 << 17;
-    while let Some(bytes) = stream.read(64 * 1024).await.unwrap() {
-        received.extend_from_slice(&bytes);
-        if received.len() >= next {
+    while let Some(received) = transfer.more().await {
+        if received >= next {
             next += 1 << 17;
             let asked = tokio::time::Instant::now();
             pair.at_technician.sender.send(&ToAgent::Subscribe { period_ms: 1000 }).await.unwrap();
@@ -382,8 +327,7 @@ async fn bulk_over_a_slow_line_leaves_room_for_what_is_said() {
     // A second at most was seen, and 4.2 s would be the line's share; the rest is room for a busy machine.
     assert!(slowest < Duration::from_secs(3), "{slowest:?} for the slowest answer");
     assert!(begun.elapsed() < Duration::from_secs(20), "{:?} in all", begun.elapsed());
-    assert_eq!(digest(&received), expected);
-    tasks.join_next().await.unwrap().unwrap();
+    transfer.arrives_whole().await;
 }
 
 #[tokio::test]

@@ -4,16 +4,15 @@ mod common;
 
 use std::time::Duration;
 
-use common::{Pair, V4, V6, channel, greeting, node, pattern, seen_at, until};
+use common::{Pair, Transfer, V4, V6, channel, greeting, node, seen_at, until};
 use rand_core::OsRng;
-use tokio::task::JoinSet;
 use transport::{
     listener::ListenerConfig,
     node::{ControlEvent, Loss, MoveError, NodeOptions},
     sealed::{Carrier, CloseCode, SealedEnd},
     streams::{ByteSender, Priority, StreamError},
 };
-use trust::{digest, keys::SigningKey};
+use trust::keys::SigningKey;
 use wire::{
     control::{Side, ToRelay},
     ids::RunId,
@@ -50,55 +49,18 @@ async fn both_ends_share_a_secret_and_speak_both_ways() {
 async fn bulk_arrives_whole_and_says_where_it_ends() {
     for (ip, plain_socket) in [(V4, false), (V6, false), (V4, true), (V6, true)] {
         let pair = Pair::start_on(ip, NodeOptions { plain_socket, ..NodeOptions::default() }).await;
-        let sent = pattern(BULK_BYTES);
-        let (expected, agent) = (digest(&sent), pair.at_agent.sealed);
-        let header = StreamHeader::Output { run: RunId(3), output: Output::Stdout };
-        let send = async {
-            let mut stream = agent.open_uni(Priority::Bulk).await.unwrap();
-            stream.send(&header).await.unwrap();
-            stream.write_all(&sent).await.unwrap();
-            stream.finish().await.unwrap();
-        };
-        let receive = async {
-            let mut stream = pair.at_technician.sealed.accept_uni().await.unwrap();
-            assert_eq!(stream.recv::<StreamHeader>().await.unwrap(), Some(header.clone()));
-            let mut received = Vec::new();
-            while let Some(bytes) = stream.read(64 * 1024).await.unwrap() {
-                received.extend_from_slice(&bytes);
-            }
-            digest(&received)
-        };
-        let ((), received) = tokio::join!(send, receive);
-        assert_eq!(received, expected, "{ip} {plain_socket}");
+        pair.carries(BULK_BYTES).await;
     }
-}
-
-/// The agent sends all of `bytes` on one stream while the test goes on.
-#[expect(clippy::unwrap_used, reason = "a helper fails with its test")]
-async fn send_beside(pair: &Pair, bytes: Vec<u8>) -> JoinSet<()> {
-    let mut stream = pair.at_agent.sealed.open_uni(Priority::Bulk).await.unwrap();
-    let mut tasks = JoinSet::new();
-    common::beside(&mut tasks, async move {
-        stream.write_all(&bytes).await.unwrap();
-        stream.finish().await.unwrap();
-    });
-    tasks
 }
 
 #[tokio::test]
 async fn a_session_goes_on_when_it_is_moved_in_the_middle_of_bulk() {
     let mut pair = Pair::start().await;
-    let sent = pattern(BULK_BYTES);
-    let expected = digest(&sent);
-    let mut tasks = send_beside(&pair, sent).await;
-
-    let mut stream = pair.at_technician.sealed.accept_uni().await.unwrap();
-    let mut received = Vec::new();
+    let mut transfer = Transfer::start(&pair, BULK_BYTES).await;
     let mut next_move = BULK_BYTES / 8;
     let mut slot = 1;
-    while let Some(bytes) = stream.read(64 * 1024).await.unwrap() {
-        received.extend_from_slice(&bytes);
-        if received.len() >= next_move && slot < 4 {
+    while let Some(received) = transfer.more().await {
+        if received >= next_move && slot < 4 {
             pair.relay.routes.cut(channel(slot));
             slot += 1;
             next_move += BULK_BYTES / 4;
@@ -106,8 +68,7 @@ async fn a_session_goes_on_when_it_is_moved_in_the_middle_of_bulk() {
         }
     }
     assert_eq!(slot, 4, "the session was moved three times");
-    assert_eq!(digest(&received), expected);
-    tasks.join_next().await.unwrap().unwrap();
+    transfer.arrives_whole().await;
 
     pair.at_technician.sender.send(&ToAgent::End).await.unwrap();
     assert_eq!(pair.at_agent.receiver.recv::<ToAgent>().await.unwrap(), Some(ToAgent::End));
@@ -119,20 +80,10 @@ async fn a_session_escapes_to_another_channel_when_its_own_goes_dead() {
     pair.relay.routes.join(channel(2), seen_at(&pair.agent, V4), seen_at(&pair.technician, V4));
     pair.agent.add_channel(pair.at_agent.sealed.session_ref(), channel(2)).unwrap();
     pair.technician.add_channel(pair.at_technician.sealed.session_ref(), channel(2)).unwrap();
-    let sent = pattern(BULK_BYTES);
-    let expected = digest(&sent);
-    let mut tasks = send_beside(&pair, sent).await;
-
-    let mut stream = pair.at_technician.sealed.accept_uni().await.unwrap();
-    let mut received = Vec::new();
-    while let Some(bytes) = stream.read(64 * 1024).await.unwrap() {
-        if received.len() < BULK_BYTES / 2 && received.len() + bytes.len() >= BULK_BYTES / 2 {
-            pair.relay.routes.cut(channel(1));
-        }
-        received.extend_from_slice(&bytes);
-    }
-    assert_eq!(digest(&received), expected);
-    tasks.join_next().await.unwrap().unwrap();
+    let mut transfer = Transfer::start(&pair, BULK_BYTES).await;
+    while transfer.more().await.unwrap() < BULK_BYTES / 2 {}
+    pair.relay.routes.cut(channel(1));
+    transfer.arrives_whole().await;
     pair.at_technician.sender.send(&ToAgent::End).await.unwrap();
     assert_eq!(pair.at_agent.receiver.recv::<ToAgent>().await.unwrap(), Some(ToAgent::End));
 }
@@ -140,11 +91,8 @@ async fn a_session_escapes_to_another_channel_when_its_own_goes_dead() {
 #[tokio::test]
 async fn a_session_outlives_the_relay_that_it_ran_over() {
     let mut pair = Pair::start().await;
-    let sent = pattern(BULK_BYTES);
-    let expected = digest(&sent);
-    let mut tasks = send_beside(&pair, sent).await;
-    let mut stream = pair.at_technician.sealed.accept_uni().await.unwrap();
-    let mut received = stream.read(BULK_BYTES).await.unwrap().unwrap().to_vec();
+    let mut transfer = Transfer::start(&pair, BULK_BYTES).await;
+    transfer.more().await.unwrap();
 
     pair.peers.clear();
     let (address, key) = pair.relay.kill().await;
@@ -157,11 +105,7 @@ async fn a_session_outlives_the_relay_that_it_ran_over() {
     }
     pair.move_to(channel(9));
 
-    while let Some(bytes) = stream.read(64 * 1024).await.unwrap() {
-        received.extend_from_slice(&bytes);
-    }
-    assert_eq!(digest(&received), expected);
-    tasks.join_next().await.unwrap().unwrap();
+    transfer.arrives_whole().await;
 }
 
 /// Writes until nothing more is taken at once, and returns how much was.

@@ -22,20 +22,21 @@ use transport::{
     },
     node::{Control, ControlEvent, Node, NodeOptions},
     sealed::{Sealed, Unpaired},
-    streams::{FrameReceiver, FrameSender},
+    streams::{ByteReceiver, FrameReceiver, FrameSender, Priority},
 };
 use trust::{
     code::SessionCode,
+    digest,
     keys::SigningKey,
     pairing::{AgentPairing, ChannelBinding, EXPORTER_LABEL, Paired, SUITE, TechnicianPairing, exporter_context},
 };
 use wire::{
     channel::{ChannelId, DataHeader},
     control::{FromRelay, ToRelay},
-    ids::{Locator, RequestId, SessionId},
+    ids::{Digest, Locator, RequestId, RunId, SessionId},
     link::RelayLink,
     pairing::{FromUnpairedAgent, Introduction, PairingRefusal},
-    session::AccessRequest,
+    session::{AccessRequest, Output, StreamHeader},
     text::{Label, Sentence},
     time::Moment,
 };
@@ -300,6 +301,11 @@ pub(crate) struct End {
 }
 
 impl Pair {
+    /// So much arrives at the technician as the agent sent it.
+    pub(crate) async fn carries(&self, bytes: usize) {
+        Transfer::start(self, bytes).await.arrives_whole().await;
+    }
+
     pub(crate) async fn start() -> Self {
         Self::start_on(V4, NodeOptions::default()).await
     }
@@ -426,6 +432,44 @@ pub(crate) async fn pair(
 /// Runs beside a test and ends with it.
 pub(crate) fn beside(tasks: &mut JoinSet<()>, work: impl Future<Output = ()> + Send + 'static) {
     tasks.spawn(work);
+}
+
+/// The output of a run on its way from agent to technician, sent beside the test.
+pub(crate) struct Transfer {
+    expected: Digest,
+    received: Vec<u8>,
+    stream: ByteReceiver,
+    sending: JoinSet<()>,
+}
+
+impl Transfer {
+    pub(crate) async fn start(pair: &Pair, bytes: usize) -> Self {
+        let header = StreamHeader::Output { run: RunId(3), output: Output::Stdout };
+        let (sent, mut sending) = (pattern(bytes), JoinSet::new());
+        let expected = digest(&sent);
+        let mut stream = pair.at_agent.sealed.open_uni(Priority::Bulk).await.unwrap();
+        stream.send(&header).await.unwrap();
+        sending.spawn(async move {
+            stream.write_all(&sent).await.unwrap();
+            stream.finish().await.unwrap();
+        });
+        let mut stream = pair.at_technician.sealed.accept_uni().await.unwrap();
+        assert_eq!(stream.recv().await.unwrap(), Some(header));
+        Self { expected, received: Vec::new(), stream, sending }
+    }
+
+    /// Waits for more, and says how many bytes have come so far; `None` after the last.
+    pub(crate) async fn more(&mut self) -> Option<usize> {
+        let bytes = self.stream.read(64 * 1024).await.unwrap()?;
+        self.received.extend_from_slice(&bytes);
+        Some(self.received.len())
+    }
+
+    pub(crate) async fn arrives_whole(mut self) {
+        while self.more().await.is_some() {}
+        assert_eq!(digest(&self.received), self.expected);
+        self.sending.join_next().await.unwrap().unwrap();
+    }
 }
 
 /// Bytes that no accident produces.

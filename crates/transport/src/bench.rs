@@ -1,6 +1,8 @@
-//! Trains for benches: who sends them, who counts them, and the least that anybody could do who forwards them.
+//! For benches: trains, who sends and who counts them, and what our own is measured against.
 //!
-//! Here because this crate alone names quinn-udp.
+//! Here because this crate alone names quinn and quinn-udp.
+
+mod plain;
 
 use std::{
     io,
@@ -21,6 +23,8 @@ use crate::{
     listener::socket::ShardSocket,
     udp::{BATCH, Inbox, Offloading},
 };
+
+pub use self::plain::PlainPair;
 
 /// How often whoever waits looks whether to stop.
 const LOOK: Duration = Duration::from_millis(50);

@@ -93,4 +93,4 @@ impl Controller for ShortQueueController {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -6,6 +6,7 @@
 
 mod direct;
 mod dying;
+mod figures;
 mod hostile;
 mod lossy;
 mod moving;

@@ -43,6 +43,8 @@ pub enum Bench {
     Storm,
     /// From a key press to its echo in a session, beside a datagram that nobody looks at
     Echo,
+    /// What changes of path cost, what lossy paths carry, and a direct path beside plain QUIC
+    Path,
     /// What one shard of the relay forwards, and what that costs, beside a forwarder that knows nothing
     Relay,
 }

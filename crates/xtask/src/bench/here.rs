@@ -7,6 +7,7 @@ mod echo;
 mod figures;
 mod idle;
 mod machine;
+mod path;
 mod relay;
 mod revoke;
 mod scene;
@@ -56,6 +57,7 @@ async fn measure(bench: Bench) -> anyhow::Result<Vec<Figure>> {
         Bench::Agent => Box::pin(agent::measure()).await,
         Bench::Stream => Box::pin(stream::measure()).await,
         Bench::Revoke => Box::pin(revoke::measure()).await,
+        Bench::Path => Box::pin(path::measure()).await,
         Bench::Relay => tokio::task::spawn_blocking(relay::measure).await?,
         Bench::Idle => Box::pin(idle::measure()).await,
         Bench::Storm => Box::pin(storm::measure()).await,

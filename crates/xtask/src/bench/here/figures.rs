@@ -17,32 +17,37 @@ pub(super) struct Report {
 pub(super) struct Figure {
     pub(super) name: String,
     pub(super) value: f64,
-    pub(super) unit: &'static str,
+    pub(super) unit: String,
     /// Least, median and most of the runs behind it.
     pub(super) runs: [f64; 3],
     /// What the value should be, in words; not a check.
     #[serde(skip)]
-    pub(super) bar: &'static str,
+    pub(super) bar: String,
 }
 
 impl Figure {
     /// The median of `runs`.
-    pub(super) fn median(name: impl Into<String>, unit: &'static str, runs: &[f64]) -> anyhow::Result<Self> {
+    pub(super) fn median(name: impl Into<String>, unit: impl Into<String>, runs: &[f64]) -> anyhow::Result<Self> {
         Self::share(name, unit, runs, 0.5)
     }
 
     /// The value below which `share` of the runs lie (nearest rank).
-    pub(super) fn share(name: impl Into<String>, unit: &'static str, runs: &[f64], share: f64) -> anyhow::Result<Self> {
+    pub(super) fn share(
+        name: impl Into<String>,
+        unit: impl Into<String>,
+        runs: &[f64],
+        share: f64,
+    ) -> anyhow::Result<Self> {
         anyhow::ensure!(!runs.is_empty(), "a figure needs a run");
         let mut sorted = runs.to_vec();
         sorted.sort_by(f64::total_cmp);
         let runs = [0.0, 0.5, 1.0].map(|share| nearest_rank(&sorted, share));
-        Ok(Self { name: name.into(), value: nearest_rank(&sorted, share), unit, runs, bar: "" })
+        Ok(Self { name: name.into(), value: nearest_rank(&sorted, share), unit: unit.into(), runs, bar: String::new() })
     }
 
     /// With the bar that the table shows.
-    pub(super) fn with_bar(mut self, bar: &'static str) -> Self {
-        self.bar = bar;
+    pub(super) fn with_bar(mut self, bar: impl Into<String>) -> Self {
+        self.bar = bar.into();
         self
     }
 }

@@ -53,6 +53,9 @@ const LOADS: [Load; 3] = [
     Load { name: "single packets of 120 B", packet_bytes: 120, train: 1 },
 ];
 
+/// `leg_megabits_per_sec` of a relay's configuration, if nothing is said there: 128.
+const LEG_BYTES_PER_SEC: NonZeroU64 = NonZeroU64::new(16_000_000).unwrap();
+
 /// Offered of what a relay forwards when as much as possible is offered, in search of the most that it delivers.
 const OFFERS: [f64; 4] = [0.7, 0.85, 1.0, 1.2];
 
@@ -88,6 +91,7 @@ pub(super) fn measure() -> anyhow::Result<Vec<Figure>> {
     }
     figures.extend(overload()?);
     figures.extend(latency()?);
+    figures.extend(beside_a_flood()?);
     Ok(figures)
 }
 
@@ -120,10 +124,11 @@ fn latency() -> anyhow::Result<Vec<Figure>> {
     for round in 0..ROUNDS {
         let half = through_nothing(load)?;
         let half = half.packets as f64 / half.time.as_secs_f64() / 2.0;
-        let (relay_times, bare_times) = (relay_round_trips(load, half)?, bare_round_trips(load, half)?);
+        let through_relay = relay_round_trips(load, Some(half), NonZeroU64::MAX)?;
+        let through_nothing = bare_round_trips(load, half)?;
         if round > 0 {
-            by_relay.extend(relay_times);
-            bare.extend(bare_times);
+            by_relay.extend(through_relay.times);
+            bare.extend(through_nothing.times);
         }
     }
     let mut figures = Vec::new();
@@ -133,6 +138,21 @@ fn latency() -> anyhow::Result<Vec<Figure>> {
         let bare = Figure::share(format!("the same through the bare forwarder, {name}"), "ms", &bare, share)?;
         let ratio = Figure::median(format!("relay to bare, round trip, {name}"), "x", &[relay.value / bare.value])?;
         figures.extend([relay, bare, ratio.with_bar("≤ 1.2")]);
+    }
+    Ok(figures)
+}
+
+/// What others get while one sender offers all that it can: with the rate that a relay allows each side unless told
+/// otherwise, and without any.
+fn beside_a_flood() -> anyhow::Result<Vec<Figure>> {
+    let mut figures = Vec::new();
+    for (told, rate) in [("held to its rate", LEG_BYTES_PER_SEC), ("without a rate", NonZeroU64::MAX)] {
+        let mut answered = Vec::new();
+        for _ in 0..ROUNDS {
+            let pings = relay_round_trips(&LOADS[1], None, rate)?;
+            answered.push(100.0 * pings.times.len() as f64 / pings.sent as f64);
+        }
+        figures.push(Figure::median(format!("pings answered beside a flood {told}"), "%", &answered)?);
     }
     Ok(figures)
 }
@@ -167,7 +187,8 @@ impl Runs {
 
 fn through_relay(load: &Load) -> anyhow::Result<Passed> {
     let (sender, receiver) = (TrainSocket::bind(LOOPBACK)?, TrainSocket::bind(LOOPBACK)?);
-    let (relay, _events) = one_shard(&[(CHANNELS[0], sender.local_addr()?, receiver.local_addr()?)])?;
+    let open = [(CHANNELS[0], sender.local_addr()?, receiver.local_addr()?)];
+    let (relay, _events) = one_shard(&open, NonZeroU64::MAX)?;
     pass(&load.train(&sender, &CHANNELS[..1])?, load.packet_bytes, None, sender, receiver, relay.local_addr())
 }
 
@@ -181,23 +202,27 @@ fn through_nothing(load: &Load) -> anyhow::Result<Passed> {
 fn costly(packets_per_second: Option<f64>) -> anyhow::Result<Passed> {
     let (sender, receiver) = (TrainSocket::bind(LOOPBACK)?, TrainSocket::bind(LOOPBACK)?);
     let ends = (sender.local_addr()?, receiver.local_addr()?);
-    let (relay, _events) = one_shard(&CHANNELS[..2].iter().map(|slot| (*slot, ends.0, ends.1)).collect::<Vec<_>>())?;
+    let open = CHANNELS[..2].iter().map(|slot| (*slot, ends.0, ends.1)).collect::<Vec<_>>();
+    let (relay, _events) = one_shard(&open, NonZeroU64::MAX)?;
     let train = COSTLY.train(&sender, &CHANNELS[..2])?;
     pass(&train, COSTLY.packet_bytes, packets_per_second, sender, receiver, relay.local_addr())
 }
 
-fn relay_round_trips(load: &Load, packets_per_second: f64) -> anyhow::Result<Vec<f64>> {
+fn relay_round_trips(
+    load: &Load,
+    packets_per_second: Option<f64>,
+    leg_bytes_per_sec: NonZeroU64,
+) -> anyhow::Result<Pings> {
     let (sender, receiver, pinger) = (TrainSocket::bind(LOOPBACK)?, TrainSocket::bind(LOOPBACK)?, Pinger::bind()?);
     let (near, far) = pinger.ends()?;
     let channels = [(CHANNELS[0], sender.local_addr()?, receiver.local_addr()?), (CHANNELS[2], near, far)];
-    let (relay, _events) = one_shard(&channels)?;
+    let (relay, _events) = one_shard(&channels, leg_bytes_per_sec)?;
     let train = load.train(&sender, &CHANNELS[..1])?;
-    let paced = Some(packets_per_second);
-    pinger
-        .while_busy(relay.local_addr(), || pass(&train, load.packet_bytes, paced, sender, receiver, relay.local_addr()))
+    let flow = || pass(&train, load.packet_bytes, packets_per_second, sender, receiver, relay.local_addr());
+    pinger.while_busy(relay.local_addr(), flow)
 }
 
-fn bare_round_trips(load: &Load, packets_per_second: f64) -> anyhow::Result<Vec<f64>> {
+fn bare_round_trips(load: &Load, packets_per_second: f64) -> anyhow::Result<Pings> {
     let (sender, receiver, pinger) = (TrainSocket::bind(LOOPBACK)?, TrainSocket::bind(LOOPBACK)?, Pinger::bind()?);
     let bare = BareForwarder::start(THREAD, &[(sender.local_addr()?, receiver.local_addr()?), pinger.ends()?])?;
     let train = load.train(&sender, &CHANNELS[..1])?;
@@ -212,9 +237,12 @@ fn channel(slot: u32) -> anyhow::Result<ChannelId> {
     ChannelId::new(slot, 0x00ab_cdef).context("both parts fit")
 }
 
-/// A relay with one thread and these slots open.
-fn one_shard(open: &[(u32, SocketAddr, SocketAddr)]) -> anyhow::Result<(Listener, PeerEvents)> {
-    let table = Arc::new(SlotTable::new(16, NonZeroU64::MAX));
+/// A relay with one thread and these slots open, each side of which may send so much.
+fn one_shard(
+    open: &[(u32, SocketAddr, SocketAddr)],
+    leg_bytes_per_sec: NonZeroU64,
+) -> anyhow::Result<(Listener, PeerEvents)> {
+    let table = Arc::new(SlotTable::new(16, leg_bytes_per_sec));
     for (slot, one, other) in open {
         table.open(channel(*slot)?, *one, *other);
     }
@@ -233,6 +261,13 @@ impl Load {
         }
         Ok(train)
     }
+}
+
+/// Pings that were sent, and the round trips in milliseconds of those that came back in time.
+#[derive(Default)]
+struct Pings {
+    sent: usize,
+    times: Vec<f64>,
 }
 
 /// Somebody who asks, and somebody who answers, both by way of a forwarder.
@@ -254,12 +289,12 @@ impl Pinger {
         Ok((self.near.local_addr()?, self.far.local_addr()?))
     }
 
-    /// Round trips in milliseconds while `work` is done.
+    /// What comes back while `work` is done.
     fn while_busy(
         &self,
         forwarder: SocketAddr,
         work: impl FnOnce() -> anyhow::Result<Passed>,
-    ) -> anyhow::Result<Vec<f64>> {
+    ) -> anyhow::Result<Pings> {
         let mut ping = DataHeader { channel: channel(CHANNELS[2])? }.to_bytes().to_vec();
         ping.resize(64, 0x40);
         let stop = AtomicBool::new(false);
@@ -274,20 +309,21 @@ impl Pinger {
                 }
             });
             let pings = scope.spawn(|| {
-                let (mut times, mut buffer) = (Vec::new(), [0; 2048]);
+                let (mut pings, mut buffer) = (Pings::default(), [0; 2048]);
                 while !stop.load(Ordering::Relaxed) {
                     thread::sleep(BETWEEN_PINGS);
                     let start = Instant::now();
+                    pings.sent += 1;
                     if self.near.send_to(&ping, forwarder).is_ok() && self.near.recv_from(&mut buffer).is_ok() {
-                        times.push(millis(start.elapsed()));
+                        pings.times.push(millis(start.elapsed()));
                     }
                 }
-                times
+                pings
             });
             let worked = work();
             stop.store(true, Ordering::Relaxed);
-            let times = pings.join().map_err(|_| anyhow::anyhow!("the pings failed"))?;
-            worked.map(|_| times)
+            let pings = pings.join().map_err(|_| anyhow::anyhow!("the pings failed"))?;
+            worked.map(|_| pings)
         })
     }
 }

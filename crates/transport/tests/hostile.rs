@@ -82,12 +82,8 @@ fn provider(group: &'static dyn SupportedKxGroup) -> Arc<CryptoProvider> {
     Arc::new(CryptoProvider { kx_groups: vec![group], ..aws_lc_rs::default_provider() })
 }
 
-/// Connects to a relay with whatever is asked for.
-async fn raw_client(
-    relay: SocketAddr,
-    group: &'static dyn SupportedKxGroup,
-    alpn: &[u8],
-) -> Result<(quinn::Endpoint, quinn::Connection), quinn::ConnectionError> {
+/// A client that asks for whatever it is told to.
+fn raw_endpoint(group: &'static dyn SupportedKxGroup, alpn: &[u8]) -> (quinn::Endpoint, quinn::ClientConfig) {
     let mut tls = rustls::ClientConfig::builder_with_provider(provider(group))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
@@ -103,6 +99,16 @@ async fn raw_client(
     endpoint_config.grease_quic_bit(false);
     let socket = std::net::UdpSocket::bind((V4, 0)).unwrap();
     let endpoint = quinn::Endpoint::new(endpoint_config, None, socket, Arc::new(quinn::TokioRuntime)).unwrap();
+    (endpoint, config)
+}
+
+/// Connects to a relay with whatever is asked for.
+async fn raw_client(
+    relay: SocketAddr,
+    group: &'static dyn SupportedKxGroup,
+    alpn: &[u8],
+) -> Result<(quinn::Endpoint, quinn::Connection), quinn::ConnectionError> {
+    let (endpoint, config) = raw_endpoint(group, alpn);
     let connection = endpoint.connect_with(config, relay, "x").unwrap().await?;
     Ok((endpoint, connection))
 }
@@ -161,6 +167,37 @@ async fn a_client_without_the_post_quantum_group_is_refused_by_the_relay() {
     raw_client(relay.address, aws_lc_rs::kx_group::X25519MLKEM768, CONTROL_ALPN).await.unwrap();
     relay.peer().await;
     relay_still_works(&mut relay).await;
+}
+
+/// As if many addresses had been forged: their owners never answer what the relay says to them.
+#[tokio::test]
+async fn a_flood_of_half_open_handshakes_keeps_nobody_out_and_slows_no_session() {
+    const HANDSHAKES: u64 = 400;
+    let mut pair = Pair::start().await;
+    let before = pair.relay.counters();
+    let post = UdpSocket::bind((V4, 0)).await.unwrap();
+    let mut forged = Vec::new();
+    for last in 2..34 {
+        forged.push(UdpSocket::bind(SocketAddr::from(([127, 0, 0, last], 0))).await.unwrap());
+    }
+    let (endpoint, config) = raw_endpoint(aws_lc_rs::kx_group::X25519MLKEM768, CONTROL_ALPN);
+    let (mut knocking, mut buffer) = (Vec::new(), [0; 2048]);
+    for number in 0..HANDSHAKES {
+        knocking.push(endpoint.connect_with(config.clone(), post.local_addr().unwrap(), "x").unwrap());
+        let from = &forged[usize::try_from(number).unwrap() % forged.len()];
+        // A ClientHello with a post-quantum share is two packets.
+        for _ in 0..2 {
+            let (bytes, _) = post.recv_from(&mut buffer).await.unwrap();
+            from.send_to(&buffer[..bytes], pair.relay.address).await.unwrap();
+        }
+    }
+
+    let flooded = || pair.relay.counters().retried - before.retried;
+    until(|| flooded() >= HANDSHAKES / 2).await;
+    pair.carries(1 << 20).await;
+    relay_still_works(&mut pair.relay).await;
+    let half_open = pair.relay.counters().connections - before.connections;
+    assert!(half_open <= 80, "{half_open} handshakes of {HANDSHAKES} take memory until they are given up");
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
 //! Pairing: both ends of a sealed channel prove to each other that they know the session code.
 //!
 //! The messages and their order are in [`wire::pairing`]. The exchange runs inside the inner TLS 1.3 channel and is bound to it: the
-//! channel's exporter (RFC 8446 section 7.5) and both raw public keys go into the identities of the exchange and into every MAC. A
-//! relay that ends TLS on both legs has two different exporters, so that both its exchanges fail even if it copies every message.
+//! channel's exporter (RFC 8446 section 7.5) and both raw public keys go into every key and every MAC that follow from the exchange. A
+//! relay that ends TLS on both legs has two different exporters, so that no proof of one leg holds on the other even if it copies every message.
 //!
 //! ```text
 //! B   = TLS exporter, label EXPORTER_LABEL, context exporter_context(suite, locator), 32 bytes

@@ -16,7 +16,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use transport::{
     clock,
-    listener::{Farewell, Listener, PeerEnd, PeerEvent, PeerEvents, PeerId, pipes::Pipes},
+    listener::{
+        Farewell, Listener, PeerEnd, PeerEvent, PeerEvents, PeerId,
+        pipes::{BindPipesError, PipeCertificate, Pipes},
+    },
 };
 use wire::{
     channel::ChannelId,
@@ -62,6 +65,7 @@ pub(crate) struct RelayHandle {
 enum Question {
     Metrics(oneshot::Sender<String>),
     Health(oneshot::Sender<Health>),
+    Renew(PipeCertificate, oneshot::Sender<Result<(), BindPipesError>>),
 }
 
 impl RelayHandle {
@@ -73,6 +77,11 @@ impl RelayHandle {
     /// Whether it takes new work. `None` once the relay has stopped.
     pub(crate) async fn health(&self) -> Option<Health> {
         self.ask(Question::Health).await
+    }
+
+    /// Shows another certificate to those who come over TCP. `None` once the relay has stopped, or if it takes nobody over TCP.
+    pub(crate) async fn renew(&self, certificate: PipeCertificate) -> Option<Result<(), BindPipesError>> {
+        self.ask(|reply| Question::Renew(certificate, reply)).await
     }
 
     async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Question) -> Option<T> {
@@ -272,6 +281,11 @@ impl RelayActor {
                     uptime_secs: (clock::now() - self.started).as_secs(),
                 };
                 let _ = reply.send(snapshot.text());
+            }
+            Question::Renew(certificate, reply) => {
+                if let Some(pipes) = &self.pipes {
+                    let _ = reply.send(pipes.renew(&certificate));
+                }
             }
             Question::Health(reply) => {
                 let draining = self.drain_until.is_some();

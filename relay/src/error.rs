@@ -44,7 +44,7 @@ pub enum RelayError {
         source: io::Error,
     },
     /// A file of the certificate for TCP cannot be read.
-    #[error("the file {} of the certificate for TCP cannot be read, so the relay was not started", path.display())]
+    #[error("the file {} of the certificate for TCP cannot be read, so the relay does not use it", path.display())]
     #[diagnostic(help("check tls_certificate and tls_key, and that the relay's user may read both files"))]
     CertificateFile {
         /// The file.
@@ -54,7 +54,7 @@ pub enum RelayError {
         source: io::Error,
     },
     /// The certificate for TCP cannot be used.
-    #[error("the certificate for TCP cannot be used, so the relay was not started")]
+    #[error("the certificate for TCP cannot be used, so the relay does not use it")]
     #[diagnostic(help(
         "tls_certificate has to name a file in PEM with the relay's certificate first, and tls_key one with the key that belongs to it"
     ))]

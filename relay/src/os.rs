@@ -4,7 +4,7 @@
 mod unix;
 
 #[cfg(unix)]
-pub(crate) use unix::{StopSignals, allow_open_files, is_private, is_root, lock};
+pub(crate) use unix::{ReloadSignals, StopSignals, allow_open_files, is_private, is_root, lock};
 
 #[cfg(target_os = "linux")]
 mod linux;

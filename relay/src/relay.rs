@@ -4,7 +4,7 @@ use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
     num::NonZeroU8,
-    path::Path,
+    path::{Path, PathBuf},
     sync::Arc,
 };
 
@@ -20,7 +20,7 @@ use trust::keys::SigningKey;
 use wire::link::RelayLink;
 
 use crate::{
-    actor::{RelayActor, Stop},
+    actor::{RelayActor, RelayHandle, Stop},
     config::{Http, Listen, RelayConfig},
     error::RelayError,
     http,
@@ -45,6 +45,9 @@ pub struct Relay {
     tcp: Option<SocketAddr>,
     http: Option<SocketAddr>,
     stop: Stop,
+    handle: RelayHandle,
+    /// Where its certificate for TCP is, if it was given one.
+    certificate: Option<(PathBuf, PathBuf)>,
     /// The actor, which says how it went.
     actor: Mutex<JoinSet<Result<(), RelayError>>>,
     /// The HTTP server.
@@ -96,7 +99,7 @@ impl Relay {
         let stop_http = CancellationToken::new();
         let mut http_tasks = JoinSet::new();
         if let Some((listener, _)) = http_listener {
-            http_tasks.spawn(http::serve(listener, handle, stop_http.clone()));
+            http_tasks.spawn(http::serve(listener, handle.clone(), stop_http.clone()));
         }
         Ok(Self {
             link,
@@ -104,6 +107,8 @@ impl Relay {
             tcp,
             http: http_address,
             stop,
+            handle,
+            certificate: config.tcp.as_ref().and_then(|tcp| tcp.certificate.clone()),
             actor: Mutex::new(actors),
             _http_tasks: http_tasks,
             _stop_http: stop_http.drop_guard(),
@@ -128,6 +133,20 @@ impl Relay {
     /// The TCP address of metrics and health, if they are served.
     pub fn http_address(&self) -> Option<SocketAddr> {
         self.http
+    }
+
+    /// Reads the files of its certificate for TCP again and shows what they hold to whoever comes from now on. Without such files, nothing
+    /// happens.
+    ///
+    /// # Errors
+    ///
+    /// They cannot be read or used; the certificate before stays.
+    pub async fn renew_certificate(&self) -> Result<(), RelayError> {
+        let Some((chain, key)) = &self.certificate else { return Ok(()) };
+        match self.handle.renew(read_certificate(chain, key)?).await {
+            Some(Err(error)) => Err(RelayError::Certificate(error)),
+            Some(Ok(())) | None => Ok(()),
+        }
     }
 
     /// Takes nothing new from here on, and stops once all channels are closed or [`RelayConfig::drain`] is over.
@@ -182,12 +201,7 @@ fn bind_both(
         let (listener, events) = bind(config, key, table)?;
         return Ok((listener, events, None));
     };
-    let certificate = tcp.certificate.as_ref().map(|(chain, key)| {
-        let read = |path: &Path| {
-            std::fs::read(path).map_err(|source| RelayError::CertificateFile { path: path.to_owned(), source })
-        };
-        Ok::<_, RelayError>(PipeCertificate { chain: read(chain)?, key: read(key)? })
-    });
+    let certificate = tcp.certificate.as_ref().map(|(chain, key)| read_certificate(chain, key));
     let limits = PipesConfig {
         max_pipes: tcp.max,
         max_pipes_per_address: tcp.max_per_address,
@@ -205,6 +219,13 @@ fn bind_both(
             Err(error) => return Err(RelayError::Certificate(error)),
         }
     }
+}
+
+fn read_certificate(chain: &Path, key: &Path) -> Result<PipeCertificate, RelayError> {
+    let read = |path: &Path| {
+        std::fs::read(path).map_err(|source| RelayError::CertificateFile { path: path.to_owned(), source })
+    };
+    Ok(PipeCertificate { chain: read(chain)?, key: read(key)? })
 }
 
 fn bind(config: &RelayConfig, key: &SigningKey, table: &Arc<SlotTable>) -> Result<(Listener, PeerEvents), RelayError> {

@@ -6,7 +6,7 @@ use crate::{
     cli,
     config::RelayConfig,
     error::RelayError,
-    os::{self, StopSignals},
+    os::{self, ReloadSignals, StopSignals},
     relay::Relay,
     report::Report,
 };
@@ -20,6 +20,8 @@ const OTHER_FILES: u64 = 256;
 /// Runs a relay until it is told to stop by signals.
 pub(crate) async fn serve(config: RelayConfig, json: bool) -> Result<(), RelayError> {
     let mut signals = StopSignals::listen().map_err(RelayError::System)?;
+    let certificate = config.tcp.as_ref().is_some_and(|tcp| tcp.certificate.is_some());
+    let mut reloads = ReloadSignals::listen_if(certificate).map_err(RelayError::System)?;
     let (report, writer) = if json {
         let (report, writer) = Report::to(tokio::io::stdout());
         (report, Some(writer))
@@ -56,8 +58,18 @@ pub(crate) async fn serve(config: RelayConfig, json: bool) -> Result<(), RelayEr
             relay.stop_now();
             std::future::pending::<()>().await;
         };
+        let reloading = async {
+            loop {
+                reloads.next().await;
+                match relay.renew_certificate().await {
+                    Ok(()) => info!("read the certificate for TCP again"),
+                    Err(error) => warn!(%error, "the certificate for TCP stays as it was"),
+                }
+            }
+        };
         tokio::select! {
             () = stopping => Ok(()),
+            () = reloading => Ok(()),
             result = relay.ended() => result,
         }
     };

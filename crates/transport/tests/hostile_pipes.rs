@@ -8,6 +8,8 @@ use std::{sync::Arc, time::Duration};
 
 use common::{Pair, Relay, V4, channel, until};
 use futures_util::{SinkExt as _, StreamExt as _};
+use pem::Pem;
+use rand_core::OsRng;
 use rustls::{
     ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
@@ -25,9 +27,10 @@ use tokio_tungstenite::{
     tungstenite::{Message, client::IntoClientRequest as _, protocol::CloseFrame},
 };
 use transport::{
-    listener::pipes::PipesConfig,
+    listener::pipes::{BindPipesError, PipeCertificate, PipesConfig},
     node::{CarrierChoice, NodeOptions, Proxies},
 };
+use trust::{keys::SigningKey, tls_certificate::self_signed};
 use wire::{
     channel::DataHeader,
     pipe::{PIPE_MESSAGE_BYTES, PIPE_PROTOCOL, PipePacket},
@@ -138,6 +141,37 @@ async fn what_is_no_request_for_a_pipe_gets_a_few_words() {
     let counters = pair.relay.pipes.as_ref().unwrap().counters();
     assert_eq!((counters.not_a_pipe, counters.open), (7, 1));
     pair.carries(OTHERS_BYTES).await;
+}
+
+fn certificate() -> (PipeCertificate, CertificateDer<'static>) {
+    let key = SigningKey::generate(&mut OsRng);
+    let der = self_signed(&key).unwrap();
+    let pem = |what: &str, der: &[u8]| pem::encode(&Pem::new(what, der)).into_bytes();
+    let certificate = PipeCertificate { chain: pem("CERTIFICATE", &der), key: pem("PRIVATE KEY", &key.to_pkcs8()) };
+    (certificate, der.into())
+}
+
+fn shown(stream: &TlsStream<TcpStream>) -> CertificateDer<'static> {
+    stream.get_ref().1.peer_certificates().unwrap()[0].clone().into_owned()
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_is_shown_to_whoever_comes_next_and_one_that_is_none_to_nobody() {
+    let ((first, first_der), (second, second_der)) = (certificate(), certificate());
+    let relay = Relay::start_with_pipes(PipesConfig { certificate: Some(first.clone()), ..PipesConfig::default() });
+    let pipes = relay.pipes.as_ref().unwrap();
+    let mut before = websocket(&relay).await;
+    assert_eq!(shown(before.get_ref()), first_der);
+
+    let mixed = PipeCertificate { chain: first.chain, key: second.key.clone() };
+    for unusable in [PipeCertificate { chain: b"no PEM".to_vec(), key: second.key.clone() }, mixed] {
+        assert!(matches!(pipes.renew(&unusable), Err(BindPipesError::Certificate(_))));
+        assert_eq!(shown(&tls(&relay).await), first_der);
+    }
+    pipes.renew(&second).unwrap();
+    assert_eq!(shown(&tls(&relay).await), second_der);
+    before.send(Message::Ping("still there".into())).await.unwrap();
+    assert!(matches!(before.next().await, Some(Ok(Message::Pong(_)))));
 }
 
 #[tokio::test]

@@ -71,7 +71,7 @@ settings! {
     public_port: u16 = Example "443";
     /// Takes agents and technicians over TCP as well, for networks that let no UDP through. `--no-tcp` turns it off.
     tcp: bool = Default "true";
-    /// Certificate for TCP, with those that vouch for it, in PEM; read at start. Default: one with the relay's own key, which agents and
+    /// Certificate for TCP, with those that vouch for it, in PEM; read at start, and again at SIGHUP. Default: one with the relay's own key, which agents and
     /// technicians know by the relay link. Networks that look into TLS often let through only what a public authority has signed.
     tls_certificate: String = Example "\"/etc/assent-relay/fullchain.pem\"";
     /// Its private key, in PEM.

@@ -58,6 +58,32 @@ impl StopSignals {
     }
 }
 
+/// SIGHUP, by which a service is told that its files have changed.
+#[derive(Debug)]
+pub(crate) struct ReloadSignals(Option<Signal>);
+
+impl ReloadSignals {
+    /// From here on SIGHUP no longer ends the program, if there is something to read again. A relay in a terminal without such files ends with
+    /// its terminal, as any program does.
+    pub(crate) fn listen_if(something: bool) -> io::Result<Self> {
+        Ok(Self(something.then(|| signal(SignalKind::hangup())).transpose()?))
+    }
+
+    /// Waits for the next one.
+    ///
+    /// # Cancel safety
+    ///
+    /// No signal is lost.
+    pub(crate) async fn next(&mut self) {
+        match &mut self.0 {
+            Some(hangup) => {
+                hangup.recv().await;
+            }
+            None => std::future::pending().await,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

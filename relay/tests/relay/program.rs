@@ -8,6 +8,8 @@ use std::{
     process::{ExitStatus, Output, Stdio},
 };
 
+use pem::Pem;
+use rand_core::OsRng;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -17,6 +19,7 @@ use tokio::{
     process::{Child, ChildStdout, Command},
     time::timeout,
 };
+use trust::{keys::SigningKey, tls_certificate::self_signed};
 use wire::{
     control::{FromRelay, ToRelay},
     link::RelayLink,
@@ -173,6 +176,35 @@ async fn a_second_signal_ends_a_drain_at_once() {
     assert_eq!(relay.event("draining").await["channels"], 1);
     relay.signal(Signal::TERM);
     assert_eq!(relay.event("stopped").await["channels_cut"], 1);
+    assert_eq!(relay.end().await.code(), Some(0));
+}
+
+#[tokio::test]
+async fn a_renewed_certificate_is_read_at_sighup_and_a_damaged_one_changes_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let put = |text: &str, key: &str| (write(&home, "chain.pem", text), write(&home, "key.pem", key));
+    let made = || {
+        let key = SigningKey::generate(&mut OsRng);
+        let pem = |what: &str, der: &[u8]| pem::encode(&Pem::new(what, der));
+        put(&pem("CERTIFICATE", &self_signed(&key).unwrap()), &pem("PRIVATE KEY", &key.to_pkcs8()))
+    };
+    let (chain, key) = made();
+    let config = format!("tls_certificate = {chain:?}\ntls_key = {key:?}");
+    let config = write(&home, "relay.toml", &config);
+    let mut relay = Serving::start(home.path(), &["--json", "--listen", "127.0.0.1:0", "--config", &config]);
+    relay.event("listening").await;
+    let mut errors = BufReader::new(relay.child.stderr.take().unwrap()).lines();
+    let mut said = async |part: &str| {
+        while !timeout(PATIENCE, errors.next_line()).await.expect("it says so").unwrap().unwrap().contains(part) {}
+    };
+
+    put("damaged", "damaged");
+    relay.signal(Signal::HUP);
+    said("stays as it was").await;
+    made();
+    relay.signal(Signal::HUP);
+    said("read the certificate for TCP again").await;
+    relay.signal(Signal::TERM);
     assert_eq!(relay.end().await.code(), Some(0));
 }
 

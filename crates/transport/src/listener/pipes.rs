@@ -26,6 +26,7 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use quinn::udp::Transmit;
+use rustls::ServerConfig;
 use tokio::{
     net::{TcpListener, TcpStream},
     task::JoinSet,
@@ -266,6 +267,7 @@ impl Registry {
 pub struct Pipes {
     registry: Arc<Registry>,
     local_addr: SocketAddr,
+    tls: Arc<RwLock<Arc<ServerConfig>>>,
     stop: CancellationToken,
     tasks: Mutex<JoinSet<()>>,
 }
@@ -283,11 +285,11 @@ impl Pipes {
         listener: &Listener,
         config: PipesConfig,
     ) -> Result<Self, BindPipesError> {
-        let identity = match &config.certificate {
-            Some(PipeCertificate { chain, key }) => Identity::from_pem(chain, key),
-            None => Identity::of(key),
+        let tls = match &config.certificate {
+            Some(certificate) => shown(certificate),
+            None => Identity::of(key).and_then(tls::server),
         };
-        let tls = identity.and_then(tls::server).map_err(BindPipesError::Certificate)?;
+        let tls = Arc::new(RwLock::new(tls.map_err(BindPipesError::Certificate)?));
         let failed = |source| BindPipesError::Socket { address, source };
         let tcp = listen(address).map_err(failed)?;
         let local_addr = tcp.local_addr().map_err(failed)?;
@@ -296,7 +298,7 @@ impl Pipes {
             registry: Arc::clone(&registry),
             desks: listener.desks.clone(),
             forward: Arc::clone(&listener.forward),
-            tls: TlsAcceptor::from(tls),
+            tls: Arc::clone(&tls),
             config,
             seats: Arc::default(),
             stop: CancellationToken::new(),
@@ -304,7 +306,18 @@ impl Pipes {
         let stop = door.stop.clone();
         let mut tasks = JoinSet::new();
         tasks.spawn(accept(tcp, Arc::new(door)));
-        Ok(Self { registry, local_addr, stop, tasks: Mutex::new(tasks) })
+        Ok(Self { registry, local_addr, tls, stop, tasks: Mutex::new(tasks) })
+    }
+
+    /// Shows another certificate to whoever comes from now on. Pipes that stand stay as they are.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be used; the one before stays.
+    pub fn renew(&self, certificate: &PipeCertificate) -> Result<(), BindPipesError> {
+        let renewed = shown(certificate).map_err(BindPipesError::Certificate)?;
+        *self.tls.write().unwrap_or_else(PoisonError::into_inner) = renewed;
+        Ok(())
     }
 
     /// The address that it is bound to.
@@ -324,6 +337,11 @@ impl Pipes {
         // Whoever does not hear it finds out by the end of the connection.
         let _ = timeout(CLOSING, async { while tasks.join_next().await.is_some() {} }).await;
     }
+}
+
+/// TLS that shows a certificate.
+fn shown(certificate: &PipeCertificate) -> Result<Arc<ServerConfig>, KeyError> {
+    tls::server(Identity::from_pem(&certificate.chain, &certificate.key)?)
 }
 
 /// Binds as the UDP socket is bound, and as servers do: a port that an earlier run had is free at once.
@@ -347,7 +365,7 @@ struct Door {
     registry: Arc<Registry>,
     desks: Vec<Arc<Desk>>,
     forward: Arc<dyn Forward>,
-    tls: TlsAcceptor,
+    tls: Arc<RwLock<Arc<ServerConfig>>>,
     config: PipesConfig,
     seats: Arc<Mutex<Seats>>,
     stop: CancellationToken,
@@ -430,7 +448,8 @@ impl Door {
     async fn serve(&self, stream: TcpStream, from: SocketAddr) {
         let handshake = async {
             tune(&stream);
-            let stream = self.tls.accept(stream).await.ok()?;
+            let tls = Arc::clone(&self.tls.read().unwrap_or_else(PoisonError::into_inner));
+            let stream = TlsAcceptor::from(tls).accept(stream).await.ok()?;
             Some(self.upgrade(stream).await)
         };
         let counts = &self.registry.counts;

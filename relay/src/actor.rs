@@ -18,7 +18,7 @@ use transport::{
     clock,
     listener::{
         Farewell, Listener, PeerEnd, PeerEvent, PeerEvents, PeerId,
-        pipes::{BindPipesError, PipeCertificate, Pipes},
+        pipes::{BindPipesError, PipeCertificate, Pipes, is_of_pipe},
     },
 };
 use wire::{
@@ -131,10 +131,8 @@ pub(crate) struct RelayActor {
 #[derive(Debug, Clone, Copy)]
 struct Peer {
     id: PeerId,
-    /// Where its control connection has proved to come from, and so its packets.
+    /// Where its control connection has proved to come from, and so its packets. Over TCP an address that stands for its pipe and is nobody's outside.
     address: SocketAddr,
-    /// It came over TCP: the address stands for its pipe and is nobody's outside.
-    by_pipe: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -235,7 +233,7 @@ impl RelayActor {
         let (id, now) = (ConnectionId(peer.number()), clock::now());
         match self.broker.connected(id, client.ip(), now) {
             Ok(()) => {
-                self.peers.insert(id, Peer { id: peer, address, by_pipe: address != client });
+                self.peers.insert(id, Peer { id: peer, address });
             }
             Err(reason) if self.turned_away.len() < TURNED_AWAY => {
                 self.turned_away.insert(id, reason);
@@ -312,7 +310,7 @@ impl RelayActor {
                 }
             }
             Command::TellAddress(id) => {
-                if let Some(peer) = self.peers.get(&id).filter(|peer| !peer.by_pipe) {
+                if let Some(peer) = self.peers.get(&id).filter(|peer| !is_of_pipe(&peer.address)) {
                     self.listener.tell(peer.id, FromRelay::Observed { address: peer.address });
                 }
             }

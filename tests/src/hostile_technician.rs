@@ -37,7 +37,7 @@ use wire::{
     text::Sentence,
 };
 
-use crate::world::{Log, verified};
+use crate::world::{Log, World, verified};
 
 /// A real agent with a person in front of it, and a technician that does what the test says.
 struct Visit {
@@ -423,4 +423,23 @@ fn assert_acts_nowhere(bytes: &[u8]) {
     for part in ["\u{1b}]", "\u{7}", "\u{202e}", "\0", "\u{9b}", "gone\r"] {
         assert!(!bytes.windows(part.len()).any(|window| window == part.as_bytes()), "{part:?} came through");
     }
+}
+
+/// Without knowing more of a code than its first four digits.
+#[tokio::test]
+async fn whoever_attaches_and_leaves_at_once_holds_up_nobody() -> anyhow::Result<()> {
+    let world = World::start().await?;
+    let code = world.share.code().await?;
+    let locator = code.parse::<SessionCode>()?.locator();
+    let mut visitors = Vec::new();
+    for _ in 0..2 {
+        let mut visitor = TechnicianPeer::connect(world.relay.link()).await?;
+        let channel = visitor.attach(locator).await?.map_err(anyhow::Error::from)?;
+        visitor.control.send(ToRelay::CloseChannel { channel }).await?;
+        visitors.push(visitor);
+    }
+    // An agent that went on waiting for the visitor would be gone for longer than a technician waits.
+    let attaching = world.technician.attach(&code)?;
+    world.share.allow().await?;
+    world.technician.wait_live(&attaching).await
 }

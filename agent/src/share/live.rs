@@ -26,8 +26,10 @@ use wire::channel::ChannelId;
 use wire::control::{ChannelOrigin, FromRelay, Refusal, Side, ToRelay};
 use wire::evidence::Event;
 use wire::ids::RunId;
+use wire::path::DirectOffer;
 use wire::run::{ExactRun, OutputCount, RunOutcome, RunProposal};
 use wire::session::{DenyReason, EndReason, ToAgent, ToTechnician};
+use wire::time::Moment;
 
 use super::pair::Attached;
 use super::present;
@@ -46,6 +48,9 @@ const FAREWELL: Duration = Duration::from_secs(2);
 
 /// How long looking up a program may take. A local disk needs microseconds.
 const LOOKUP: Duration = Duration::from_secs(5);
+
+/// Each time the relay is asked what it sees, and it takes only so many questions.
+const GATHER_APART: Duration = Duration::from_secs(5);
 
 /// How often the person is shown how the connection is doing.
 const PATH_LOOK: Duration = Duration::from_secs(2);
@@ -91,6 +96,7 @@ pub(super) async fn serve(share: &mut Share, attached: Attached) -> Result<(), S
         run_inbox,
         lookups: JoinSet::new(),
         gathering: JoinSet::new(),
+        gathered_at: None,
         mapping: None,
         samples,
         front_end_there: true,
@@ -152,6 +158,7 @@ struct Live<'a> {
     lookups: JoinSet<LookedUp>,
     /// Finds out the addresses of this machine; one at a time.
     gathering: JoinSet<Vec<SocketAddr>>,
+    gathered_at: Option<Moment>,
     /// What the router of this network forwards, while direct paths are open.
     mapping: Option<MappedPort>,
     samples: Samples,
@@ -412,9 +419,11 @@ impl Live<'_> {
             Effect::StopDiagnostics => self.samples.stop(),
             Effect::CloseDirect => {
                 self.gathering.abort_all();
-                self.mapping = None;
+                (self.mapping, self.gathered_at) = (None, None);
                 // The end itself is told by the way that there is, and then that way is closed.
-                if !matches!(self.core.phase(), SessionPhase::Ending(_) | SessionPhase::Ended(_)) {
+                if matches!(self.core.phase(), SessionPhase::Ending(_) | SessionPhase::Ended(_)) {
+                    self.sealed.end_direct();
+                } else {
                     self.sealed.close_direct();
                 }
             }
@@ -432,17 +441,25 @@ impl Live<'_> {
 
     /// Lets the two machines connect directly: tries the technician's addresses, and finds out its own to tell.
     fn open_direct(&mut self, addresses: &[SocketAddr]) {
+        // A grant may have lapsed while a record was written.
+        if !self.core.may_go_directly(clock::now()) {
+            return;
+        }
         self.sealed.open_direct();
         self.sealed.punch(addresses);
         if self.mapping.is_none() {
             self.mapping = Some(self.share.node.map_port());
         }
-        self.gather();
+        let now = clock::now();
+        if self.gathered_at.is_none_or(|at| now - at >= GATHER_APART) {
+            self.gather();
+        }
     }
 
     /// Finds out the addresses of this machine, for the technician.
     fn gather(&mut self) {
         self.gathering.abort_all();
+        self.gathered_at = Some(clock::now());
         let node = self.share.node.clone();
         self.gathering.spawn(async move { node.candidates().await });
     }
@@ -495,6 +512,10 @@ impl Live<'_> {
 
     fn send(&mut self, message: ToTechnician) {
         let Some(outbox) = &self.outbox else { return };
+        let tells = matches!(message, ToTechnician::Direct(DirectOffer::Candidates(_)));
+        if tells && !self.core.may_go_directly(clock::now()) {
+            return;
+        }
         if outbox.try_send(message).is_err() {
             // It does not read, or the connection is gone: either way nothing reaches it any more.
             self.outbox = None;

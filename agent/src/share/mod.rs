@@ -24,7 +24,7 @@ mod runs;
 mod samples;
 mod wording;
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{collections::VecDeque, io, path::PathBuf, sync::Arc};
 
 use audit::files::FileError;
 use futures_util::FutureExt as _;
@@ -152,6 +152,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), ShareError> {
         organisations,
         node,
         control,
+        unread: VecDeque::new(),
         acts: inbox,
         signals,
         stage,
@@ -183,6 +184,8 @@ struct Share {
     organisations: Vec<TrustedOrganisation>,
     node: Node,
     control: Control,
+    /// What the relay said while a technician was being looked at.
+    unread: VecDeque<ControlEvent>,
     acts: mpsc::Receiver<UserAct>,
     signals: Signals,
     stage: Stage,
@@ -280,11 +283,17 @@ impl Share {
                 None => std::future::pending().await,
             }
         };
+        let relay = async {
+            match self.unread.pop_front() {
+                Some(event) => Some(event),
+                None => self.control.recv().await,
+            }
+        };
         tokio::select! {
             biased;
             act = self.acts.recv() => Happened::Act(act.unwrap_or(UserAct::FrontEndGone)),
             () = self.signals.received() => Happened::Signal,
-            event = self.control.recv() => event.map_or(Happened::Signal, Happened::Relay),
+            event = relay => event.map_or(Happened::Signal, Happened::Relay),
             () = lapse => Happened::CodeLapsed,
         }
     }

@@ -1,7 +1,10 @@
 //! A technician came by the code: the proof, and who it is.
 
+use std::collections::VecDeque;
+
 use rand_core::{OsRng, RngCore as _};
 use transport::clock;
+use transport::node::ControlEvent;
 use transport::sealed::{CloseCode, Sealed, Unpaired};
 use transport::streams::{FrameReceiver, FrameSender};
 use trust::certificate::TrustedOrganisation;
@@ -11,7 +14,7 @@ use trust::pairing::{
 };
 use trust::tries::CodeVoid;
 use wire::channel::ChannelId;
-use wire::control::ToRelay;
+use wire::control::{FromRelay, ToRelay};
 use wire::ids::SessionId;
 use wire::limits::PAIRING_DEADLINE;
 use wire::pairing::{FromUnpairedAgent, FromUnpairedTechnician, Introduction, PairingRefusal};
@@ -19,6 +22,9 @@ use wire::session::TechnicianIdentity;
 
 use super::{Share, Shown};
 use crate::view::UserAct;
+
+/// Messages of the relay that are kept while a technician is looked at. An honest one has a handful.
+const UNREAD: usize = 32;
 
 /// A technician that proved the code.
 #[derive(Debug)]
@@ -48,6 +54,8 @@ enum Failure {
     Channel,
     #[error("the technician took too long")]
     TooSlow,
+    #[error("the technician, or the relay, has gone")]
+    Gone,
     #[error(transparent)]
     Pairing(#[from] PairingError),
     #[error(transparent)]
@@ -60,16 +68,17 @@ impl Failure {
         match self {
             Self::Pairing(error) => error.refusal(),
             Self::Void(_) => Some(PairingRefusal::CodeVoid),
-            Self::Channel | Self::TooSlow => None,
+            Self::Channel | Self::TooSlow | Self::Gone => None,
         }
     }
 }
 
 impl Share {
-    /// Pairs with whoever is on the other end of `channel`, at most for [`PAIRING_DEADLINE`]. Stop works meanwhile.
+    /// Pairs with whoever is on the other end of `channel`, for as long as that channel stands and at most for [`PAIRING_DEADLINE`]. Stop works
+    /// meanwhile.
     pub(super) async fn pair(&mut self, channel: ChannelId, shown: &mut Shown) -> Outcome {
         let failed = {
-            let Self { node, key, acts, organisations, present, .. } = self;
+            let Self { node, key, acts, signals, control, unread, organisations, present, .. } = self;
             let proof = tokio::time::timeout(PAIRING_DEADLINE, async {
                 let mut offered = None;
                 let serving = node.serve_session(channel, key, || {
@@ -93,6 +102,15 @@ impl Share {
                         UserAct::Answer(_) | UserAct::NewCode | UserAct::Revoke(_) | UserAct::Narrow(..)
                         | UserAct::StopRun(_) => {}
                     },
+                    () = signals.received() => break None,
+                    event = control.recv() => match event {
+                        None => break None,
+                        Some(event) => {
+                            if note(event, channel, unread) {
+                                break Some(Failure::Gone);
+                            }
+                        }
+                    },
                     proof = &mut proof => match proof {
                         Ok(Ok(attached)) => return Outcome::Attached(Box::new(attached)),
                         Ok(Err(failure)) => break Some(failure),
@@ -112,6 +130,24 @@ impl Share {
         }
         Outcome::Failed
     }
+}
+
+/// Takes what the relay says while a technician on `channel` is looked at. `true`: there is nobody on it any more.
+fn note(event: ControlEvent, channel: ChannelId, unread: &mut VecDeque<ControlEvent>) -> bool {
+    let opened = |event: &ControlEvent, gone: ChannelId| matches!(event, ControlEvent::Message(FromRelay::ChannelOpen { channel, .. }) if *channel == gone);
+    let over = match &event {
+        ControlEvent::Message(FromRelay::ChannelClosed { channel: gone, .. }) => {
+            // Somebody else who came and went meanwhile is not looked at.
+            unread.retain(|event| !opened(event, *gone));
+            return *gone == channel;
+        }
+        ControlEvent::Down { .. } => true,
+        ControlEvent::Up | ControlEvent::Message(_) | _ => false,
+    };
+    if unread.len() < UNREAD {
+        unread.push_back(event);
+    }
+    over
 }
 
 async fn prove(

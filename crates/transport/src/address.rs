@@ -165,6 +165,14 @@ pub(crate) fn mapped(address: SocketAddr) -> SocketAddr {
     }
 }
 
+/// What counts as one address: a /64 network of IPv6 is one customer.
+pub(crate) fn network(address: SocketAddr) -> IpAddr {
+    match address.ip() {
+        IpAddr::V4(v4) => v4.into(),
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -107,7 +107,8 @@ pub struct ListenerConfig {
     pub shards: NonZeroU8,
     /// Connections at once, half-open ones included; further ones are refused. Default 100,000.
     pub max_connections: usize,
-    /// Handshakes under way at once; the first packets of further ones are ignored, and their senders repeat them. Default 1024.
+    /// Handshakes under way at once; the first packets of further ones are ignored, and their senders repeat them. One address (IPv4) or /64
+    /// network (IPv6) gets an eighth of those that are free. Default 1024.
     pub max_handshakes: usize,
     /// With more handshakes under way than this, a client has to show first that its address is its own, which costs it a round
     /// trip (QUIC Retry). Default 64.
@@ -167,7 +168,7 @@ pub struct ListenerCounters {
     pub refused: u64,
     /// Connections given up because of a bug in this program or in QUIC. Should be zero.
     pub panicked: u64,
-    /// First packets ignored because too many handshakes were under way or [`Forward::admit`] said no.
+    /// First packets ignored because too many handshakes were under way, in all or of one network, or [`Forward::admit`] said no.
     pub ignored: u64,
     /// Control packets received.
     pub control_packets: u64,

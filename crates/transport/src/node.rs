@@ -57,6 +57,9 @@ use crate::{
 /// Handshakes that may wait for the agent on one channel. A technician sends one; whatever else comes is the relay's doing.
 const DOOR: usize = 4;
 
+/// Handshakes that an agent answers on one channel, each with a share of pairing that takes a millisecond or two to make.
+const GREETINGS: usize = 4;
+
 /// How long [`Node::close`] waits for its last packets to leave.
 const CLOSING: Duration = Duration::from_millis(500);
 
@@ -302,6 +305,7 @@ impl Node {
         let (door, mut knocks) = mpsc::channel(DOOR);
         let mut entry = Entry::open(&self.shared, channel, door)?;
         let mut failure = None;
+        let mut greetings = 0..GREETINGS;
         let (connection, control) = loop {
             let knock = tokio::select! {
                 () = self.shared.stop.cancelled() => return Err(SealError::Closed),
@@ -309,6 +313,9 @@ impl Node {
             };
             let Ok(Some(incoming)) = knock else { return Err(failure.unwrap_or(SealError::TimedOut)) };
             entry.begun = true;
+            if greetings.next().is_none() {
+                return Err(failure.unwrap_or(SealError::TimedOut));
+            }
             match timeout_at(deadline, answer(incoming, Arc::clone(&config), greeting())).await {
                 Ok(Ok(answered)) => break answered,
                 // Whoever leaves after hearing the greeting was the technician.

@@ -7,7 +7,6 @@
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 use quinn::{ConnectionError, VarInt};
-use rand_core::{OsRng, RngCore};
 use tokio::{
     task::JoinSet,
     time::{Instant, timeout_at},
@@ -221,7 +220,7 @@ impl Link {
         };
         let now = self.socket.uptime();
         if let Some(paths) = self.socket.table().paths(self.key) {
-            paths.open_direct(|end| ProbeKeys::new(&exporter, side(end)), now, OsRng.next_u64());
+            paths.open_direct(|end| ProbeKeys::new(&exporter, side(end)), now);
         }
     }
 
@@ -237,6 +236,12 @@ impl Link {
     fn close_direct(&self) {
         if let Some(paths) = self.socket.table().paths(self.key) {
             paths.close_direct();
+        }
+    }
+
+    fn end_direct(&self) {
+        if let Some(paths) = self.socket.table().paths(self.key) {
+            paths.end_direct();
         }
     }
 
@@ -497,6 +502,11 @@ impl Sealed {
     /// Forgets the other end's addresses and goes by the relay from here on.
     pub fn close_direct(&self) {
         self.link.close_direct();
+    }
+
+    /// As [`Sealed::close_direct`], but a session that goes directly goes on doing so, for its last words. Nothing else is tried or answered.
+    pub fn end_direct(&self) {
+        self.link.end_direct();
     }
 
     /// Technician: whether it is time to tell the other end this one's addresses, for the first time or again.

@@ -439,7 +439,7 @@ async fn a_peer_that_reads_nothing_does_not_hold_the_relay() {
     send.write_all(&wire::codec::frame(&ToRelay::AllocateLocator).unwrap()).await.unwrap();
     let mut peer = relay.peer().await;
     peer.recv().await.unwrap();
-    for _ in 0..5000 {
+    for _ in 0..20_000 {
         peer.send(ALLOCATED);
     }
     assert_eq!(peer.recv().await, Err(PeerEnd::TooSlow));

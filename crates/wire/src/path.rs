@@ -112,8 +112,8 @@ pub struct DirectProbe {
     pub probe: Probe,
     /// Counts the direct probes of this end in this session, so that none is taken twice.
     pub sequence: u64,
-    /// In a question: the sequence of the last answer that came by this path, zero for none. It shows the other end that its packets arrive
-    /// at the address that this one comes from.
+    /// In an agent's answer: a number that nobody can foresee. In a technician's question: that of the last answer that came by this path, zero for
+    /// none, which shows the agent that its packets arrive at the address that the question comes from.
     pub heard: u64,
     /// Bytes of the whole packet. A path is judged by them, so they may not be changed on the way.
     pub bytes: u16,

@@ -54,7 +54,7 @@ impl AgentSession {
     /// Sends the technician this end's addresses, which were gathered for [`Effect::OpenDirect`]. They go nowhere if direct paths are not
     /// allowed any more.
     pub fn offer_direct(&mut self, mut addresses: Vec<SocketAddr>, now: Moment) {
-        if self.direct.state == State::Open && self.direct_covered(now) {
+        if self.direct.state == State::Open && self.may_go_directly(now) {
             addresses.truncate(CANDIDATES);
             self.effects.send(ToTechnician::Direct(DirectOffer::Candidates(addresses)));
         }
@@ -79,7 +79,7 @@ impl AgentSession {
             return self.effects.send(ToTechnician::Direct(DirectOffer::NotWanted));
         }
         // The last grant may have ended while this was on its way.
-        if !self.direct_covered(now) {
+        if !self.may_go_directly(now) {
             return;
         }
         if self.direct.state == State::Closed {
@@ -91,7 +91,7 @@ impl AgentSession {
 
     /// Closes direct paths if nothing is allowed any more, or the person is away.
     pub(super) fn close_direct_unless_covered(&mut self, now: Moment) {
-        if self.direct.state == State::Closed || self.direct_covered(now) {
+        if self.direct.state == State::Closed || self.may_go_directly(now) {
             return;
         }
         self.effects.forget_direct();
@@ -101,7 +101,8 @@ impl AgentSession {
         (self.direct.state, self.direct.used) = (State::Closed, false);
     }
 
-    fn direct_covered(&self, now: Moment) -> bool {
+    /// Returns whether direct paths may be opened, and addresses told, at `now`. The shell asks before each.
+    pub fn may_go_directly(&self, now: Moment) -> bool {
         self.end.is_none() && self.consent.paused_until().is_none() && self.consent.grants(now).next().is_some()
     }
 }

@@ -5,6 +5,7 @@
 //! 17, and twice the processor time for a keep-alive. A relay has a hundred thousand connections that say next to nothing.
 
 mod client;
+mod handshakes;
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -24,7 +25,10 @@ use quinn_proto::{
 };
 use wire::{control::FromRelay, text::Label};
 
-use self::client::{Client, PassedOn};
+use self::{
+    client::{Client, PassedOn},
+    handshakes::Handshakes,
+};
 use super::{
     Forward, ListenerConfig,
     peer::{Farewell, PeerEnd, PeerEvent, PeerId},
@@ -65,7 +69,7 @@ pub(super) struct Together {
     /// Clients that were ever named.
     pub(super) named: AtomicU64,
     pub(super) connections: AtomicUsize,
-    pub(super) handshakes: AtomicUsize,
+    pub(super) handshakes: Handshakes,
     pub(super) counts: HandshakeCounts,
 }
 
@@ -157,7 +161,6 @@ impl ControlEndpoint {
     fn receive(&mut self, incoming: Incoming, now: Instant, send: Send<'_>) {
         self.scratch.clear();
         let Together { connections, handshakes, counts, .. } = &*self.together;
-        let handshakes = handshakes.load(Relaxed);
         let from = canonical(incoming.remote_address());
         let pipe = PipeKey::of(from);
         // None: the pipe is gone already.
@@ -168,13 +171,14 @@ impl ControlEndpoint {
             send(&transmit, &self.scratch);
             return;
         }
-        let admitted = client.filter(|client| handshakes < self.config.max_handshakes && self.forward.admit(*client));
+        let most = self.config.max_handshakes;
+        let admitted = client.filter(|client| handshakes.may_begin(*client, most) && self.forward.admit(*client));
         let Some(client) = admitted else {
             counts.ignored.add(1);
             return self.endpoint.ignore(incoming);
         };
         // Whoever has made a pipe has shown where it is.
-        if handshakes >= self.config.retry_above && !incoming.remote_address_validated() && pipe.is_none() {
+        if handshakes.count() >= self.config.retry_above && !incoming.remote_address_validated() && pipe.is_none() {
             counts.retried.add(1);
             // Allowed whenever the address is not validated yet.
             if let Ok(transmit) = self.endpoint.retry(incoming, &mut self.scratch) {
@@ -200,7 +204,7 @@ impl ControlEndpoint {
                     self.by_pipe.extend(pipe.map(|pipe| (pipe, place)));
                     self.connections += 1;
                     self.together.connections.fetch_add(1, Relaxed);
-                    self.together.handshakes.fetch_add(1, Relaxed);
+                    self.together.handshakes.begin(from);
                     self.stir(place);
                 }
             }
@@ -337,13 +341,13 @@ impl ControlEndpoint {
         };
         let Some(is_drained) = guarded(&mut attend) else {
             if was_handshaking && !client.is_handshaking() {
-                self.together.handshakes.fetch_sub(1, Relaxed);
+                self.together.handshakes.end(client.came_from);
             }
             return self.abandon(place);
         };
         if was_handshaking && !client.is_handshaking() {
             let Together { handshakes, counts, .. } = &*self.together;
-            handshakes.fetch_sub(1, Relaxed);
+            handshakes.end(client.came_from);
             if client.was_welcomed() { counts.accepted.add(1) } else { counts.failed.add(1) }
         }
         if is_drained {
@@ -381,7 +385,7 @@ impl ControlEndpoint {
     fn abandon(&mut self, place: usize) {
         let Some(client) = self.clients.get(place).and_then(Option::as_deref) else { return };
         if client.is_handshaking() {
-            self.together.handshakes.fetch_sub(1, Relaxed);
+            self.together.handshakes.end(client.came_from);
             self.together.counts.failed.add(1);
         } else if !client.is_over() {
             let why = PeerEnd::Broken { reason: Label::cut("an error of the relay's own") };

@@ -8,7 +8,7 @@ use std::{
     collections::BTreeMap,
     convert::Infallible,
     fmt, io,
-    net::{IpAddr, Ipv6Addr, SocketAddr},
+    net::{IpAddr, SocketAddr},
     sync::{
         Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering::Relaxed},
@@ -47,7 +47,7 @@ use super::{
     socket::Sent,
 };
 use crate::{
-    address::{PipeKey, PipeKeys, canonical},
+    address::{PipeKey, PipeKeys, canonical, is_synthetic, network},
     clock,
     counters::Count,
     pipe::{
@@ -339,6 +339,11 @@ impl Pipes {
     }
 }
 
+/// Whether a client's address stands for the pipe that it comes by. It leads nowhere outside of the relay.
+pub fn is_of_pipe(client: &SocketAddr) -> bool {
+    is_synthetic(client)
+}
+
 /// TLS that shows a certificate.
 fn shown(certificate: &PipeCertificate) -> Result<Arc<ServerConfig>, KeyError> {
     tls::server(Identity::from_pem(&certificate.chain, &certificate.key)?)
@@ -394,14 +399,6 @@ impl Drop for Seat {
                 seats.by_network.remove(&self.network);
             }
         }
-    }
-}
-
-/// What counts as one address: a /64 network of IPv6 is one customer.
-fn network(address: SocketAddr) -> IpAddr {
-    match address.ip() {
-        IpAddr::V4(v4) => v4.into(),
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
     }
 }
 

@@ -23,6 +23,7 @@ use std::{
     time::Duration,
 };
 
+use rand_core::{OsRng, RngCore as _};
 use trust::probe::ProbeKeys;
 use wire::{
     channel::{ChannelId, HEADER_BYTES},
@@ -89,10 +90,13 @@ pub(super) struct Direct {
     /// Of the last probe that was sent.
     sequence: u64,
     seen: Window,
-    draw: u64,
     targets: Vec<Target>,
     next_pair: u8,
     round_at: Option<Uptime>,
+    /// The session is about to end: the direct path that is in use stays for its last words, and nothing else is begun.
+    ending: bool,
+    /// This machine itself may be tried: the relay is on it.
+    loopback: bool,
     /// Agent: where probes of the technician come from.
     guests: VecDeque<Guest>,
     barred_until: Uptime,
@@ -120,7 +124,7 @@ struct Target {
 struct Guest {
     channel: ChannelId,
     from: SocketAddr,
-    /// Sequences of the last answers that went there.
+    /// What was to be repeated of the last answers that went there.
     told: VecDeque<u64>,
 }
 
@@ -169,8 +173,8 @@ impl Direct {
 }
 
 impl Paths {
-    /// From here on addresses are tried and probes answered. `draw` gives random numbers.
-    pub(crate) fn open_direct(&mut self, keys: impl FnOnce(End) -> ProbeKeys, now: Uptime, draw: u64) {
+    /// From here on addresses are tried and probes answered.
+    pub(crate) fn open_direct(&mut self, keys: impl FnOnce(End) -> ProbeKeys, now: Uptime) {
         if self.direct.is_some() {
             return;
         }
@@ -178,10 +182,11 @@ impl Paths {
             keys: keys(self.end),
             sequence: self.direct_sequence,
             seen: self.direct_seen,
-            draw,
             targets: Vec::new(),
             next_pair: 0,
             round_at: None,
+            ending: false,
+            loopback: false,
             guests: VecDeque::new(),
             barred_until: now,
             backoff: BACKOFF_FIRST,
@@ -221,6 +226,20 @@ impl Paths {
         self.moved.notify_one();
     }
 
+    /// Begins nothing more: of direct paths only the one that is in use stays, so that the last words arrive.
+    pub(crate) fn end_direct(&mut self) {
+        if !self.goes_directly() {
+            return self.close_direct();
+        }
+        let current = self.current;
+        self.paths.retain(|path| path.id == current || path.carrier != Carrier::Direct);
+        if let Some(direct) = self.direct.as_deref_mut() {
+            direct.ending = true;
+            direct.targets.clear();
+            direct.guests.clear();
+        }
+    }
+
     /// Tries these addresses of the other end, in place of those of an earlier round. `relay` is where the relay is: it is not tried, and
     /// this machine itself only if the relay is on it.
     pub(crate) fn punch(&mut self, addresses: &[SocketAddr], relay: Option<SocketAddr>, now: Uptime) {
@@ -233,6 +252,7 @@ impl Paths {
         let goes_on = |target: &Target| start > now && target.at.is_some() && addresses.contains(&target.to);
         direct.targets.retain(goes_on);
         let loopback = relay.is_some_and(|relay| relay.ip().is_loopback());
+        direct.loopback = loopback;
         let mut known = paths.iter().filter_map(|path| path.peer).collect::<Vec<_>>();
         known.extend(direct.targets.iter().map(|target| target.to));
         if direct.targets.is_empty() {
@@ -316,13 +336,17 @@ impl Paths {
     /// Takes a direct probe. `None` if it is not the other end's, comes a second time, or direct paths are not allowed: then it gets no
     /// answer, and the caller counts it. Otherwise what there is to answer.
     pub(crate) fn direct_probe(&mut self, from: SocketAddr, packet: &[u8], now: Uptime) -> Option<Option<Letter>> {
-        let probe = self.direct.as_mut()?.read(packet)?;
+        let direct = self.direct.as_mut()?;
+        let (probe, ending) = (direct.read(packet)?, direct.ending);
         let known = self.find_direct(probe.channel, from);
+        if ending && known.is_none() {
+            return None;
+        }
         match (self.end, probe.probe, known) {
             (End::Technician, Probe::Pong(number), None) => self.first_answer(from, probe, number, now),
             (_, Probe::Pong(number), Some(id)) => {
                 if let Some(path) = self.path_mut(id) {
-                    path.heard_sequence = probe.sequence;
+                    path.heard_token = probe.heard;
                 }
                 self.heard(id, probe.flags, false, now);
                 self.answered(id, number, now);
@@ -330,20 +354,20 @@ impl Paths {
             (End::Agent, Probe::Pong(_), None) => {}
             (End::Technician, Probe::Ping(number), Some(id)) => {
                 self.heard(id, probe.flags, false, now);
-                return Some(self.answer(from, probe, number));
+                return Some(self.answer(from, probe, number, 0));
             }
             (End::Technician, Probe::Ping(_), None) => self.knocked(from, probe, now),
             (End::Agent, Probe::Ping(number), _) => {
                 self.visited(from, &probe, now);
-                let letter = self.answer(from, probe, number);
-                if let (Some(direct), Some((_, _))) = (self.direct.as_deref_mut(), &letter) {
-                    let sequence = direct.sequence;
-                    if let Some(guest) = direct.guests.iter_mut().find(|guest| guest.channel == probe.channel) {
-                        guest.told.truncate(TOLD - 1);
-                        guest.told.push_front(sequence);
-                    }
+                let token = unforeseeable();
+                let guests = self.direct.as_deref_mut().map(|direct| &mut direct.guests)?;
+                if let Some(guest) =
+                    guests.iter_mut().find(|guest| (guest.channel, guest.from) == (probe.channel, from))
+                {
+                    guest.told.truncate(TOLD - 1);
+                    guest.told.push_front(token);
                 }
-                return Some(letter);
+                return Some(self.answer(from, probe, number, token));
             }
         }
         Some(None)
@@ -353,15 +377,15 @@ impl Paths {
     pub(super) fn direct_question(&mut self, id: PathId, probe: Probe, bytes: usize) -> Option<Letter> {
         let flags = self.flags();
         let path = self.paths.iter().find(|path| path.id == id)?;
-        let (channel, to, heard) = (path.channel?, path.peer?, path.heard_sequence);
+        let (channel, to, heard) = (path.channel?, path.peer?, path.heard_token);
         let bytes = u16::try_from(bytes.max(DIRECT_PROBE_BYTES - HEADER_BYTES) + HEADER_BYTES).ok()?;
         let packet = self.direct.as_mut()?.letter(DirectProbe { channel, flags, probe, sequence: 0, heard, bytes });
         Some((to, packet))
     }
 
-    fn answer(&mut self, to: SocketAddr, asked: DirectProbe, number: u64) -> Option<Letter> {
+    fn answer(&mut self, to: SocketAddr, asked: DirectProbe, number: u64, token: u64) -> Option<Letter> {
         let flags = self.flags();
-        let answer = DirectProbe { flags, probe: Probe::Pong(number), heard: asked.sequence, ..asked };
+        let answer = DirectProbe { flags, probe: Probe::Pong(number), heard: token, ..asked };
         Some((to, self.direct.as_mut()?.letter(answer)))
     }
 
@@ -375,12 +399,10 @@ impl Paths {
             Some(at)
         });
         let Some(asked_at) = asked_at else { return };
-        direct.draw = direct.draw.wrapping_add(1 << 32);
-        let draw = direct.draw;
-        let id = self.add(Carrier::Direct, probe.channel, now, draw);
+        let id = self.add(Carrier::Direct, probe.channel, now, unforeseeable());
         if let Some(path) = self.path_mut(id) {
             path.peer = Some(from);
-            path.heard_sequence = probe.sequence;
+            path.heard_token = probe.heard;
             path.measured(now.saturating_sub(asked_at));
             path.proven_at = Some(asked_at);
             path.ask_at_once(now);
@@ -395,6 +417,7 @@ impl Paths {
         let Some(start) = direct.round_at else { return };
         if probe.channel.pair().is_none_or(|pair| pair < AGENTS_PAIRS)
             || paths.iter().any(|path| path.peer == Some(from))
+            || !may_be_tried(from, direct.loopback)
         {
             return;
         }
@@ -438,9 +461,7 @@ impl Paths {
         if !guest.told.contains(&probe.heard) {
             return;
         }
-        direct.draw = direct.draw.wrapping_add(1 << 32);
-        let draw = direct.draw;
-        let id = self.add(Carrier::Direct, probe.channel, now, draw);
+        let id = self.add(Carrier::Direct, probe.channel, now, unforeseeable());
         if let Some(path) = self.path_mut(id) {
             path.peer = Some(from);
         }
@@ -464,7 +485,7 @@ impl Paths {
                 continue;
             }
             let (to, channel) = (target.to, target.channel);
-            let number = direct.sequence + 1;
+            let number = unforeseeable();
             let bytes = u16::try_from(DIRECT_PROBE_BYTES).unwrap_or_default();
             let probe = DirectProbe { channel, flags, probe: Probe::Ping(number), sequence: 0, heard: 0, bytes };
             let packet = direct.letter(probe);
@@ -579,6 +600,12 @@ impl Paths {
             Carrier::Relayed | Carrier::RelayedTcp => (ASK_SPARE, super::technician::TRUSTED_FOR),
         }
     }
+}
+
+/// A number that the other end can only repeat if it was told: not even the end that knows the keys can claim to be where it is not. Never zero, which
+/// stands for nothing.
+fn unforeseeable() -> u64 {
+    OsRng.next_u64().max(1)
 }
 
 fn score(path: &Path) -> Duration {

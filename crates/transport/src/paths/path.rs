@@ -27,8 +27,8 @@ pub(super) struct Path {
     pub(super) smooth: Duration,
     /// Direct path: the one address whose packets are the other end's, and to which this end's go.
     pub(super) peer: Option<SocketAddr>,
-    /// Direct path: sequence of the last answer that came by it.
-    pub(super) heard_sequence: u64,
+    /// Direct path: what the last answer that came by it said is to be repeated.
+    pub(super) heard_token: u64,
     /// When the first packet was sent by it after the last that came by it.
     pub(super) unanswered_since: Option<Uptime>,
     /// The same, but only a packet of QUIC counts as an answer.
@@ -53,7 +53,7 @@ impl Path {
             rtt: Duration::ZERO,
             smooth: Duration::ZERO,
             peer: None,
-            heard_sequence: 0,
+            heard_token: 0,
             unanswered_since: None,
             no_data_since: None,
             ask_at: now,

@@ -23,6 +23,9 @@ use crate::clock;
 /// Bytes of packets that came by one pipe and were not looked at yet. Behind it nothing is read, and TCP holds the sender up.
 const INGRESS_BYTES: usize = 64 * 1024;
 
+/// What a train takes of that besides its bytes: a queue of many tiny ones would take much more memory and time than their bytes say.
+const TRAIN_BYTES: usize = 256;
+
 /// An end that does not take a message for so long is gone, or has no use for this carrier.
 const WRITE_WITHIN: Duration = Duration::from_secs(3);
 
@@ -139,7 +142,7 @@ async fn hand_over(
 ) -> Result<(), PipeMessageError> {
     for (ecn, stride, bytes) in trains(packets(message)?) {
         // At most a message, which is far less than there is room.
-        let share = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        let share = u32::try_from(bytes.len() + TRAIN_BYTES).unwrap_or(u32::MAX);
         let Ok(room) = Arc::clone(room).acquire_many_owned(share).await else { return Ok(()) };
         deliver(Train { from, ecn: EcnCodepoint::from_bits(ecn), stride, bytes, _room: room });
     }

@@ -11,7 +11,7 @@ use quinn_proto::{
     WriteError,
 };
 use wire::{
-    codec,
+    codec::{self, Message as _},
     control::{FromRelay, ToRelay},
     text::Label,
 };
@@ -25,8 +25,9 @@ use crate::address::{PipeKey, canonical};
 /// A client that does not take a few bytes for so long is of no use.
 const SEND_WITHIN: Duration = Duration::from_secs(5);
 
-/// What may wait to be taken by a client: 64 of the largest messages. An honest one is sent a handful.
-const UNSENT_BYTES: usize = 4 * 1024;
+/// What may wait to be taken by a client: a technician for each of the tries that a locator has, all with the largest first flight, and as much
+/// again. An honest one is sent a handful of small messages.
+const UNSENT_BYTES: usize = 8 * FromRelay::MAX_BYTES;
 
 /// Messages read from one client before others have their turn.
 const MESSAGES_AT_ONCE: usize = 16;
@@ -52,7 +53,7 @@ pub(super) struct Client {
     /// Where the client has proved to be.
     address: SocketAddr,
     /// Where it really was when it came.
-    came_from: SocketAddr,
+    pub(super) came_from: SocketAddr,
     /// The pipe that it came by.
     pub(super) came_by: Option<PipeKey>,
     moving: Option<Moving>,

@@ -431,6 +431,24 @@ fn a_handshake_that_stands_still_is_given_up() {
 }
 
 #[test]
+fn whoever_begins_handshakes_and_ends_none_leaves_room_for_others() {
+    let mut world = World::with(ListenerConfig { max_handshakes: 64, ..ListenerConfig::default() });
+    for _ in 0..40 {
+        let visitor = world.visitor(HOME);
+        world.work();
+        world.visitors[visitor].frozen = true;
+    }
+    world.pass(Duration::from_secs(1));
+    assert_eq!((world.control.connections(), world.together.counts.ignored.read() > 0), (8, true));
+    world.guest(ELSEWHERE);
+
+    world.pass(2 * HANDSHAKE);
+    assert_eq!((world.control.connections(), world.together.handshakes.count()), (1, 0));
+    world.visitors.clear();
+    world.guest(HOME);
+}
+
+#[test]
 fn a_client_that_falls_silent_is_gone_after_75_seconds_and_forgotten() {
     let mut world = World::new();
     let (visitor, peer) = world.guest(HOME);
@@ -459,7 +477,7 @@ fn a_client_that_leaves_little_unread_has_five_seconds_and_one_that_leaves_much_
     world.pass(Duration::from_secs(4));
     assert_eq!(world.take_events(), []);
     assert!(world.visitors[slow].read() > 1000);
-    for _ in 0..1000 {
+    for _ in 0..10_000 {
         world.control.tell(deaf_peer, &REFUSED, world.now);
     }
     world.pass(Duration::from_millis(500));

@@ -83,8 +83,8 @@ impl Ends {
     }
 
     fn open(&mut self) {
-        self.agent.open_direct(keys, self.now, 1);
-        self.technician.open_direct(keys, self.now, 2);
+        self.agent.open_direct(keys, self.now);
+        self.technician.open_direct(keys, self.now);
     }
 
     fn introduce(&mut self) {
@@ -235,7 +235,7 @@ fn without_leave_nothing_is_sent_and_nothing_answered() {
     ends.pass(1000 * MS);
     assert_eq!((ends.letters, ends.carriers()), (0, (Carrier::Relayed, Carrier::Relayed)));
 
-    ends.technician.open_direct(keys, ends.now, 2);
+    ends.technician.open_direct(keys, ends.now);
     ends.introduce();
     ends.pass(5000 * MS);
     assert_eq!(ends.letters, TRIES.len(), "the technician tries, the agent is silent");
@@ -280,9 +280,9 @@ fn an_address_that_is_told_a_moment_later_does_not_stop_the_others() {
 #[test]
 fn who_repeats_or_forges_probes_gets_no_answer() {
     let mut agent = Ends::new().agent;
-    agent.open_direct(keys, START, 1);
+    agent.open_direct(keys, START);
     let mut technician = Ends::new().technician;
-    technician.open_direct(keys, START, 2);
+    technician.open_direct(keys, START);
     technician.punch(&[agent_address()], None, START);
     let mut acts = Vec::new();
     technician.try_addresses(START, &mut acts, &mut None);
@@ -304,15 +304,15 @@ fn who_repeats_or_forges_probes_gets_no_answer() {
     assert_eq!(agent.paths.len(), 1, "one question makes no path");
 
     agent.close_direct();
-    agent.open_direct(keys, START, 1);
+    agent.open_direct(keys, START);
     assert_eq!(agent.direct_probe(technician_address(), packet, START), None, "nor after a pause");
 }
 
 #[test]
 fn an_answer_from_elsewhere_than_was_asked_proves_nothing() {
     let (mut agent, mut technician) = (Ends::new().agent, Ends::new().technician);
-    agent.open_direct(keys, START, 1);
-    technician.open_direct(keys, START, 2);
+    agent.open_direct(keys, START);
+    technician.open_direct(keys, START);
     technician.punch(&[agent_address()], None, START);
     let mut acts = Vec::new();
     technician.try_addresses(START, &mut acts, &mut None);

@@ -324,6 +324,36 @@ fn an_answer_from_elsewhere_than_was_asked_proves_nothing() {
 }
 
 #[test]
+fn not_even_a_technician_can_say_that_it_receives_where_it_does_not() {
+    let (mut agent, mut technician) = (Ends::new().agent, Ends::new().technician);
+    agent.open_direct(keys, START);
+    technician.open_direct(keys, START);
+    let forger = technician.direct.as_deref_mut().unwrap();
+    let (own, victim) = (technician_address(), SocketAddr::from(([203, 0, 113, 5], 5)));
+    let mut ask = |from: SocketAddr, heard: u64| {
+        let (channel, flags, bytes) = (forger.channel(0), PathFlags::default(), DIRECT_PROBE_BYTES as u16);
+        let question = DirectProbe { channel, flags, probe: Probe::Ping(1), sequence: 0, heard, bytes };
+        let packet = forger.letter(question);
+        let Some(Some((to, answer))) = agent.direct_probe(from, &packet, START) else { panic!("it is well tagged") };
+        assert_eq!(to, from);
+        let token = forger.read(&answer).unwrap().heard;
+        let peers = agent.paths.iter().filter_map(|path| path.peer).collect::<Vec<_>>();
+        (token, peers)
+    };
+    let (first, none) = ask(own, 0);
+    assert_eq!(none, []);
+    assert_eq!(ask(own, first).1, [own], "a return trip");
+
+    // What goes to the victim is not seen; what is repeated was told to its own address, or is guessed.
+    let (_unseen, _) = ask(victim, 0);
+    let (second, _) = ask(own, first);
+    for heard in [first, second].into_iter().chain(1..100) {
+        assert_eq!(ask(victim, heard).1, [own], "{heard}");
+        ask(own, heard);
+    }
+}
+
+#[test]
 fn the_faster_of_two_direct_paths_is_taken_and_a_little_faster_is_not_enough() {
     let path = |id: PathId, ms: u64, v6: bool| {
         let mut path = Path::new(id, Carrier::Direct, ChannelId::direct(0, 1), START, 0);

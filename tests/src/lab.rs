@@ -142,6 +142,18 @@ fn behind(nat: Nat) -> Access {
     Access { v4: Some(nat), ..Access::HOME }
 }
 
+/// What `assent netcheck` says at a machine with this access, and how it ended. `None` where there can be no lab.
+async fn netcheck(access: Access) -> anyhow::Result<Option<(Value, u8)>> {
+    let Some(lab) = Lab::start(Access::HOME, access)? else { return Ok(None) };
+    let ip = if access.v4.is_some() { Lab::RELAY_V4.into() } else { Lab::RELAY_V6.into() };
+    let place = Place { host: lab.relay(), ip, port: 0 };
+    let relay = RelayProcess::start_at(place, Program::Relay.path()?, &format!("public_host = {RELAY_NAME:?}")).await?;
+    let technician = Technician::new(relay.link())?.at(lab.host(Side::Technician));
+    let done = technician.run(["netcheck", "--json"]).await?;
+    let told = serde_json::from_str(&done.stdout).with_context(|| format!("{}{}", done.stdout, done.stderr))?;
+    Ok(Some((told, u8::try_from(done.code())?)))
+}
+
 const V6_ONLY: Access = Access { v4: None, v6: true, ..Access::HOME };
 
 #[tokio::test]
@@ -242,4 +254,74 @@ async fn although_the_relay_is_killed_and_restarted() -> anyhow::Result<()> {
         networked.world.relay.restart().await
     })
     .await
+}
+
+#[tokio::test]
+async fn netcheck_behind_a_cone_says_that_the_way_is_easy() -> anyhow::Result<()> {
+    for nat in [Nat::FullCone, Nat::Restricted] {
+        let Some((told, code)) = netcheck(behind(nat)).await? else { return Ok(()) };
+        let v4 = &told["ipv4"];
+        assert_eq!((code, &told["carrier"]), (0, &"udp".into()), "{told}");
+        assert_eq!(v4["nat"]["kind"], "endpoint_independent", "{told}");
+        assert_eq!(v4["own_addresses"], serde_json::json!([Side::Technician.lan_v4()]), "{told}");
+        let seen_as = v4["seen_as"].as_str().context("the relay says")?;
+        assert!(seen_as.starts_with(&format!("{}:", Side::Technician.wan_v4())), "{told}");
+        assert_eq!((&v4["udp"]["reached"], &v4["tcp"]["reached"]), (&true.into(), &true.into()), "{told}");
+        assert_eq!(v4["largest_udp_payload"], 1472, "{told}");
+        assert_eq!(told["direct"]["likelihood"], "likely", "{told}");
+        assert_eq!(told["ipv6"]["udp"], Value::Null, "{told}");
+        assert_eq!(told["port_mapping"], serde_json::json!({"asked": true, "found": []}), "{told}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn netcheck_behind_a_symmetric_translator_says_that_the_way_is_hard() -> anyhow::Result<()> {
+    let Some((told, code)) = netcheck(behind(Nat::Symmetric)).await? else { return Ok(()) };
+    assert_eq!((code, &told["carrier"]), (0, &"udp".into()), "{told}");
+    assert_eq!(told["ipv4"]["nat"]["kind"], "endpoint_dependent", "{told}");
+    assert_eq!(told["direct"]["likelihood"], "unlikely", "{told}");
+    let advice = told["advice"][0].as_str().context("there is something to do about it")?;
+    assert!(advice.contains("RFC 4787"), "{told}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn netcheck_where_no_udp_passes_says_what_to_ask_for() -> anyhow::Result<()> {
+    let Some((told, code)) = netcheck(Access { udp_blocked: true, ..Access::HOME }).await? else { return Ok(()) };
+    assert_eq!((code, &told["carrier"]), (0, &"tcp".into()), "{told}");
+    assert_eq!(told["ipv4"]["udp"]["reached"], false, "{told}");
+    assert_eq!(told["ipv4"]["tcp"]["certificate"], "pinned", "{told}");
+    assert_eq!(told["ipv4"]["nat"]["kind"], "unknown", "{told}");
+    assert_eq!(told["direct"]["likelihood"], "unlikely", "{told}");
+    let port = told["relay"]["port"].as_u64().context("the relay has a port")?;
+    let advice = told["advice"][0].as_str().context("there is something to do about it")?;
+    assert!(advice.contains(&format!("let UDP out to {RELAY_NAME} port {port}")), "{told}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn netcheck_over_small_packets_says_how_large_they_may_be() -> anyhow::Result<()> {
+    let Some((told, code)) = netcheck(Access { mtu: 1280, ..Access::HOME }).await? else { return Ok(()) };
+    assert_eq!(code, 0, "{told}");
+    // 1280 less the headers of IPv4 and UDP.
+    assert_eq!(told["ipv4"]["largest_udp_payload"], 1252, "{told}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn netcheck_where_there_is_nothing_but_ipv6_says_so() -> anyhow::Result<()> {
+    let Some((told, code)) = netcheck(V6_ONLY).await? else { return Ok(()) };
+    assert_eq!((code, &told["carrier"]), (0, &"udp".into()), "{told}");
+    assert_eq!(
+        (&told["ipv4"]["udp"], &told["ipv4"]["own_addresses"]),
+        (&Value::Null, &serde_json::json!([])),
+        "{told}"
+    );
+    let v6 = &told["ipv6"];
+    assert_eq!((&v6["udp"]["reached"], &v6["tcp"]["reached"]), (&true.into(), &true.into()), "{told}");
+    // 1500 less the headers of IPv6 and UDP.
+    assert_eq!((&v6["nat"]["kind"], &v6["largest_udp_payload"]), (&"none".into(), &1452.into()), "{told}");
+    assert_eq!(told["direct"]["likelihood"], "likely", "{told}");
+    Ok(())
 }

@@ -132,9 +132,7 @@ impl Ends {
                 self.under_way.push((now + self.one_way, to, Arriving::Data(by.channel, by.flags)));
             }
             Carrier::Direct => {}
-            Carrier::Relayed | Carrier::RelayedTcp => {
-                self.under_way.push((now + RELAY_RTT / 2, to, Arriving::Relayed(by.flags)))
-            }
+            Carrier::Relayed => self.under_way.push((now + RELAY_RTT / 2, to, Arriving::Relayed(by.flags))),
         }
     }
 

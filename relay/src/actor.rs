@@ -5,6 +5,7 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     net::SocketAddr,
+    num::NonZeroU16,
     sync::Arc,
     time::Duration,
 };
@@ -107,6 +108,8 @@ pub(crate) struct RelayActor {
     listener: Listener,
     /// If connections are taken over TCP.
     pipes: Option<Pipes>,
+    /// UDP port of the reflector, if there is one.
+    reflector: Option<NonZeroU16>,
     report: Report,
     tally: Tally,
     events: PeerEvents,
@@ -147,6 +150,7 @@ impl RelayActor {
         config: &RelayConfig,
         (listener, events, pipes): (Listener, PeerEvents, Option<Pipes>),
         table: Arc<SlotTable>,
+        reflector: Option<NonZeroU16>,
         report: Report,
         stop: Stop,
     ) -> (Self, RelayHandle) {
@@ -156,6 +160,7 @@ impl RelayActor {
             table,
             listener,
             pipes,
+            reflector,
             report,
             tally: Tally::default(),
             events,
@@ -312,6 +317,11 @@ impl RelayActor {
             Command::TellAddress(id) => {
                 if let Some(peer) = self.peers.get(&id).filter(|peer| !is_of_pipe(&peer.address)) {
                     self.listener.tell(peer.id, FromRelay::Observed { address: peer.address });
+                }
+            }
+            Command::TellReflector(id) => {
+                if let Some(peer) = self.peers.get(&id) {
+                    self.listener.tell(peer.id, FromRelay::Reflector { port: self.reflector });
                 }
             }
             Command::OpenSlot { channel, agent, technician } => {

@@ -35,6 +35,8 @@ pub struct RelayConfig {
     pub public_port: Option<u16>,
     /// Whether and how to take connections over TCP.
     pub tcp: Option<TcpConfig>,
+    /// UDP port of the reflector, any free one if zero. `None`: there is no reflector.
+    pub reflector: Option<u16>,
     /// Directory of the relay's key.
     pub state_dir: PathBuf,
     /// Where to serve metrics and health.
@@ -260,6 +262,7 @@ fn resolve(file: RelayFile, overrides: &Overrides) -> Result<RelayConfig, Config
         public_host,
         public_port: file.public_port,
         tcp,
+        reflector: file.reflector.unwrap_or(true).then_some(file.reflector_port.unwrap_or_default()),
         state_dir: state_dir.ok_or(ConfigError::NoStateDir)?,
         http,
         shards: overrides.shards.map_or_else(|| u8::try_from(numbers.shards).ok(), Some).and_then(NonZeroU8::new),

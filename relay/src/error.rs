@@ -94,6 +94,10 @@ impl RelayError {
         Self::Listen { address, help: address_help("--listen", address, &source), source }
     }
 
+    pub(crate) fn reflector(address: SocketAddr, source: io::Error) -> Self {
+        Self::Listen { address, help: address_help("reflector_port", address, &source), source }
+    }
+
     pub(crate) fn listen_tcp(address: SocketAddr, source: io::Error) -> Self {
         let help = address_help("--listen", address, &source);
         Self::ListenTcp { address, help: format!("{help}; --no-tcp runs the relay on UDP alone"), source }

@@ -37,6 +37,7 @@ pub(crate) fn request(request: Request) -> &'static str {
         Request::Rejoin => "rejoin",
         Request::CloseChannel => "close_channel",
         Request::Observe => "observe",
+        Request::FindReflector => "find_reflector",
         Request::Unknown | _ => OTHER,
     }
 }

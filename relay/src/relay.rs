@@ -3,7 +3,7 @@
 use std::{
     io,
     net::{Ipv4Addr, SocketAddr},
-    num::NonZeroU8,
+    num::{NonZeroU8, NonZeroU16},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -15,6 +15,7 @@ use tracing::{info, warn};
 use transport::listener::{
     BindError, Listener, ListenerConfig, PeerEvents,
     pipes::{BindPipesError, PipeCertificate, Pipes, PipesConfig},
+    reflector::Reflector,
 };
 use trust::keys::SigningKey;
 use wire::link::RelayLink;
@@ -52,6 +53,8 @@ pub struct Relay {
     actor: Mutex<JoinSet<Result<(), RelayError>>>,
     /// The HTTP server.
     _http_tasks: JoinSet<io::Result<()>>,
+    /// The reflector.
+    _reflector: JoinSet<()>,
     _stop_http: DropGuard,
 }
 
@@ -75,10 +78,12 @@ impl Relay {
         let http_listener = bind_http(config.http).await?;
         let (listener, events, pipes) = bind_both(config, &key, &table)?;
         let udp = listener.local_addr();
+        let reflector = bind_reflector(config, udp)?;
         let tcp = pipes.as_ref().map(Pipes::local_addr);
         let link = link::of(config, &key, udp)?;
         let http_address = http_listener.as_ref().map(|(_, address)| *address);
-        info!(%udp, ?tcp, shards = listener.shards(), http = ?http_address, "listening");
+        let reflector_port = reflector.as_ref().map(|(_, port)| *port);
+        info!(%udp, ?tcp, reflector = ?reflector_port, shards = listener.shards(), http = ?http_address, "listening");
         if link::is_local_only(config, udp) {
             warn!(
                 "the relay link leads to this machine only; for others, start with --public-host NAME, or set public_host"
@@ -88,14 +93,20 @@ impl Relay {
             link: link.to_string(),
             udp: udp.to_string(),
             tcp: tcp.map(|address| address.to_string()),
+            reflector_port,
             http: http_address.map(|address| address.to_string()),
             version: env!("CARGO_PKG_VERSION"),
         });
 
         let stop = Stop::default();
-        let (actor, handle) = RelayActor::new(config, (listener, events, pipes), table, report, stop.clone());
+        let (actor, handle) =
+            RelayActor::new(config, (listener, events, pipes), table, reflector_port, report, stop.clone());
         let mut actors = JoinSet::new();
         actors.spawn(actor.run());
+        let mut reflectors = JoinSet::new();
+        if let Some((reflector, _)) = reflector {
+            reflectors.spawn(reflector.run());
+        }
         let stop_http = CancellationToken::new();
         let mut http_tasks = JoinSet::new();
         if let Some((listener, _)) = http_listener {
@@ -111,6 +122,7 @@ impl Relay {
             certificate: config.tcp.as_ref().and_then(|tcp| tcp.certificate.clone()),
             actor: Mutex::new(actors),
             _http_tasks: http_tasks,
+            _reflector: reflectors,
             _stop_http: stop_http.drop_guard(),
         })
     }
@@ -188,6 +200,24 @@ async fn bind_http(http: Http) -> Result<Option<(tokio::net::TcpListener, Socket
                 Ok(None)
             }
         },
+    }
+}
+
+/// Binds the reflector, if there is to be one, beside the UDP port.
+fn bind_reflector(config: &RelayConfig, udp: SocketAddr) -> Result<Option<(Reflector, NonZeroU16)>, RelayError> {
+    let Some(port) = config.reflector else { return Ok(None) };
+    let address = SocketAddr::new(udp.ip(), port);
+    let bound = Reflector::bind(address).and_then(|reflector| {
+        let port = reflector.port()?;
+        Ok((reflector, port))
+    });
+    match bound {
+        Ok(bound) => Ok(Some(bound)),
+        Err(error) if port != 0 => Err(RelayError::reflector(address, error)),
+        Err(error) => {
+            warn!(%error, "running without a reflector; `assent netcheck` will say less");
+            Ok(None)
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! No line carries a locator, a key, an address of a peer or anything of a session but its channel and sizes.
 
+use std::num::NonZeroU16;
+
 use serde::Serialize;
 use tokio::{
     io::{AsyncWrite, AsyncWriteExt as _},
@@ -21,6 +23,8 @@ pub(crate) enum Line {
         udp: String,
         #[serde(skip_serializing_if = "Option::is_none")]
         tcp: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reflector_port: Option<NonZeroU16>,
         #[serde(skip_serializing_if = "Option::is_none")]
         http: Option<String>,
         version: &'static str,

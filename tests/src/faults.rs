@@ -144,3 +144,23 @@ fn limit_file_size(pid: u32, log: &Path) -> anyhow::Result<()> {
     prlimit(Pid::from_raw(i32::try_from(pid)?), Resource::Fsize, limit)?;
     Ok(())
 }
+
+#[tokio::test]
+async fn what_is_asked_for_while_the_relay_is_away_is_refused_and_not_done_later() -> anyhow::Result<()> {
+    let mut world = World::start_relayed().await?;
+    let attached = world.attach().await?;
+    world.relay.kill().await?;
+    let phase = |name: &'static str| move |status: &serde_json::Value| status["phase"]["name"] == name;
+    let away = world.technician.wait_status(&attached, "that the relay is away", phase("reconnecting")).await?;
+    assert!(away["phase"]["detail"].as_str().is_some_and(|why| why.contains("relay")), "{away}");
+
+    let refused = world.technician.run(["run", "--", "/bin/echo", "late"]).await?;
+    assert_eq!(refused.code(), 5, "{}{}", refused.stdout, refused.stderr);
+    assert!(refused.stderr.contains("Wait a moment"), "{}", refused.stderr);
+
+    world.relay.restart().await?;
+    let found = |status: &serde_json::Value| phase("live")(status) && status["path"]["reconnects"] == 1;
+    let back = world.technician.wait_status(&attached, "that the session goes on", found).await?;
+    assert_eq!((&back["runs"], &back["asking"]), (&serde_json::json!([]), &serde_json::json!([])), "nothing was kept");
+    Ok(())
+}

@@ -9,13 +9,16 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::Value;
 use testkit::{
     attach::Technician,
-    lab::{Access, Lab, Nat, RELAY_NAME, Side},
+    connect_proxy::{Asked, ConnectProxy},
+    delay_link::{Conditions, DelayLink},
+    lab::{Access, Lab, Nat, Posted, RELAY_NAME, Side},
     programs::Program,
     relay::{Place, RelayProcess},
     running::Running,
     share::{ShareOptions, ShareProcess},
 };
 use tokio::time::timeout;
+use wire::link::RelayLink;
 
 use crate::world::World;
 
@@ -24,14 +27,23 @@ const FILE_BYTES: usize = 50_000_000;
 /// For fifty megabytes by a debug build on a busy machine, through a network that loses every fifth packet.
 const TRANSFER: Duration = Duration::from_secs(180);
 
+/// The port that proxies let through.
+const HTTPS: u16 = 443;
+
+/// The variable that names a proxy.
+const PROXY: &str = "HTTPS_PROXY";
+
 /// A world on a network, with a file at the agent.
 struct Networked {
     // Ended before the network is.
     world: World,
-    attached: Running,
+    attached: Option<Running>,
     file: PathBuf,
     gate: PathBuf,
     received: PathBuf,
+    /// Of the agent and of the technician, where nothing else leads out.
+    proxies: [Option<Posted<ConnectProxy>>; 2],
+    line: Option<Posted<DelayLink>>,
     lab: Lab,
 }
 
@@ -46,26 +58,65 @@ impl Networked {
         } else {
             Lab::RELAY_V6.into()
         };
-        let place = Place { host: lab.relay(), ip, port: 0 };
+        let port = if agent.closed || technician.closed { HTTPS } else { 0 };
+        let place = Place { host: lab.relay(), ip, port };
         let settings = format!("public_host = {RELAY_NAME:?}");
         let relay = RelayProcess::start_at(place, Program::Relay.path()?, &settings).await?;
-        let options = ShareOptions { host: lab.host(Side::Agent), ..options };
-        let share = ShareProcess::start_with(relay.link(), &options)?;
-        let technician = Technician::new(relay.link())?.at(lab.host(Side::Technician));
+        let link = relay.link().clone();
+        let mut networked = Self::begin(lab, relay, &link, options, [agent, technician])?;
+        networked.world.attach().await.map(|attached| networked.attached = Some(attached))?;
+        Ok(Some(networked))
+    }
+
+    /// Everybody in a session by a line to the relay that takes so long there and back. `None` where there can be no lab.
+    async fn on_slow_lines(round_trip: Duration) -> anyhow::Result<Option<Self>> {
+        let homes = [Access::HOME; 2];
+        let Some(lab) = Lab::start(homes[0], homes[1])? else { return Ok(None) };
+        let place = Place { host: lab.relay(), ..Place::default() };
+        let relay = RelayProcess::start_at(place, Program::Relay.path()?, "").await?;
+        let line = lab.slow_line(relay.address(), Conditions::delay(round_trip / 2))?;
+        let link = relay.link_by_way_of(line.address())?;
+        let mut networked = Self::begin(lab, relay, &link, ShareOptions::behind_the_relay(), homes)?;
+        networked.line = Some(line);
+        networked.world.attach().await.map(|attached| networked.attached = Some(attached))?;
+        Ok(Some(networked))
+    }
+
+    /// A relay that runs, a person who looks at a code, a technician who has not attached.
+    fn begin(
+        lab: Lab,
+        relay: RelayProcess,
+        link: &RelayLink,
+        options: ShareOptions,
+        accesses: [Access; 2],
+    ) -> anyhow::Result<Self> {
+        let proxy = |side, access: Access| access.closed.then(|| lab.proxy(side, link.port())).transpose();
+        let proxies = [proxy(Side::Agent, accesses[0])?, proxy(Side::Technician, accesses[1])?];
+        let [for_agent, for_technician] = proxies.each_ref().map(|proxy| proxy.as_ref().map(proxy_url));
+        let mut options = ShareOptions { host: lab.host(Side::Agent), ..options };
+        options.environment.extend(for_agent.map(|url| (PROXY.to_owned(), url)));
+        let share = ShareProcess::start_with(link, &options)?;
+        let mut technician = Technician::new(link)?.at(lab.host(Side::Technician));
+        if let Some(url) = for_technician {
+            technician.set(PROXY, &url);
+        }
         let world = World { relay, share, technician };
-        let attached = world.attach().await?;
         let [file, gate] = ["big", "gate"].map(|name| world.share.home().path().join(name));
         let received = world.technician.home().path().join("received");
         fs::File::create(&file)?.write_all(&noise())?;
         mknodat(CWD, &gate, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
-        Ok(Some(Self { world, attached, file, gate, received, lab }))
+        Ok(Self { world, attached: None, file, gate, received, proxies, line: None, lab })
+    }
+
+    fn attached(&self) -> anyhow::Result<&Running> {
+        self.attached.as_ref().context("nobody has attached")
     }
 
     /// Waits until packets go this way.
     async fn goes(&self, way: &str) -> anyhow::Result<()> {
         let what = format!("a path that is {way}");
         let fits = |status: &Value| status["path"]["kind"] == way;
-        self.world.technician.wait_status(&self.attached, &what, fits).await?;
+        self.world.technician.wait_status(self.attached()?, &what, fits).await?;
         Ok(())
     }
 
@@ -92,6 +143,10 @@ impl Networked {
         assert_eq!(trust::digest(&received), trust::digest(&noise()), "something else arrived");
         Ok(())
     }
+}
+
+fn proxy_url(proxy: &Posted<ConnectProxy>) -> String {
+    format!("http://{}", proxy.address())
 }
 
 /// The same on every machine, and nothing that could be made smaller on the way.
@@ -137,6 +192,22 @@ fn behind(nat: Nat) -> Access {
     Access { v4: Some(nat), ..Access::HOME }
 }
 
+/// What `assent netcheck` says at a machine with this access, and how it ended. `None` where there can be no lab.
+async fn netcheck(access: Access) -> anyhow::Result<Option<(Value, u8)>> {
+    let Some(lab) = Lab::start(Access::HOME, access)? else { return Ok(None) };
+    let ip = if access.v4.is_some() { Lab::RELAY_V4.into() } else { Lab::RELAY_V6.into() };
+    let place = Place { host: lab.relay(), ip, port: if access.closed { HTTPS } else { 0 } };
+    let relay = RelayProcess::start_at(place, Program::Relay.path()?, &format!("public_host = {RELAY_NAME:?}")).await?;
+    let mut technician = Technician::new(relay.link())?.at(lab.host(Side::Technician));
+    let proxy = access.closed.then(|| lab.proxy(Side::Technician, relay.link().port())).transpose()?;
+    if let Some(proxy) = &proxy {
+        technician.set(PROXY, &proxy_url(proxy));
+    }
+    let done = technician.run(["netcheck", "--json"]).await?;
+    let told = serde_json::from_str(&done.stdout).with_context(|| format!("{}{}", done.stdout, done.stderr))?;
+    Ok(Some((told, u8::try_from(done.code())?)))
+}
+
 const V6_ONLY: Access = Access { v4: None, v6: true, ..Access::HOME };
 
 #[tokio::test]
@@ -174,6 +245,28 @@ async fn over_tcp_where_a_network_lets_no_udp_pass() -> anyhow::Result<()> {
     let blocked = Access { udp_blocked: true, ..Access::HOME };
     whole(blocked, Access::HOME).await?;
     whole_by("relayed over TCP", Access::HOME, blocked).await
+}
+
+#[tokio::test]
+async fn through_proxies_to_port_443_where_nothing_else_passes() -> anyhow::Result<()> {
+    let closed = Access { closed: true, ..Access::HOME };
+    let Some(mut networked) = Networked::start(closed, closed, ShareOptions::default()).await? else { return Ok(()) };
+    networked.goes("relayed over TCP").await?;
+    networked.transfer(async |_| Ok(())).await?;
+    networked.goes("relayed over TCP").await?;
+    for proxy in networked.proxies.iter().flatten() {
+        assert_eq!(proxy.asked(), [Asked { place: format!("{RELAY_NAME}:{HTTPS}"), status: 200 }]);
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn over_lines_of_150_milliseconds() -> anyhow::Result<()> {
+    let Some(mut networked) = Networked::on_slow_lines(Duration::from_millis(150)).await? else { return Ok(()) };
+    networked.transfer(async |_| Ok(())).await?;
+    let rtt = networked.world.json(&["status", "--json"]).await?["path"]["rtt_us"].as_u64();
+    assert!(rtt.is_some_and(|rtt| rtt >= 300_000), "by both lines it takes {rtt:?}");
+    Ok(())
 }
 
 #[tokio::test]
@@ -237,4 +330,87 @@ async fn although_the_relay_is_killed_and_restarted() -> anyhow::Result<()> {
         networked.world.relay.restart().await
     })
     .await
+}
+
+#[tokio::test]
+async fn netcheck_behind_a_cone_says_that_the_way_is_easy() -> anyhow::Result<()> {
+    for nat in [Nat::FullCone, Nat::Restricted] {
+        let Some((told, code)) = netcheck(behind(nat)).await? else { return Ok(()) };
+        let v4 = &told["ipv4"];
+        assert_eq!((code, &told["carrier"]), (0, &"udp".into()), "{told}");
+        assert_eq!(v4["nat"]["kind"], "endpoint_independent", "{told}");
+        assert_eq!(v4["own_addresses"], serde_json::json!([Side::Technician.lan_v4()]), "{told}");
+        let seen_as = v4["seen_as"].as_str().context("the relay says")?;
+        assert!(seen_as.starts_with(&format!("{}:", Side::Technician.wan_v4())), "{told}");
+        assert_eq!((&v4["udp"]["reached"], &v4["tcp"]["reached"]), (&true.into(), &true.into()), "{told}");
+        assert_eq!(v4["largest_udp_payload"], 1472, "{told}");
+        assert_eq!(told["direct"]["likelihood"], "likely", "{told}");
+        assert_eq!(told["ipv6"]["udp"], Value::Null, "{told}");
+        assert_eq!(told["port_mapping"], serde_json::json!({"asked": true, "found": []}), "{told}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn netcheck_behind_a_symmetric_translator_says_that_the_way_is_hard() -> anyhow::Result<()> {
+    let Some((told, code)) = netcheck(behind(Nat::Symmetric)).await? else { return Ok(()) };
+    assert_eq!((code, &told["carrier"]), (0, &"udp".into()), "{told}");
+    assert_eq!(told["ipv4"]["nat"]["kind"], "endpoint_dependent", "{told}");
+    assert_eq!(told["direct"]["likelihood"], "unlikely", "{told}");
+    let advice = told["advice"][0].as_str().context("there is something to do about it")?;
+    assert!(advice.contains("RFC 4787"), "{told}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn netcheck_where_no_udp_passes_says_what_to_ask_for() -> anyhow::Result<()> {
+    let Some((told, code)) = netcheck(Access { udp_blocked: true, ..Access::HOME }).await? else { return Ok(()) };
+    assert_eq!((code, &told["carrier"]), (0, &"tcp".into()), "{told}");
+    assert_eq!(told["ipv4"]["udp"]["reached"], false, "{told}");
+    assert_eq!(told["ipv4"]["tcp"]["certificate"], "pinned", "{told}");
+    assert_eq!(told["ipv4"]["nat"]["kind"], "unknown", "{told}");
+    assert_eq!(told["direct"]["likelihood"], "unlikely", "{told}");
+    let port = told["relay"]["port"].as_u64().context("the relay has a port")?;
+    let advice = told["advice"][0].as_str().context("there is something to do about it")?;
+    assert!(advice.contains(&format!("let UDP out to {RELAY_NAME} port {port}")), "{told}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn netcheck_behind_a_proxy_says_that_sessions_go_through_it() -> anyhow::Result<()> {
+    let Some((told, code)) = netcheck(Access { closed: true, ..Access::HOME }).await? else { return Ok(()) };
+    assert_eq!((code, &told["carrier"]), (0, &"tcp".into()), "{told}");
+    assert_eq!((&told["ipv4"]["udp"]["reached"], &told["ipv4"]["tcp"]), (&false.into(), &Value::Null), "{told}");
+    let proxy = &told["proxy"];
+    let address = proxy["address"].as_str().context("it names the proxy")?;
+    assert!(address.starts_with(&format!("{}:", Side::Technician.router_v4())), "{told}");
+    assert_eq!((&proxy["reached"], &proxy["certificate"]), (&true.into(), &"pinned".into()), "{told}");
+    assert!(told["verdict"].as_str().is_some_and(|verdict| verdict.contains(address)), "{told}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn netcheck_over_small_packets_says_how_large_they_may_be() -> anyhow::Result<()> {
+    let Some((told, code)) = netcheck(Access { mtu: 1280, ..Access::HOME }).await? else { return Ok(()) };
+    assert_eq!(code, 0, "{told}");
+    // 1280 less the headers of IPv4 and UDP.
+    assert_eq!(told["ipv4"]["largest_udp_payload"], 1252, "{told}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn netcheck_where_there_is_nothing_but_ipv6_says_so() -> anyhow::Result<()> {
+    let Some((told, code)) = netcheck(V6_ONLY).await? else { return Ok(()) };
+    assert_eq!((code, &told["carrier"]), (0, &"udp".into()), "{told}");
+    assert_eq!(
+        (&told["ipv4"]["udp"], &told["ipv4"]["own_addresses"]),
+        (&Value::Null, &serde_json::json!([])),
+        "{told}"
+    );
+    let v6 = &told["ipv6"];
+    assert_eq!((&v6["udp"]["reached"], &v6["tcp"]["reached"]), (&true.into(), &true.into()), "{told}");
+    // 1500 less the headers of IPv6 and UDP.
+    assert_eq!((&v6["nat"]["kind"], &v6["largest_udp_payload"]), (&"none".into(), &1452.into()), "{told}");
+    assert_eq!(told["direct"]["likelihood"], "likely", "{told}");
+    Ok(())
 }

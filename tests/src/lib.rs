@@ -14,6 +14,7 @@ mod hostile_agent;
 mod hostile_relay;
 mod hostile_technician;
 mod lab;
+mod netcheck;
 mod runs;
 mod session;
 mod tcp;

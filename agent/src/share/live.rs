@@ -370,7 +370,7 @@ impl Live<'_> {
             self.core.direct_is_used();
         }
         if self.channel.is_some() || stats.carrier == Carrier::Direct {
-            let way = if stats.carrier == Carrier::Direct { "directly".to_owned() } else { stats.carrier.to_string() };
+            let way = if stats.carrier == Carrier::Direct { "directly" } else { stats.way() };
             self.share.stage.connection(format!("Connected {way}, {} ms", stats.rtt.as_millis()));
         }
     }

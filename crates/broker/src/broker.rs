@@ -174,6 +174,10 @@ impl Broker {
                 self.commands.push_back(Command::TellAddress(id));
                 (Request::Observe, Ok(()))
             }
+            ToRelay::FindReflector => {
+                self.commands.push_back(Command::TellReflector(id));
+                (Request::FindReflector, Ok(()))
+            }
             // A message that `wire` has learnt and this crate has not.
             _ => (Request::Unknown, Err(Refusal::Unexpected)),
         };

@@ -30,6 +30,8 @@ pub enum Command {
     /// Send [`FromRelay::Observed`] with the whole address that the connection has proved, of which the broker keeps only a part.
     /// Nothing is sent to one that came by another way than UDP.
     TellAddress(ConnectionId),
+    /// Send [`FromRelay::Reflector`] with the port that the shell has for it, or none.
+    TellReflector(ConnectionId),
     /// Send what is queued and close the connection. The broker has forgotten it already.
     Disconnect(ConnectionId, Goodbye),
 }
@@ -153,6 +155,8 @@ pub enum Request {
     CloseChannel,
     /// To be told its own address.
     Observe,
+    /// To be told where the reflector is.
+    FindReflector,
     /// Something that this build does not know.
     Unknown,
 }

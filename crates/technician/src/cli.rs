@@ -54,6 +54,7 @@ Examples:
   assent attach                        ask for the code that a user read out, and attach to the machine
   assent diag                          show how the machine is doing, from another terminal
   assent run -- systemctl status cups  ask the end user for one command and run it
+  assent netcheck                      what this network allows, if no session comes up
 
 Files:
   $XDG_CONFIG_HOME/assent/config.toml  settings; see `assent attach --help`
@@ -76,6 +77,7 @@ Environment:
 pub(crate) enum Command {
     Attach(AttachArgs),
     Status(StatusArgs),
+    Netcheck(NetcheckArgs),
     Diag(DiagArgs),
     Run(RunArgs),
     Request(RequestArgs),
@@ -152,6 +154,33 @@ pub(crate) struct StatusArgs {
     #[arg(long, conflicts_with = "session")]
     pub(crate) all: bool,
     /// Print one JSON object (with --all: an array)
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Say what this machine's network allows on the way to a relay.
+///
+/// Asks the relay by UDP and over TCP, by IPv4 and IPv6 and through the proxy of this environment, and the router of this network whether it
+/// forwards ports; nobody else. Says whether sessions will come up and by what, whether two machines are likely to reach each other
+/// directly, how large packets may be, and what to ask of whoever runs the network if something is blocked. An end user's machine in
+/// another network is not looked at. Takes a few seconds, twenty at most.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  assent netcheck                                      the relay of the settings, or of ASSENT_RELAY
+  assent netcheck 'assent://relay.example.org:4433#…'  this one
+  HTTPS_PROXY=http://proxy:3128 assent netcheck        as a program would that uses this proxy
+  assent netcheck --json | jq .carrier                 \"udp\", \"tcp\" or null
+
+Ends with 0 if a session could come up, and with 5 if the relay cannot be reached.")]
+pub(crate) struct NetcheckArgs {
+    /// Relay link, `assent://HOST:PORT#PIN`
+    #[arg(env = "ASSENT_RELAY", value_name = "RELAY", hide_env_values = true)]
+    pub(crate) relay: Option<RelayLink>,
+    /// Say what becomes of sessions that have to use udp, or tcp. Everything is tried all the same. Default: auto
+    #[arg(long, env = "ASSENT_CARRIER", value_name = "CARRIER", value_parser = carrier())]
+    pub(crate) carrier: Option<CarrierChoice>,
+    /// Print one JSON object
     #[arg(long)]
     pub(crate) json: bool,
 }

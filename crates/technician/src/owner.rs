@@ -9,6 +9,7 @@ mod board;
 mod connect;
 mod courier;
 mod incoming;
+pub(crate) mod meter;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]

@@ -111,7 +111,7 @@ pub(crate) enum Standing {
 /// How the two machines are connected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PathStatus {
-    /// Kind of path, `relayed` or `direct`; none while there is none.
+    /// Kind of path, `relayed`, `relayed over TCP` or `direct`; none while there is none.
     pub(crate) kind: Option<String>,
     /// Why it is this one, in words.
     pub(crate) why: Option<String>,
@@ -121,6 +121,10 @@ pub(crate) struct PathStatus {
     pub(crate) rtt_us: Option<u64>,
     /// Packets sent from here that were lost, in thousandths of all since the session began.
     pub(crate) lost_permille: Option<u16>,
+    /// Bits a second that arrived here, over the last seconds; none before it was measured twice.
+    pub(crate) received_bits_per_sec: Option<u64>,
+    /// Bits a second that were sent from here, over the last seconds.
+    pub(crate) sent_bits_per_sec: Option<u64>,
     /// How often the path was lost and found again.
     pub(crate) reconnects: u32,
 }

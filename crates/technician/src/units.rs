@@ -130,6 +130,35 @@ fn scaled(count: u64, units: &'static [&'static str; 7]) -> (String, &'static st
     (text, units.get(scale).copied().unwrap_or_default())
 }
 
+/// Bits a second as people say them, with a decimal while that says something: `0 bit/s`, `30 kbit/s`, `1.2 Mbit/s`.
+pub(crate) fn bit_rate(bits_per_sec: u64) -> String {
+    let (number, unit) = scaled_bits(bits_per_sec);
+    format!("{number} {unit}bit/s")
+}
+
+/// The same in narrow form: `0`, `30k`, `1.2M`.
+pub(crate) fn short_bit_rate(bits_per_sec: u64) -> String {
+    let (number, unit) = scaled_bits(bits_per_sec);
+    format!("{number}{unit}")
+}
+
+fn scaled_bits(bits_per_sec: u64) -> (String, &'static str) {
+    let mut unit = ("", 1_u64);
+    for next in [("k", 1_000), ("M", 1_000_000), ("G", 1_000_000_000)] {
+        if bits_per_sec >= next.1 {
+            unit = next;
+        }
+    }
+    let (name, size) = unit;
+    let tenths = u128::from(bits_per_sec) * 10 / u128::from(size);
+    let number = if name.is_empty() || tenths >= 100 {
+        (tenths / 10).to_string()
+    } else {
+        format!("{}.{}", tenths / 10, tenths % 10)
+    };
+    (number, name)
+}
+
 /// Microseconds as milliseconds, with a decimal while that says something: `8.7 ms`, `120 ms`.
 pub(crate) fn milliseconds(us: u64) -> String {
     if us < 10_000 { format!("{}.{} ms", us / 1000, us % 1000 / 100) } else { format!("{} ms", us / 1000) }
@@ -210,5 +239,24 @@ mod tests {
         assert_eq!(permille(0, 0), 0);
         assert_eq!(permille(1, 3), 333);
         assert_eq!(permille(u64::MAX, u64::MAX), 1000);
+    }
+
+    #[test]
+    fn bit_rates_are_told_in_thousands() {
+        let told = [0, 999, 1000, 1999, 30_100, 999_999, 1_234_567, 99_000_000, 12_000_000_000];
+        let words = [
+            "0 bit/s",
+            "999 bit/s",
+            "1.0 kbit/s",
+            "1.9 kbit/s",
+            "30 kbit/s",
+            "999 kbit/s",
+            "1.2 Mbit/s",
+            "99 Mbit/s",
+            "12 Gbit/s",
+        ];
+        assert_eq!(told.map(bit_rate), words);
+        assert_eq!([0, 30_100, 1_234_567].map(short_bit_rate), ["0", "30k", "1.2M"]);
+        assert!(bit_rate(u64::MAX).ends_with(" Gbit/s"));
     }
 }

@@ -30,7 +30,7 @@ pub struct Asked {
     pub status: u16,
 }
 
-/// A proxy on loopback. Dropping it cuts every connection through it.
+/// A proxy. Dropping it cuts every connection through it.
 #[derive(Debug)]
 pub struct ConnectProxy {
     address: SocketAddr,
@@ -68,6 +68,15 @@ impl ConnectProxy {
         Self::start_at_rate(places, credentials, None)
     }
 
+    /// As [`ConnectProxy::start`], for clients at other machines, who find it at `ip`, and without credentials.
+    ///
+    /// # Errors
+    ///
+    /// When no socket can be had.
+    pub fn start_on(ip: Ipv4Addr, places: impl IntoIterator<Item = (String, SocketAddr)>) -> io::Result<Self> {
+        Self::bind(ip, places, None, None)
+    }
+
     /// As [`ConnectProxy::start`], on a line that carries only so many bytes a second each way.
     ///
     /// # Errors
@@ -78,12 +87,21 @@ impl ConnectProxy {
         credentials: Option<&str>,
         rate: Option<u32>,
     ) -> io::Result<Self> {
+        Self::bind(Ipv4Addr::LOCALHOST, places, credentials, rate)
+    }
+
+    fn bind(
+        ip: Ipv4Addr,
+        places: impl IntoIterator<Item = (String, SocketAddr)>,
+        credentials: Option<&str>,
+        rate: Option<u32>,
+    ) -> io::Result<Self> {
         let socket = TcpSocket::new_v4()?;
         if rate.is_some() {
             // What waits in front of a slow line is bounded there as well.
             socket.set_recv_buffer_size(SLOW_BUFFER_BYTES)?;
         }
-        socket.bind((Ipv4Addr::LOCALHOST, 0).into())?;
+        socket.bind((ip, 0).into())?;
         let listener = socket.listen(64)?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {

@@ -97,7 +97,20 @@ impl DelayLink {
     ///
     /// When no socket can be had.
     pub async fn with_tamper(target: SocketAddr, conditions: Conditions, tamper: Tamper) -> io::Result<Self> {
-        let front = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?);
+        Self::bind(Ipv4Addr::LOCALHOST, target, conditions, tamper).await
+    }
+
+    /// As [`DelayLink::start`], for clients at other machines, who send to `front`. The target is on this one.
+    ///
+    /// # Errors
+    ///
+    /// When no socket can be had.
+    pub async fn start_on(front: Ipv4Addr, target: SocketAddr, conditions: Conditions) -> io::Result<Self> {
+        Self::bind(front, target, conditions, Box::new(|_, datagram| vec![datagram])).await
+    }
+
+    async fn bind(front: Ipv4Addr, target: SocketAddr, conditions: Conditions, tamper: Tamper) -> io::Result<Self> {
+        let front = Arc::new(UdpSocket::bind((front, 0)).await?);
         let address = front.local_addr()?;
         let lots = Lots(conditions.seed);
         let state =

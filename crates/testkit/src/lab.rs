@@ -13,16 +13,27 @@
 use std::{
     collections::BTreeSet,
     fs::{self, File},
-    io::Write as _,
-    net::{Ipv4Addr, Ipv6Addr},
+    io::{self, Write as _},
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    ops::Deref,
+    os::fd::AsFd as _,
     path::PathBuf,
     process::Output,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        atomic::{AtomicU32, Ordering},
+        mpsc,
+    },
 };
 
 use anyhow::{Context as _, ensure};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use tokio::sync::oneshot;
 
-use crate::programs::{Host, command};
+use crate::{
+    connect_proxy::ConnectProxy,
+    delay_link::{Conditions, DelayLink},
+    programs::{Host, command},
+};
 
 /// The name of the relay, which every host knows.
 pub const RELAY_NAME: &str = "relay.test";
@@ -65,6 +76,11 @@ impl Side {
         Ipv4Addr::new(10, self.number(), 0, 2)
     }
 
+    /// The address of its router towards its host.
+    pub fn router_v4(self) -> Ipv4Addr {
+        Ipv4Addr::new(10, self.number(), 0, 1)
+    }
+
     /// The address of its router towards the internet.
     pub fn wan_v4(self) -> Ipv4Addr {
         Ipv4Addr::new(203, 0, 113, 10 * self.number())
@@ -104,12 +120,29 @@ pub struct Access {
     pub loss_percent: u8,
     /// The router lets no UDP pass.
     pub udp_blocked: bool,
+    /// The router lets nothing pass at all; what leads out is a proxy on it ([`Lab::proxy`]).
+    pub closed: bool,
 }
 
 impl Access {
     /// What a house has.
     pub const HOME: Self =
-        Self { v4: Some(Nat::Restricted), v6: false, mtu: 1500, loss_percent: 0, udp_blocked: false };
+        Self { v4: Some(Nat::Restricted), v6: false, mtu: 1500, loss_percent: 0, udp_blocked: false, closed: false };
+}
+
+/// Something that runs on a machine of the lab, inside of this process. Dropping it ends it.
+#[derive(Debug)]
+pub struct Posted<T> {
+    thing: T,
+    _stop: oneshot::Sender<()>,
+}
+
+impl<T> Deref for Posted<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.thing
+    }
 }
 
 /// The network.
@@ -168,6 +201,53 @@ impl Lab {
         Host::in_namespace(&self.name(side.host()))
     }
 
+    /// Starts a proxy on a side's router, at [`Side::router_v4`], that leads to `port` of the relay by its name and to nothing else.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start.
+    pub fn proxy(&self, side: Side, port: u16) -> anyhow::Result<Posted<ConnectProxy>> {
+        let place = (format!("{RELAY_NAME}:{port}"), (Self::RELAY_V4, port).into());
+        self.post(side.router(), async move || ConnectProxy::start_on(side.router_v4(), [place]))
+    }
+
+    /// Starts a slow line in front of the relay, whose UDP address on its own machine is `target`. It is reached at [`Lab::RELAY_V4`].
+    ///
+    /// # Errors
+    ///
+    /// When it does not start.
+    pub fn slow_line(&self, target: SocketAddr, conditions: Conditions) -> anyhow::Result<Posted<DelayLink>> {
+        self.post("relay", async move || DelayLink::start_on(Self::RELAY_V4, target, conditions).await)
+    }
+
+    /// Starts something on a machine, inside of this process: on a thread whose sockets are that machine's.
+    fn post<T: Send + 'static>(
+        &self,
+        host: &str,
+        start: impl AsyncFnOnce() -> io::Result<T> + Send + 'static,
+    ) -> anyhow::Result<Posted<T>> {
+        let namespace = File::open(PathBuf::from("/run/netns").join(self.name(host)))?;
+        let (ready, started) = mpsc::channel();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let begin = move || {
+            move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let thing = runtime.block_on(start())?;
+            Ok::<_, io::Error>((runtime, thing))
+        };
+        std::thread::Builder::new().name(host.to_owned()).spawn(move || match begin() {
+            Ok((runtime, thing)) => {
+                if ready.send(Ok(thing)).is_ok() {
+                    // Nothing is ever sent: an error is the end.
+                    let _ = runtime.block_on(stopped);
+                }
+            }
+            Err(error) => drop(ready.send(Err(error))),
+        })?;
+        let thing = started.recv().context("the thread has ended")??;
+        Ok(Posted { thing, _stop: stop })
+    }
+
     /// The provider gives a router another address; translations that were there are forgotten.
     ///
     /// # Errors
@@ -214,6 +294,9 @@ impl Lab {
             self.in_(place, &format!("ip link set {card} gso_max_segs 1"))?;
         }
         let mut rules = String::from("table inet pass {\n chain forward { type filter hook forward priority 0;\n");
+        if access.closed {
+            rules.push_str("  drop;\n");
+        }
         if access.udp_blocked {
             rules.push_str("  meta l4proto udp drop;\n");
         }

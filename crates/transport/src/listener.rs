@@ -10,6 +10,7 @@
 //! |---|---|
 //! | `shard` | the thread's loop |
 //! | `socket` | trains from and to the kernel |
+//! | [`reflector`] | a second port, for programs that find out what their network allows |
 //! | [`pipes`] | TCP in place of the socket, for clients that UDP does not reach |
 //! | `control` | all control connections of a shard, without a socket or a clock |
 //! | `frames` | messages from the bytes of a stream |
@@ -19,6 +20,7 @@ mod control;
 mod frames;
 mod peer;
 pub mod pipes;
+pub mod reflector;
 mod shard;
 pub(crate) mod socket;
 

@@ -9,6 +9,7 @@ mod connect;
 mod control;
 mod driver;
 mod mapping;
+pub mod netcheck;
 mod supervisor;
 
 use std::{

@@ -424,7 +424,7 @@ impl Paths {
             Carrier::Direct => {
                 acts.extend(self.direct_question(id, probe, bytes).map(|(to, packet)| Act::Letter(to, packet)));
             }
-            Carrier::Relayed | Carrier::RelayedTcp => acts.push(Act::Probe { probe, bytes, by }),
+            Carrier::Relayed => acts.push(Act::Probe { probe, bytes, by }),
         }
     }
 }

@@ -35,22 +35,10 @@ use crate::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Carrier {
-    /// By the relay, and to it by UDP.
+    /// By the relay.
     Relayed,
-    /// By the relay, and to it over TCP. How the other end reaches the relay is not known here.
-    RelayedTcp,
     /// UDP from one end to the other.
     Direct,
-}
-
-impl fmt::Display for Carrier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Relayed => f.write_str("relayed"),
-            Self::RelayedTcp => f.write_str("relayed over TCP"),
-            Self::Direct => f.write_str("direct"),
-        }
-    }
 }
 
 /// Why one side closed a session's connection. What it means for the people, the messages before it say.
@@ -171,8 +159,21 @@ pub struct PathStats {
     pub received_bytes: u64,
     /// By which way packets travel.
     pub carrier: Carrier,
+    /// Whether this end reaches the relay over TCP. How the other end does is not known here.
+    pub relay_over_tcp: bool,
     /// How it stands with direct paths.
     pub direct: DirectState,
+}
+
+impl PathStats {
+    /// By which way packets travel, in the words that people and scripts read: `direct`, `relayed` or `relayed over TCP`.
+    pub fn way(&self) -> &'static str {
+        match self.carrier {
+            Carrier::Direct => "direct",
+            Carrier::Relayed if self.relay_over_tcp => "relayed over TCP",
+            Carrier::Relayed => "relayed",
+        }
+    }
 }
 
 /// Names a session towards the [`Node`](crate::node::Node) that it runs on.
@@ -194,12 +195,10 @@ impl Link {
         let stats = self.connection.stats();
         let now = self.socket.uptime();
         let about = |paths: &mut Paths| (paths.carrier(), paths.direct_state(now), paths.direct_rtt());
-        let (carrier, direct, rtt) = {
+        let (relay_over_tcp, (carrier, direct, rtt)) = {
             let mut table = self.socket.table();
-            let by_pipe = table.is_live_by_pipe();
-            let (carrier, direct, rtt) =
-                table.paths(self.key).map(about).unwrap_or((Carrier::Relayed, DirectState::Closed, None));
-            (if carrier == Carrier::Relayed && by_pipe { Carrier::RelayedTcp } else { carrier }, direct, rtt)
+            let about = table.paths(self.key).map(about).unwrap_or((Carrier::Relayed, DirectState::Closed, None));
+            (table.is_live_by_pipe(), about)
         };
         PathStats {
             rtt: rtt.unwrap_or(stats.path.rtt),
@@ -208,6 +207,7 @@ impl Link {
             sent_bytes: stats.udp_tx.bytes,
             received_bytes: stats.udp_rx.bytes,
             carrier,
+            relay_over_tcp,
             direct,
         }
     }

@@ -274,7 +274,7 @@ impl NodeSocket {
         segment_size: Option<usize>,
     ) -> Sent {
         let destination = match by.carrier {
-            Carrier::Relayed | Carrier::RelayedTcp => relay,
+            Carrier::Relayed => relay,
             Carrier::Direct => by.to,
         };
         let Some(destination) = destination else { return self.no_route() };

@@ -367,6 +367,22 @@ impl Inbox {
         refused
     }
 
+    /// Empties the trains whose packets `takes` takes. Whether it does, it says of a train's first one; it is given the others of such a train as
+    /// well.
+    pub(crate) fn take_out(&mut self, mut takes: impl FnMut(&[u8]) -> bool) {
+        let slots = self.buffer.chunks_exact(self.slot_bytes);
+        for (slot, meta) in slots.zip(&mut self.metas[..self.filled]) {
+            let train = &slot[..meta.len.min(self.slot_bytes)];
+            let mut packets = train.chunks(meta.stride.max(1));
+            if packets.next().is_some_and(&mut takes) {
+                for packet in packets {
+                    takes(packet);
+                }
+                meta.len = 0;
+            }
+        }
+    }
+
     /// Takes the next run, of at most `limit(class)` segments. `None` once everything is handed on.
     pub(crate) fn next(&mut self, limit: impl Fn(Class) -> usize) -> Option<Received<'_>> {
         while self.train < self.filled {

@@ -4,14 +4,18 @@ mod common;
 
 use std::{net::SocketAddr, time::Duration};
 
-use common::{Pair, V4, V6, pattern, seen_at, until};
+use common::{Pair, Relay, V4, V6, pattern, seen_at, until};
+use testkit::delay_link::{Conditions, DelayLink};
 use tokio::time::timeout;
 use transport::{
-    node::NodeOptions,
+    node::{CarrierChoice, ControlEvent, Loss, NodeOptions},
     sealed::{Carrier, DirectState},
     streams::Priority,
 };
-use wire::control::{FromRelay, ToRelay};
+use wire::{
+    control::{FromRelay, ToRelay},
+    link::RelayLink,
+};
 
 const BULK_BYTES: usize = 4 << 20;
 
@@ -59,6 +63,31 @@ async fn two_nodes_go_directly_and_their_relay_forwards_no_more() {
         let forwarded = pair.relay.counters().forwarded_packets - before;
         assert!(forwarded <= 4, "the relay forwarded {forwarded} packets of {BULK_BYTES} bytes");
     }
+}
+
+#[tokio::test]
+async fn a_relay_that_dies_without_a_word_is_missed_by_a_session_that_does_not_need_it() {
+    let relay = Relay::start(V4);
+    let line = DelayLink::start(relay.address, Conditions::default()).await.unwrap();
+    let place = line.address();
+    let link = RelayLink::new(&place.ip().to_string(), place.port(), relay.key.public().digest().0).unwrap();
+    let udp = NodeOptions { carrier: CarrierChoice::Udp, ..NodeOptions::default() };
+    let mut pair = Pair::start_by(relay, link, V4, udp.clone(), udp).await;
+    let silent = std::net::UdpSocket::bind((V4, 0)).unwrap();
+    go_directly(&mut pair, silent.local_addr().unwrap()).await;
+
+    line.cut();
+    let missed = async {
+        loop {
+            if let Some(ControlEvent::Down { why, .. }) = pair.technician_control.recv().await {
+                return why;
+            }
+        }
+    };
+    // By its keep-alive alone the connection would be missed after 75 s.
+    let why = timeout(PATIENCE, missed).await.expect("it is asked, and does not answer");
+    assert!(matches!(why, Loss::Silent), "{why}");
+    assert_eq!(pair.at_technician.sealed.stats().carrier, Carrier::Direct, "the session goes on");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 //! The client opens one bidirectional stream and both sides send [`frame`](crate::codec::frame)s on it. Nothing here carries
 //! a name, a key or anything of a session but its locator, its channel and sealed packets.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, num::NonZeroU16};
 
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +44,9 @@ pub enum ToRelay {
     },
     /// Either side: from which address do my packets come?
     Observe,
+    /// Either side: at which port can I find out what my network does to packets ([`crate::reflect`])? Relays from before this was there
+    /// end the connection.
+    FindReflector,
 }
 
 /// The first packets of a technician's sealed handshake, sent along with the question for the agent: both travel together, and a
@@ -172,6 +175,11 @@ pub enum FromRelay {
     Observed {
         /// The address that the connection has proved.
         address: SocketAddr,
+    },
+    /// Answer to [`ToRelay::FindReflector`].
+    Reflector {
+        /// UDP port, at the address at which the relay itself was reached; `None`: it offers none.
+        port: Option<NonZeroU16>,
     },
 }
 

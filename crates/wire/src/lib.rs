@@ -9,6 +9,7 @@
 //! | [`channel`] | the 8-byte header on sealed packets, the only part of a session that a relay reads |
 //! | [`path`] | the ends of a session about the paths between them |
 //! | [`pipe`] | packets over TCP, between a program and its relay |
+//! | [`reflect`] | a program and its relay's second port, about the network between them |
 //! | [`pairing`] | technician and agent inside the sealed session, until both proved the code |
 //! | [`session`] | technician and agent once paired |
 //! | [`run`] | the exact act that a person approves, and how it ended |
@@ -29,6 +30,7 @@ pub mod link;
 pub mod pairing;
 pub mod path;
 pub mod pipe;
+pub mod reflect;
 pub mod run;
 pub mod session;
 pub mod text;

@@ -5,7 +5,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::fmt::{Debug, Write as _};
+use std::{
+    fmt::{Debug, Write as _},
+    num::NonZeroU16,
+};
 
 use wire::{
     channel::ChannelId,
@@ -110,6 +113,7 @@ fn what_is_said_to_a_relay() {
         ),
         (ToRelay::CloseChannel { channel: channel() }, "0407fc56341200"),
         (ToRelay::Observe, "05"),
+        (ToRelay::FindReflector, "06"),
     ]);
 }
 
@@ -138,7 +142,15 @@ fn what_a_relay_says() {
         (FromRelay::LocatorLapsed { locator: locator() }, "04fbe20104"),
         (FromRelay::Draining { reconnect_in_ms: 70_000 }, "05fc70110100"),
         (FromRelay::Observed { address: "192.0.2.7:4433".parse().unwrap() }, "0600c0000207fb5111"),
+        (FromRelay::Reflector { port: NonZeroU16::new(4434) }, "0701fb5211"),
     ]);
+}
+
+#[test]
+fn a_relay_without_a_reflector_says_so() {
+    let none = FromRelay::Reflector { port: None };
+    assert_eq!(hex(&codec::encode(&none).unwrap()), "0700");
+    assert_eq!(codec::decode::<FromRelay>(&[7, 0]), Ok(none));
 }
 
 #[test]

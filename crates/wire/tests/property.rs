@@ -5,6 +5,7 @@
 use std::{
     fmt::Debug,
     net::{IpAddr, SocketAddr},
+    num::NonZeroU16,
 };
 
 use proptest::{option, prelude::*, sample::select};
@@ -134,6 +135,7 @@ fn to_relay() -> impl Strategy<Value = ToRelay> {
             .prop_map(|(rendezvous, side)| ToRelay::Rejoin { rendezvous: Rendezvous(rendezvous), side }),
         channel().prop_map(|channel| ToRelay::CloseChannel { channel }),
         Just(ToRelay::Observe),
+        Just(ToRelay::FindReflector),
     ]
 }
 
@@ -149,6 +151,7 @@ fn from_relay() -> impl Strategy<Value = FromRelay> {
         locator().prop_map(|locator| FromRelay::LocatorLapsed { locator }),
         any::<u32>().prop_map(|reconnect_in_ms| FromRelay::Draining { reconnect_in_ms }),
         any::<(IpAddr, u16)>().prop_map(|address| FromRelay::Observed { address: address.into() }),
+        any::<u16>().prop_map(|port| FromRelay::Reflector { port: NonZeroU16::new(port) }),
     ]
 }
 

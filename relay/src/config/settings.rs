@@ -76,6 +76,11 @@ settings! {
     tls_certificate: String = Example "\"/etc/assent-relay/fullchain.pem\"";
     /// Its private key, in PEM.
     tls_key: String = Example "\"/etc/assent-relay/privkey.pem\"";
+    /// Answers, at a second UDP port, those who find out what their network allows with `assent netcheck`. Answers are as long as questions,
+    /// and few for each address.
+    reflector: bool = Default "true";
+    /// That UDP port. 0: any that is free. Behind a firewall, set one and open it.
+    reflector_port: u16 = Default "0";
     /// Directory of the relay's key; nothing else is kept. Default: /var/lib/assent-relay for root, else $XDG_STATE_HOME/assent-relay
     /// or ~/.local/state/assent-relay. `--state-dir` comes first.
     state_dir: String = Example "\"/var/lib/assent-relay\"";

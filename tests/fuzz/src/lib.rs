@@ -55,6 +55,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "organisation", read: handshake::organisation },
     Target { name: "peer_text", read: texts::peer_text },
     Target { name: "pipe", read: messages::pipe },
+    Target { name: "reflect", read: messages::reflect },
     Target { name: "relay_config", read: texts::relay_config },
     Target { name: "relay_link", read: texts::relay_link },
     Target { name: "session_code", read: texts::session_code },

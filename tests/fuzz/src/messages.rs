@@ -1,6 +1,6 @@
 //! Messages in the encoding of `wire::codec`, and the header of sealed packets.
 
-use std::fmt::Debug;
+use std::{fmt::Debug, net::SocketAddr};
 
 use wire::{
     channel::{ChannelId, DataHeader, Family, HEADER_BYTES, PathFlags, Unbound, family},
@@ -10,6 +10,7 @@ use wire::{
     pairing::Introduction,
     path::{DirectProbe, Flip, Probe, is_quic},
     pipe::{self, PipePacket},
+    reflect::{Reflection, parse_probe, reflect as reflect_in_place},
     run::{ExactRun, RunLimits, RunProposal},
     session::{StreamHeader, ToAgent, ToTechnician},
     text::shown_bytes,
@@ -161,5 +162,23 @@ pub(super) fn pipe(message: &[u8]) -> Verdict {
     assert!(packets.iter().all(|packet| packet.put(&mut again)));
     // There is only one way to write a message.
     assert_eq!(again, message);
+    Verdict::Accepted
+}
+
+/// A reflector answers probes alone, with as many bytes as it got, and what it answers is no probe.
+pub(super) fn reflect(datagram: &[u8]) -> Verdict {
+    if let Some(reflection) = Reflection::parse(datagram) {
+        assert_eq!(reflection.length, datagram.len());
+        assert!(parse_probe(datagram).is_none());
+        return Verdict::Accepted;
+    }
+    let seen_as = SocketAddr::from(([192, 0, 2, 7], 4433));
+    let mut answer = datagram.to_vec();
+    let Some(nonce) = parse_probe(datagram) else {
+        assert!(!reflect_in_place(&mut answer, seen_as) && answer == datagram);
+        return Verdict::Refused;
+    };
+    assert!(reflect_in_place(&mut answer, seen_as));
+    assert_eq!(Reflection::parse(&answer), Some(Reflection { nonce, seen_as, length: datagram.len() }));
     Verdict::Accepted
 }

@@ -168,7 +168,9 @@ impl World {
         while let Some(command) = self.broker.poll_command() {
             match command {
                 Command::Send(id, message) => self.deliver(id, message),
-                Command::TellAddress(id) => assert!(self.peers.contains_key(&id), "{id} is gone"),
+                Command::TellAddress(id) | Command::TellReflector(id) => {
+                    assert!(self.peers.contains_key(&id), "{id} is gone")
+                }
                 Command::OpenSlot { channel, agent, technician } => self.open(channel, agent, technician),
                 Command::CloseSlot { channel } => {
                     assert!(self.slots.0.remove(&channel).is_some(), "{channel} was not open");

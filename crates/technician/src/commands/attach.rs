@@ -41,7 +41,7 @@ pub(super) fn attach(args: AttachArgs, places: &Places) -> Result<Exit, Problem>
     };
     let code = parse_code(&typed)?;
     let config = TechnicianConfig::load(&places.config_file).map_err(|error| bad_config(places, &error))?;
-    let relay = args.relay.or(config.relay).ok_or_else(|| no_relay(places))?;
+    let relay = args.relay.or(config.relay).ok_or_else(|| no_relay(places, "Give --relay LINK"))?;
     let carrier = args.carrier.or(config.carrier).unwrap_or_default();
     let name = args.name.or(config.name).unwrap_or_else(account_name);
     let reason = args.reason.unwrap_or_default();
@@ -188,15 +188,15 @@ fn parse_code(typed: &str) -> Result<SessionCode, Problem> {
     })
 }
 
-fn bad_config(places: &Places, error: &ConfigError) -> Problem {
+pub(super) fn bad_config(places: &Places, error: &ConfigError) -> Problem {
     let file = shown_path(&places.config_file);
     Problem::new(Exit::Usage, format!("{file}: {error}"), NOTHING_SENT, "Correct the file; see assent attach --help.")
         .because_of(error)
 }
 
-fn no_relay(places: &Places) -> Problem {
+pub(super) fn no_relay(places: &Places, give: &str) -> Problem {
     let next = format!(
-        "Give --relay LINK, set ASSENT_RELAY, or write relay = \"LINK\" to {}. The link is what assent-relay prints.",
+        "{give}, set ASSENT_RELAY, or write relay = \"LINK\" to {}. The link is what assent-relay prints.",
         shown_path(&places.config_file)
     );
     Problem::new(Exit::Usage, "no relay is named", NOTHING_SENT, next)

@@ -10,6 +10,7 @@ use crate::{
         protocol::{Ask, Reply},
     },
     output,
+    owner::meter::SPAN,
     place::Places,
     problem::Problem,
     screen::draw::phase_words,
@@ -86,6 +87,10 @@ fn text(status: &Status) -> String {
     let lost = path.lost_permille.map(|lost| format!(", {}% lost", units::tenths(lost.into()))).unwrap_or_default();
     let why = path.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
     line("path", format!("{kind}{rtt}{lost}{why}"));
+    if let (Some(received), Some(sent)) = (path.received_bits_per_sec, path.sent_bits_per_sec) {
+        let (received, sent) = (units::bit_rate(received), units::bit_rate(sent));
+        line("rate", format!("{received} in, {sent} out, over the last {}", units::duration(SPAN)));
+    }
     line("relay", path.relay.clone());
     for grant in &status.grants {
         let abilities = grant.abilities.iter().map(|ability| ability.name()).collect::<Vec<_>>().join(", ");

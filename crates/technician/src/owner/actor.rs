@@ -249,7 +249,7 @@ impl SessionActor {
                     Ok(()) => {
                         self.channel = Some(channel);
                         self.desk.path_found(now);
-                        self.desk.rtt(Some(self.sealed.stats()));
+                        self.desk.measured(Some(self.sealed.stats()), now);
                     }
                     Err(error) => tracing::warn!(%error, "the session was not moved"),
                 }
@@ -288,7 +288,7 @@ impl SessionActor {
             // The relay was lost before the direct path was.
             self.desk.path_lost("the direct connection was lost, and the relay before it", now);
         }
-        self.desk.rtt((self.channel.is_some() || goes_directly).then_some(stats));
+        self.desk.measured((self.channel.is_some() || goes_directly).then_some(stats), now);
         if let Some(news) = self.direct.news(&stats) {
             self.desk.board.note(news, now);
         }

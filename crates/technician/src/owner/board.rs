@@ -17,7 +17,10 @@ use wire::{
     time::Moment,
 };
 
-use super::courier::{Tail, locked};
+use super::{
+    courier::{Tail, locked},
+    meter::Meter,
+};
 use crate::{
     exit::Exit,
     status::{
@@ -45,7 +48,8 @@ pub(super) struct Board {
     pub(super) session: Option<SessionId>,
     pub(super) host: Option<String>,
     pub(super) technician: TechnicianStatus,
-    pub(super) path: Option<PathStats>,
+    path: Option<PathStats>,
+    meter: Meter,
     /// Why the session goes by this path, in words.
     pub(super) path_why: Option<String>,
     reconnects: u32,
@@ -79,6 +83,7 @@ impl Board {
             host: None,
             technician: TechnicianStatus { name: name.shown(), standing: Standing::Unknown, words: None },
             path: None,
+            meter: Meter::default(),
             path_why: None,
             reconnects: 0,
             lost: None,
@@ -143,6 +148,14 @@ impl Board {
         }
     }
 
+    /// The path was measured, or there is none.
+    pub(super) fn measured(&mut self, path: Option<PathStats>, now: Moment) {
+        if let Some(path) = &path {
+            self.meter.take(path.sent_bytes, path.received_bytes, now);
+        }
+        self.path = path;
+    }
+
     /// The path is gone. `false` if that was known; the reason may be new.
     pub(super) fn path_lost(&mut self, why: String, now: Moment) -> bool {
         let known = self.lost.as_ref().map(|(since, _)| *since);
@@ -165,6 +178,7 @@ impl Board {
 
     /// How the session stands at `now`; before the code was proved there is no core.
     pub(super) fn status(&self, core: Option<&TechnicianSession>, now: Moment) -> Status {
+        let rates = self.path.and_then(|_| self.meter.rates(now));
         Status {
             session: self.session,
             process: std::process::id(),
@@ -172,11 +186,13 @@ impl Board {
             host: self.host.clone(),
             technician: self.technician.clone(),
             path: PathStatus {
-                kind: self.path.map(|path| path.carrier.to_string()),
+                kind: self.path.map(|path| path.way().to_owned()),
                 why: self.path_why.clone().filter(|_| self.path.is_some()),
                 relay: self.relay.clone(),
                 rtt_us: self.path.map(|path| u64::try_from(path.rtt.as_micros()).unwrap_or(u64::MAX)),
                 lost_permille: self.path.map(lost_permille),
+                received_bits_per_sec: rates.map(|rates| rates.received),
+                sent_bits_per_sec: rates.map(|rates| rates.sent),
                 reconnects: self.reconnects,
             },
             age_secs: self.since.map_or(0, |since| (now - since).as_secs()),

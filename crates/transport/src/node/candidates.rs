@@ -104,7 +104,11 @@ impl Node {
     }
 }
 
-fn own_addresses(bound: SocketAddr, relay_is_here: bool, of_machine: impl Iterator<Item = IpAddr>) -> Vec<SocketAddr> {
+pub(super) fn own_addresses(
+    bound: SocketAddr,
+    relay_is_here: bool,
+    of_machine: impl Iterator<Item = IpAddr>,
+) -> Vec<SocketAddr> {
     let bound = canonical(bound);
     let reachable = |ip: &IpAddr| {
         let same = bound.ip().is_unspecified() || bound.ip() == *ip;

@@ -25,7 +25,10 @@ use super::{CarrierChoice, NodeOptions, Proxies, TcpFailure};
 use crate::{
     address::{Place, canonical},
     knobs,
-    pipe::{dial::Dialer, port::PipeHandle},
+    pipe::{
+        dial::{CertificateCheck, Dialer},
+        port::PipeHandle,
+    },
     socket::NodeSocket,
     tls::{self, KeyError, Pin, SERVER_NAME},
 };
@@ -37,11 +40,11 @@ const ATTEMPT: Duration = Duration::from_secs(3);
 const LONG_ATTEMPT: Duration = Duration::from_secs(8);
 
 /// The next address joins in when the one before has not answered for so long (RFC 8305 section 5).
-const STAGGER: Duration = Duration::from_millis(250);
+pub(super) const STAGGER: Duration = Duration::from_millis(250);
 
 /// So much longer than its head start UDP may take, although there is a way over TCP already: a first packet that was lost is sent again
 /// after 300 ms.
-const UDP_PATIENCE: Duration = Duration::from_millis(500);
+pub(super) const UDP_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Addresses of one name that are tried in one attempt.
 const ADDRESSES: usize = 8;
@@ -377,7 +380,7 @@ impl Connector {
     }
 
     /// Tries the relay's addresses one after the other until one answers.
-    async fn by_udp(&self, resolved: Resolved, deadline: Instant) -> Result<Link, ConnectError> {
+    pub(super) async fn by_udp(&self, resolved: Resolved, deadline: Instant) -> Result<Link, ConnectError> {
         let mut addresses = resolved.await?.into_iter().collect::<VecDeque<_>>();
         let mut attempts = JoinSet::new();
         let mut worst = self.no_answer();
@@ -413,8 +416,17 @@ impl Connector {
     async fn by_tcp(&self, resolved: Resolved, deadline: Instant) -> Result<Link, ConnectError> {
         // A proxy is told the name.
         let addresses = if self.dialer.is_direct() { resolved.await? } else { Vec::new() };
+        self.over_tcp(&addresses, deadline).await.map(|(link, _)| link)
+    }
+
+    /// The same by some of the relay's addresses, which do not matter where there is a proxy.
+    pub(super) async fn over_tcp(
+        &self,
+        addresses: &[SocketAddr],
+        deadline: Instant,
+    ) -> Result<(Link, CertificateCheck), ConnectError> {
         let no_tcp = |tcp| ConnectError::NoTcp { host: self.link.host().to_owned(), tcp };
-        let socket = self.dialer.dial(&addresses, deadline).await.map_err(no_tcp)?;
+        let (socket, certificate) = self.dialer.dial(addresses, deadline).await.map_err(no_tcp)?;
         let mut pipe = Guarded { pipe: Some(self.socket.pipes().open(socket)), connector: self };
         let Some(handle) = &mut pipe.pipe else { return Err(no_tcp(TcpFailure::Silent)) };
         let attempt = self.attempt(handle.address(), deadline)?;
@@ -427,7 +439,7 @@ impl Connector {
             }
         };
         match connected {
-            Ok(connection) => Ok(Link { connection, place, pipe: pipe.pipe.take() }),
+            Ok(connection) => Ok((Link { connection, place, pipe: pipe.pipe.take() }, certificate)),
             Err(error) => {
                 let error = self.explain(&error);
                 let silent = matches!(error, ConnectError::NoAnswer { .. });
@@ -437,24 +449,7 @@ impl Connector {
     }
 
     fn resolve(&self, deadline: Instant) -> impl Future<Output = Result<Vec<SocketAddr>, ConnectError>> + Send + use<> {
-        let (host, port) = (self.link.host().to_owned(), self.link.port());
-        let known = self.addresses.clone();
-        async move {
-            let resolved = match host.parse::<IpAddr>() {
-                Ok(ip) => Ok(vec![SocketAddr::new(ip, port)]),
-                Err(_) => match timeout_at(deadline, lookup_host((host.as_str(), port))).await {
-                    Ok(Ok(found)) => Ok(found.collect()),
-                    Ok(Err(error)) => Err(error.to_string()),
-                    Err(_) => Err("the name service does not answer".to_owned()),
-                },
-            };
-            match resolved {
-                Ok(found) if !found.is_empty() => Ok(interleave(&found)),
-                Ok(_) | Err(_) if !known.is_empty() => Ok(known),
-                Ok(_) => Err(ConnectError::NotResolved { host, reason: "it has no address".to_owned() }),
-                Err(reason) => Err(ConnectError::NotResolved { host, reason }),
-            }
-        }
+        resolve(self.link.host().to_owned(), self.link.port(), self.addresses.clone(), deadline)
     }
 
     fn attempt(
@@ -500,7 +495,31 @@ impl Connector {
 }
 
 /// Where a name leads, for all who ask.
-type Resolved = Shared<BoxFuture<'static, Result<Vec<SocketAddr>, ConnectError>>>;
+pub(super) type Resolved = Shared<BoxFuture<'static, Result<Vec<SocketAddr>, ConnectError>>>;
+
+/// Where a host's name leads: at most [`ADDRESSES`] addresses, in the order in which they are tried. `known` is what is taken where the name
+/// service does not answer.
+pub(super) async fn resolve(
+    host: String,
+    port: u16,
+    known: Vec<SocketAddr>,
+    deadline: Instant,
+) -> Result<Vec<SocketAddr>, ConnectError> {
+    let resolved = match host.parse::<IpAddr>() {
+        Ok(ip) => Ok(vec![SocketAddr::new(ip, port)]),
+        Err(_) => match timeout_at(deadline, lookup_host((host.as_str(), port))).await {
+            Ok(Ok(found)) => Ok(found.collect()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("the name service does not answer".to_owned()),
+        },
+    };
+    match resolved {
+        Ok(found) if !found.is_empty() => Ok(interleave(&found)),
+        Ok(_) | Err(_) if !known.is_empty() => Ok(known),
+        Ok(_) => Err(ConnectError::NotResolved { host, reason: "it has no address".to_owned() }),
+        Err(reason) => Err(ConnectError::NotResolved { host, reason }),
+    }
+}
 
 /// A pipe that is given up unless a connection comes to stand on it.
 struct Guarded<'a> {

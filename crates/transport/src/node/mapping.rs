@@ -45,6 +45,9 @@ const REQUEST: Duration = Duration::from_secs(5);
 /// How long the removal of a mapping may hold up the end of the program.
 const REMOVAL: Duration = Duration::from_millis(400);
 
+/// How long all of that may take where nothing comes of it but knowing.
+const FINDING: Duration = Duration::from_secs(6);
+
 /// Where routers are asked.
 #[derive(Debug, Clone, Copy)]
 struct Ways {
@@ -105,6 +108,66 @@ impl Node {
         }
         MappedPort { socket, _wanted: wanted.drop_guard() }
     }
+}
+
+/// By what a router was asked to forward a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum MappingProtocol {
+    /// RFC 6887.
+    Pcp,
+    /// RFC 6886.
+    NatPmp,
+    /// UPnP Internet Gateway Device.
+    Upnp,
+}
+
+/// A mapping that a router made, and that was removed at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FoundMapping {
+    /// By what it was asked for.
+    pub protocol: MappingProtocol,
+    /// Outside of the router.
+    pub external: SocketAddr,
+}
+
+impl FoundMapping {
+    /// Whether others can reach it: a router behind another one forwards from nowhere.
+    pub fn leads_in(&self) -> bool {
+        is_of_the_internet(self.external.ip())
+    }
+}
+
+/// Which protocols the router of this network speaks: a mapping is made by each, for a port that nobody uses, and removed again.
+pub(super) async fn found() -> Vec<FoundMapping> {
+    found_by(Ways::of_this_network()).await
+}
+
+async fn found_by(ways: Ways) -> Vec<FoundMapping> {
+    let Some(own) = ways.own_address() else { return Vec::new() };
+    let socket = || UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok();
+    // Kept for as long as it takes, so that what comes by a mapping comes to nobody.
+    let sockets = [socket(), socket()];
+    let [for_nat, for_upnp] = sockets.each_ref().map(|socket| {
+        let bound = socket.as_ref().and_then(|socket| socket.local_addr().ok());
+        bound.and_then(|bound| NonZeroU16::new(bound.port()))
+    });
+    let by_nat = async { Mapping::by_nat(for_nat?, own, ways.gateway).await };
+    let by_upnp = async { Mapping::by_upnp(for_upnp?, own, ways.search).await };
+    let (by_nat, by_upnp) = tokio::join!(timeout(FINDING, by_nat), timeout(FINDING, by_upnp));
+    let mut found = Vec::new();
+    for mapping in [by_nat, by_upnp].into_iter().filter_map(|found| found.ok().flatten()) {
+        let protocol = match &mapping.by {
+            By::Nat(mapping) => match mapping.mapping_type() {
+                PortMappingType::Pcp { .. } => MappingProtocol::Pcp,
+                PortMappingType::NatPmp => MappingProtocol::NatPmp,
+            },
+            By::Upnp(_) => MappingProtocol::Upnp,
+        };
+        found.push(FoundMapping { protocol, external: mapping.external });
+        // A router that does not answer any more forgets it in time.
+        let _ = timeout(REMOVAL, mapping.remove()).await;
+    }
+    found
 }
 
 /// Keeps a mapping until it is not wanted any more.

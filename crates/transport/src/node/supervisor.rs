@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use wire::{
     control::{FromRelay, ToRelay},
     text::Label,
+    time::Moment,
 };
 
 use super::{
@@ -19,6 +20,7 @@ use super::{
     control::{Control, ControlEvent, EVENTS, Generation, Loss, REQUESTS},
 };
 use crate::{
+    clock,
     listener::DRAINING_CODE,
     socket::NodeSocket,
     streams::{FrameReceiver, FrameSender, StreamError},
@@ -41,6 +43,13 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
 /// How often the relay is asked at most. Silence may also mean that the other side is gone, about which the relay can do nothing.
 const ASK_EVERY: Duration = Duration::from_secs(2);
+
+/// A relay of which nobody has heard for so long is asked, while there is a session: one that goes directly would not notice that the relay is
+/// gone, and could not go back to it.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// When two looks are so far apart, the machine or this program stood still between them, and everything may have changed.
+const SLEPT: Duration = Duration::from_secs(2);
 
 /// How long what a relay said before it closed a pipe may take to be read.
 const GRACE: Duration = Duration::from_millis(50);
@@ -308,26 +317,19 @@ impl Backoff {
     }
 }
 
-/// Watches the relay while sessions run over it.
+/// Watches the relay while there are sessions.
 ///
-/// An idle control connection finds out by its keep-alive, in up to 75 s. A session cannot wait that long: when one hears nothing
-/// although it sends, or the relay says that it does not know the session's address, the relay is asked directly.
+/// An idle control connection finds out by its keep-alive, in up to 75 s. A session cannot wait that long: what [`Suspicion`] finds odd is
+/// asked about directly.
 struct Watch<'a> {
     endpoint: &'a Endpoint,
     socket: &'a Arc<NodeSocket>,
-    asked: Option<Question>,
-}
-
-#[derive(Clone, Copy)]
-struct Question {
-    at: Instant,
-    /// Packets of the relay that had come before.
-    heard_before: u64,
+    suspicion: Suspicion,
 }
 
 impl<'a> Watch<'a> {
     fn new(connector: &'a Connector) -> Self {
-        Self { endpoint: &connector.endpoint, socket: &connector.socket, asked: None }
+        Self { endpoint: &connector.endpoint, socket: &connector.socket, suspicion: Suspicion::default() }
     }
 
     /// Returns once the relay has not answered a question for too long.
@@ -335,7 +337,10 @@ impl<'a> Watch<'a> {
     /// Cancel-safe: what was asked is kept.
     async fn relay_is_gone(&mut self) {
         loop {
-            self.socket.any_session().await;
+            if !self.socket.table().any_session() {
+                self.suspicion.rest();
+                self.socket.any_session().await;
+            }
             let unbound = tokio::select! {
                 () = self.socket.told_unbound() => true,
                 () = sleep(LOOK) => false,
@@ -345,19 +350,91 @@ impl<'a> Watch<'a> {
                 let table = self.socket.table();
                 (table.any_silent(now), table.control_heard())
             };
-            let answered = self.asked.is_some_and(|asked| heard != asked.heard_before);
-            let since = self.asked.map(|asked| asked.at.elapsed());
-            match since {
-                Some(since) if !answered && since >= ANSWER_WITHIN => return,
-                Some(since) if answered && since >= ASK_EVERY => self.asked = None,
-                Some(_) | None => {}
-            }
-            // The question comes from the new address, and so shows it to the relay.
-            if (silent || unbound) && self.asked.is_none() {
-                self.asked = Some(Question { at: Instant::now(), heard_before: heard });
-                nudge(self.endpoint, self.socket);
+            match self.suspicion.look(Seen { heard, silent, unbound }, clock::now()) {
+                Next::Wait => {}
+                // The question comes from the new address, and so shows it to the relay. It goes out on the sessions as well, whose paths
+                // are looked into when it is not answered there.
+                Next::Ask => nudge(self.endpoint, self.socket),
+                Next::Gone => return,
             }
         }
+    }
+}
+
+/// What there is to see of a relay.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    /// Packets of its control connection so far.
+    heard: u64,
+    /// A session sends and hears nothing.
+    silent: bool,
+    /// It has said that it does not know a session's address.
+    unbound: bool,
+}
+
+/// What to do about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Wait,
+    Ask,
+    /// It was asked and does not answer.
+    Gone,
+}
+
+/// Decides when a relay has to be asked for a sign of life, and when it is given up. Time counts while the machine sleeps.
+#[derive(Debug, Default)]
+struct Suspicion {
+    asked: Option<Question>,
+    last: Option<Look>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Question {
+    at: Moment,
+    /// Packets of the relay that had come before.
+    heard_before: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Look {
+    at: Moment,
+    heard: u64,
+    /// When that was new.
+    heard_at: Moment,
+}
+
+impl Suspicion {
+    /// Nobody looks for a while.
+    fn rest(&mut self) {
+        *self = Self::default();
+    }
+
+    fn look(&mut self, seen: Seen, now: Moment) -> Next {
+        let heard = seen.heard;
+        let last = self.last.unwrap_or(Look { at: now, heard, heard_at: now });
+        let heard_at = if last.heard == heard { last.heard_at } else { now };
+        self.last = Some(Look { at: now, heard, heard_at });
+
+        let slept = now - last.at >= SLEPT;
+        if slept {
+            // Whatever answered may have come while nobody was awake to take it.
+            self.asked = None;
+        }
+        if let Some(asked) = self.asked {
+            let (answered, since) = (heard != asked.heard_before, now - asked.at);
+            if !answered && since >= ANSWER_WITHIN {
+                return Next::Gone;
+            }
+            if answered && since >= ASK_EVERY {
+                self.asked = None;
+            }
+        }
+        let odd = seen.silent || seen.unbound || slept || now - heard_at >= QUIET;
+        if !odd || self.asked.is_some() {
+            return Next::Wait;
+        }
+        self.asked = Some(Question { at: now, heard_before: heard });
+        Next::Ask
     }
 }
 
@@ -374,5 +451,75 @@ mod tests {
         }
         let first = |_| Backoff::default().next();
         assert!((0..20).map(first).any(|wait| wait != first(0)));
+    }
+
+    const START: Moment = Moment::from_origin(Duration::from_secs(1000));
+    const FINE: Seen = Seen { heard: 7, silent: false, unbound: false };
+
+    /// Looks as often as a node does, from `from` on, until there is something to do; at most a minute.
+    fn next(suspicion: &mut Suspicion, seen: impl Fn(Duration) -> Seen, from: Duration) -> (Next, Duration) {
+        let mut at = from;
+        while at < from + Duration::from_secs(60) {
+            match suspicion.look(seen(at), START + at) {
+                Next::Wait => at += LOOK,
+                next @ (Next::Ask | Next::Gone) => return (next, at),
+            }
+        }
+        (Next::Wait, at)
+    }
+
+    #[test]
+    fn a_relay_that_died_without_a_word_is_given_up_after_thirteen_seconds_although_no_session_needs_it() {
+        let mut suspicion = Suspicion::default();
+        let (asked, at) = next(&mut suspicion, |_| FINE, Duration::ZERO);
+        assert_eq!((asked, at), (Next::Ask, QUIET));
+        assert_eq!(next(&mut suspicion, |_| FINE, at + LOOK), (Next::Gone, QUIET + ANSWER_WITHIN));
+    }
+
+    #[test]
+    fn a_relay_that_answers_is_asked_again_only_after_it_was_quiet_for_as_long() {
+        let mut suspicion = Suspicion::default();
+        let answers = |at: Duration| Seen { heard: 7 + at.as_secs() / 11, ..FINE };
+        let (asked, first) = next(&mut suspicion, answers, Duration::ZERO);
+        assert_eq!((asked, first), (Next::Ask, QUIET));
+        let (asked, second) = next(&mut suspicion, answers, first + LOOK);
+        assert_eq!(asked, Next::Ask);
+        assert_eq!(second, Duration::from_secs(11) + QUIET);
+    }
+
+    #[test]
+    fn a_relay_that_is_heard_of_is_asked_nothing() {
+        let mut suspicion = Suspicion::default();
+        let busy = |at: Duration| Seen { heard: at.as_secs(), ..FINE };
+        assert_eq!(next(&mut suspicion, busy, Duration::ZERO).0, Next::Wait);
+    }
+
+    #[test]
+    fn a_silent_session_and_an_unknown_address_are_asked_about_at_once() {
+        for seen in [Seen { silent: true, ..FINE }, Seen { unbound: true, ..FINE }] {
+            let mut suspicion = Suspicion::default();
+            assert_eq!(suspicion.look(FINE, START), Next::Wait);
+            assert_eq!(suspicion.look(seen, START + LOOK), Next::Ask);
+            assert_eq!(suspicion.look(seen, START + LOOK * 2), Next::Wait, "one question at a time");
+        }
+    }
+
+    #[test]
+    fn who_wakes_up_asks_at_once_and_gives_the_relay_its_time_to_answer() {
+        let mut suspicion = Suspicion::default();
+        assert_eq!(suspicion.look(FINE, START), Next::Wait);
+        assert_eq!(suspicion.look(Seen { silent: true, ..FINE }, START + LOOK), Next::Ask);
+        // The machine sleeps before the answer comes.
+        let night = Duration::from_secs(8 * 3600);
+        assert_eq!(suspicion.look(FINE, START + night), Next::Ask, "not gone: it had no chance to answer");
+        assert_eq!(next(&mut suspicion, |_| FINE, night + LOOK), (Next::Gone, night + ANSWER_WITHIN));
+    }
+
+    #[test]
+    fn time_without_sessions_is_no_sleep() {
+        let mut suspicion = Suspicion::default();
+        assert_eq!(suspicion.look(FINE, START), Next::Wait);
+        suspicion.rest();
+        assert_eq!(suspicion.look(FINE, START + Duration::from_secs(3600)), Next::Wait);
     }
 }

@@ -596,8 +596,8 @@ impl Paths {
         match path.carrier {
             Carrier::Direct if path.id == self.current => (HEARTBEAT, TRUSTED_FOR),
             Carrier::Direct => (ASK_SPARE, TRUSTED_FOR),
-            Carrier::Relayed | Carrier::RelayedTcp if self.goes_directly() => (WARM_EVERY, WARM_FOR),
-            Carrier::Relayed | Carrier::RelayedTcp => (ASK_SPARE, super::technician::TRUSTED_FOR),
+            Carrier::Relayed if self.goes_directly() => (WARM_EVERY, WARM_FOR),
+            Carrier::Relayed => (ASK_SPARE, super::technician::TRUSTED_FOR),
         }
     }
 }

@@ -133,6 +133,15 @@ impl TcpFailure {
     }
 }
 
+/// Why the certificate of TLS was good enough. The relay proves its key once more inside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CertificateCheck {
+    /// It has the key of the relay link: nobody looks into TLS on the way.
+    Pinned,
+    /// The system trusts it: the relay has a certificate of an authority, or somebody on the way looks into TLS.
+    TrustedBySystem,
+}
+
 /// What a pipe runs on at this end.
 pub(crate) type ClientSocket = WebSocketStream<TlsStream<TcpStream>>;
 
@@ -141,6 +150,7 @@ pub(crate) type ClientSocket = WebSocketStream<TlsStream<TcpStream>>;
 pub(crate) struct Dialer {
     host: String,
     port: u16,
+    pin: [u8; 32],
     tls: Arc<ClientConfig>,
     name: ServerName<'static>,
     proxy: Option<Arc<Proxy>>,
@@ -153,7 +163,7 @@ impl Dialer {
         let name = ServerName::try_from(host.clone()).or_else(|_| ServerName::try_from(crate::tls::SERVER_NAME));
         let name = name.map_err(|error| KeyError::from(TlsError::General(error.to_string())))?;
         let proxy = proxies.to(&host, port).map(Arc::new);
-        Ok(Self { host, port, tls: tls::client(link.pin())?, name, proxy })
+        Ok(Self { host, port, pin: link.pin(), tls: tls::client(link.pin())?, name, proxy })
     }
 
     /// Trusts what the system trusts, and this.
@@ -168,7 +178,11 @@ impl Dialer {
     }
 
     /// Makes a pipe, by the relay's `addresses` unless there is a proxy, which is told the relay's name.
-    pub(crate) async fn dial(&self, addresses: &[SocketAddr], deadline: Instant) -> Result<ClientSocket, TcpFailure> {
+    pub(crate) async fn dial(
+        &self,
+        addresses: &[SocketAddr],
+        deadline: Instant,
+    ) -> Result<(ClientSocket, CertificateCheck), TcpFailure> {
         let connecting = async {
             match &self.proxy {
                 Some(proxy) => self.by_proxy(proxy).await,
@@ -182,7 +196,10 @@ impl Dialer {
                 .connect(self.name.clone(), stream)
                 .await
                 .map_err(|error| secured(&error))?;
-            self.ask(stream).await
+            let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
+            let pinned = certificates.first().is_some_and(|first| tls::has_key(first, self.pin));
+            let check = if pinned { CertificateCheck::Pinned } else { CertificateCheck::TrustedBySystem };
+            Ok((self.ask(stream).await?, check))
         };
         timeout_at(deadline, speaking).await.unwrap_or(Err(TcpFailure::Silent))
     }

@@ -100,6 +100,12 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
 
+/// Whether a certificate is for the key with this digest.
+pub(crate) fn has_key(certificate: &CertificateDer<'_>, pin: [u8; 32]) -> bool {
+    ParsedCertificate::try_from(certificate)
+        .is_ok_and(|certificate| digest(&certificate.subject_public_key_info()).0 == pin)
+}
+
 /// Accepts the key with this digest, and what the system accepts.
 struct PinOrSystem {
     pin: [u8; 32],
@@ -124,8 +130,8 @@ impl ServerCertVerifier for PinOrSystem {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let key = ParsedCertificate::try_from(end_entity)?.subject_public_key_info();
-        if digest(&key).0 == self.pin {
+        ParsedCertificate::try_from(end_entity)?;
+        if has_key(end_entity, self.pin) {
             return Ok(ServerCertVerified::assertion());
         }
         let system = self.system.get_or_init(|| Verifier::new(Arc::clone(&self.provider)));

@@ -312,8 +312,8 @@ impl Desk {
     }
 
     /// Measures the path, if there is one.
-    pub(super) fn rtt(&mut self, stats: Option<PathStats>) {
-        self.board.path = stats;
+    pub(super) fn measured(&mut self, stats: Option<PathStats>, now: Moment) {
+        self.board.measured(stats, now);
     }
 
     pub(super) fn path_lost(&mut self, why: &str, now: Moment) {

@@ -9,7 +9,7 @@ use tokio::{
 };
 use transport::{
     node::{MappedPort, Node},
-    sealed::{Carrier, DirectState, PathStats, Sealed},
+    sealed::{DirectState, PathStats, Sealed},
 };
 use wire::path::DirectOffer;
 
@@ -36,7 +36,7 @@ pub(super) struct Direct {
     /// The router's answer has come.
     mapping_changed: bool,
     gathering: JoinSet<Vec<SocketAddr>>,
-    shown: Option<Carrier>,
+    shown: Option<&'static str>,
 }
 
 impl Direct {
@@ -150,8 +150,8 @@ impl Direct {
 
     /// What is worth a line when the way of packets has changed.
     pub(super) fn news(&mut self, stats: &PathStats) -> Option<String> {
-        let before = self.shown.replace(stats.carrier)?;
-        (before != stats.carrier).then(|| format!("the session is {} now: {}", stats.carrier, self.why(stats)))
+        let before = self.shown.replace(stats.way())?;
+        (before != stats.way()).then(|| format!("the session is {} now: {}", stats.way(), self.why(stats)))
     }
 
     /// Why the session goes by the path that it goes by.
@@ -181,12 +181,23 @@ fn sooner(us: i64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use transport::sealed::Carrier;
+
     use super::*;
 
     fn stats(direct: DirectState) -> PathStats {
         let used = matches!(direct, DirectState::Used { .. });
         let carrier = if used { Carrier::Direct } else { Carrier::Relayed };
-        PathStats { rtt: Duration::ZERO, sent: 0, lost: 0, sent_bytes: 0, received_bytes: 0, carrier, direct }
+        PathStats {
+            rtt: Duration::ZERO,
+            sent: 0,
+            lost: 0,
+            sent_bytes: 0,
+            received_bytes: 0,
+            carrier,
+            relay_over_tcp: false,
+            direct,
+        }
     }
 
     #[test]

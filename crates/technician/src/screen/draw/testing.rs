@@ -51,6 +51,8 @@ pub(crate) fn status() -> Status {
             relay: "relay.example.org:4433".to_owned(),
             rtt_us: Some(12_345),
             lost_permille: Some(4),
+            received_bits_per_sec: Some(1_234_567),
+            sent_bits_per_sec: Some(30_100),
             reconnects: 0,
         },
         age_secs: 201,

@@ -28,8 +28,10 @@ pub(super) fn one_line(model: &Model) -> String {
 /// The three lines of the top bar.
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, look: Look) {
     let [machine, who, allowed] = Layout::vertical([Constraint::Length(1); 3]).areas(area);
-    let right = connection(&model.status.path, model.status.age_secs);
-    let right_width = u16::try_from(right.width()).unwrap_or(u16::MAX).min(machine.width / 2);
+    // What the machine is called matters more than what it is made of.
+    let room = machine.width.saturating_mul(3) / 5;
+    let right = connection(&model.status.path, model.status.age_secs, usize::from(room));
+    let right_width = u16::try_from(right.width()).unwrap_or(u16::MAX).min(room);
     let [left, right_area] = Layout::horizontal([Constraint::Min(0), Constraint::Length(right_width)]).areas(machine);
     frame.render_widget(Paragraph::new(machine_line(model, look, usize::from(left.width))), left);
     frame.render_widget(Paragraph::new(Span::styled(right, look.dim())), right_area);
@@ -57,11 +59,20 @@ fn machine_line(model: &Model, look: Look, width: usize) -> Line<'static> {
     line
 }
 
-fn connection(path: &PathStatus, age_secs: u64) -> String {
+/// The path and how it is doing, as much as there is room for: rates go first, then what is lost.
+fn connection(path: &PathStatus, age_secs: u64, room: usize) -> String {
     let kind = path.kind.as_deref().unwrap_or("not connected");
     let rtt = path.rtt_us.map(|rtt| format!(" {}", units::milliseconds(rtt))).unwrap_or_default();
     let lost = path.lost_permille.filter(|lost| *lost > 0).map(|lost| format!(" {}% lost", units::tenths(lost.into())));
-    format!("{kind}{rtt}{}  {} ", lost.unwrap_or_default(), units::clock(Duration::from_secs(age_secs)))
+    let rates = path
+        .received_bits_per_sec
+        .zip(path.sent_bits_per_sec)
+        .map(|(received, sent)| format!(" ↓{} ↑{}", units::short_bit_rate(received), units::short_bit_rate(sent)));
+    let clock = units::clock(Duration::from_secs(age_secs));
+    let (lost, rates) = (lost.unwrap_or_default(), rates.unwrap_or_default());
+    let whole = [format!("{lost}{rates}"), lost, String::new()];
+    let mut lines = whole.iter().map(|more| format!("{kind}{rtt}{more}  {clock} "));
+    lines.find(|line| line.width() <= room).unwrap_or_else(|| format!("{kind}  {clock} "))
 }
 
 /// Why the session goes by this path.
@@ -167,5 +178,26 @@ pub(crate) fn phase_words(phase: &Phase) -> String {
             format!("Reconnecting: {detail}. Giving up within {gives_up_in_secs} s")
         }
         Phase::Ended { text, .. } => format!("Ended: {text}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::screen::draw::testing;
+
+    #[test]
+    fn what_does_not_fit_beside_the_path_is_left_out_and_never_the_clock() {
+        let path = testing::status().path;
+        let told = [80, 43, 42, 24, 10].map(|room| connection(&path, 201, room));
+        let words = [
+            "relayed 12 ms 0.4% lost ↓1.2M ↑30k  03:21 ",
+            "relayed 12 ms 0.4% lost ↓1.2M ↑30k  03:21 ",
+            "relayed 12 ms 0.4% lost ↓1.2M ↑30k  03:21 ",
+            "relayed 12 ms  03:21 ",
+            "relayed  03:21 ",
+        ];
+        assert_eq!(told, words);
+        assert_eq!(connection(&path, 201, 41), "relayed 12 ms 0.4% lost  03:21 ");
     }
 }

@@ -64,20 +64,25 @@ async fn nat_pmp(socket: Socket, asked: Asked) {
     }
 }
 
-#[tokio::test]
-async fn a_router_that_speaks_nat_pmp_forwards_a_port_until_it_is_not_wanted() {
+async fn start_nat_pmp(asked: &Asked) -> (Ipv4Addr, JoinSet<()>) {
     // The port is the protocol's; of the loopback addresses any will do.
-    let gateway = loop {
+    let (gateway, socket) = loop {
         let [_, b, c, d] = OsRng.next_u32().to_be_bytes();
         let gateway = Ipv4Addr::new(127, b | 1, c, d | 1);
         if let Ok(socket) = Socket::bind((gateway, crab_nat::GATEWAY_PORT)).await {
             break (gateway, socket);
         }
     };
-    let asked = Asked::default();
     let mut tasks = JoinSet::new();
-    tasks.spawn(nat_pmp(gateway.1, Arc::clone(&asked)));
-    let mapped = keep_and_let_go(Ways { gateway: Some(gateway.0), search: nowhere() }).await;
+    tasks.spawn(nat_pmp(socket, Arc::clone(asked)));
+    (gateway, tasks)
+}
+
+#[tokio::test]
+async fn a_router_that_speaks_nat_pmp_forwards_a_port_until_it_is_not_wanted() {
+    let asked = Asked::default();
+    let (gateway, _tasks) = start_nat_pmp(&asked).await;
+    let mapped = keep_and_let_go(Ways { gateway: Some(gateway), search: nowhere() }).await;
     assert_eq!(mapped, Some(SocketAddr::from((EXTERNAL, PORT.get()))));
     assert_eq!(*asked.lock().unwrap(), ["map", "remove"]);
 }
@@ -146,12 +151,11 @@ async fn serve_upnp(mut stream: TcpStream, asked: Asked) {
     let _ = stream.write_all(answer.as_bytes()).await;
 }
 
-#[tokio::test]
-async fn a_router_that_speaks_upnp_forwards_a_port_until_it_is_not_wanted() {
+/// A router that speaks UPnP, and where it is searched for.
+async fn start_upnp(asked: &Asked) -> (SocketAddr, JoinSet<()>) {
     let search = Socket::bind("127.0.0.1:0").await.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (searched_at, at) = (search.local_addr().unwrap(), listener.local_addr().unwrap());
-    let asked = Asked::default();
     let mut tasks = JoinSet::new();
     tasks.spawn(async move {
         let mut packet = [0; 2048];
@@ -162,16 +166,37 @@ async fn a_router_that_speaks_upnp_forwards_a_port_until_it_is_not_wanted() {
             search.send_to(answer.as_bytes(), from).await.unwrap();
         }
     });
-    let log = Arc::clone(&asked);
+    let log = Arc::clone(asked);
     tasks.spawn(async move {
         let mut requests = JoinSet::new();
         while let Ok((stream, _)) = listener.accept().await {
             requests.spawn(serve_upnp(stream, Arc::clone(&log)));
         }
     });
+    (searched_at, tasks)
+}
+
+#[tokio::test]
+async fn a_router_that_speaks_upnp_forwards_a_port_until_it_is_not_wanted() {
+    let asked = Asked::default();
+    let (searched_at, _tasks) = start_upnp(&asked).await;
     let mapped = keep_and_let_go(Ways { gateway: None, search: searched_at }).await;
     assert_eq!(mapped, Some(SocketAddr::from((EXTERNAL, PORT.get()))));
     assert_eq!(*asked.lock().unwrap(), ["AddPortMapping", "GetExternalIPAddress", "DeletePortMapping"]);
+}
+
+#[tokio::test]
+async fn what_a_router_speaks_is_found_out_and_nothing_stays_mapped() {
+    let (by_nat, by_upnp) = (Asked::default(), Asked::default());
+    let (gateway, _nat) = start_nat_pmp(&by_nat).await;
+    let (search, _upnp) = start_upnp(&by_upnp).await;
+    let found = found_by(Ways { gateway: Some(gateway), search }).await;
+    let protocols = found.iter().map(|mapping| mapping.protocol).collect::<Vec<_>>();
+    assert_eq!(protocols, [MappingProtocol::NatPmp, MappingProtocol::Upnp]);
+    assert!(found.iter().all(|mapping| mapping.external.ip() == EXTERNAL && mapping.leads_in()), "{found:?}");
+    assert_ne!(found[0].external, found[1].external, "one port is not asked for by both");
+    assert_eq!(*by_nat.lock().unwrap(), ["map", "remove"]);
+    assert_eq!(by_upnp.lock().unwrap().last().map(String::as_str), Some("DeletePortMapping"));
 }
 
 #[tokio::test]

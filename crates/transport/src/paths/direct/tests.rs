@@ -132,9 +132,7 @@ impl Ends {
                 self.under_way.push((now + self.one_way, to, Arriving::Data(by.channel, by.flags)));
             }
             Carrier::Direct => {}
-            Carrier::Relayed | Carrier::RelayedTcp => {
-                self.under_way.push((now + RELAY_RTT / 2, to, Arriving::Relayed(by.flags)))
-            }
+            Carrier::Relayed => self.under_way.push((now + RELAY_RTT / 2, to, Arriving::Relayed(by.flags))),
         }
     }
 
@@ -331,7 +329,8 @@ fn not_even_a_technician_can_say_that_it_receives_where_it_does_not() {
     let forger = technician.direct.as_deref_mut().unwrap();
     let (own, victim) = (technician_address(), SocketAddr::from(([203, 0, 113, 5], 5)));
     let mut ask = |from: SocketAddr, heard: u64| {
-        let (channel, flags, bytes) = (forger.channel(0), PathFlags::default(), DIRECT_PROBE_BYTES as u16);
+        let bytes = u16::try_from(DIRECT_PROBE_BYTES).unwrap();
+        let (channel, flags) = (forger.channel(0), PathFlags::default());
         let question = DirectProbe { channel, flags, probe: Probe::Ping(1), sequence: 0, heard, bytes };
         let packet = forger.letter(question);
         let Some(Some((to, answer))) = agent.direct_probe(from, &packet, START) else { panic!("it is well tagged") };

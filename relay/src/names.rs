@@ -37,6 +37,8 @@ pub(crate) fn request(request: Request) -> &'static str {
         Request::Rejoin => "rejoin",
         Request::CloseChannel => "close_channel",
         Request::Observe => "observe",
+        Request::Sleep => "sleep",
+        Request::Awake => "awake",
         Request::Unknown | _ => OTHER,
     }
 }
@@ -62,6 +64,7 @@ pub(crate) fn goodbye(why: Goodbye) -> &'static str {
     match why {
         Goodbye::Flooding => "flooding",
         Goodbye::Draining => "draining",
+        Goodbye::Superseded => "superseded",
         _ => OTHER,
     }
 }

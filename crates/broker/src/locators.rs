@@ -3,7 +3,11 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use rand_core::CryptoRngCore;
-use wire::{channel::ChannelId, ids::Locator, time::Moment};
+use wire::{
+    channel::ChannelId,
+    ids::{AgentId, Locator},
+    time::Moment,
+};
 
 use crate::{BrokerConfig, ConnectionId};
 
@@ -11,10 +15,19 @@ use crate::{BrokerConfig, ConnectionId};
 /// time, so a working source of randomness never gets there.
 const DRAWS: u32 = 512;
 
+/// Where an agent is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Holder {
+    /// At the end of this connection.
+    Connected(ConnectionId),
+    /// It sleeps, and has to be woken.
+    Asleep(AgentId),
+}
+
 /// A locator that leads to an agent.
 #[derive(Debug)]
 pub(crate) struct Waiting {
-    pub(crate) agent: ConnectionId,
+    pub(crate) agent: Holder,
     pub(crate) lapses_at: Moment,
     /// Attaches so far.
     pub(crate) attaches: u32,
@@ -55,6 +68,7 @@ impl Locators {
         })?;
         let locator = self.draw(digits, rng)?;
         let lapses_at = now + config.locator_lifetime;
+        let agent = Holder::Connected(agent);
         self.live.insert(locator, Waiting { agent, lapses_at, attaches: 0, attached: None });
         *self.taken_of(digits)? += 1;
         Some(locator)

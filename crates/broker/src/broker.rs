@@ -54,7 +54,7 @@ pub struct Broker {
     pub(crate) addresses: Addresses,
     pub(crate) locators: Locators,
     pub(crate) sleepers: Sleepers,
-    slots: Slots,
+    pub(crate) slots: Slots,
     meetings: Meetings,
     pub(crate) timers: Timers,
     pub(crate) draining: bool,
@@ -318,75 +318,6 @@ impl Broker {
             addresses: self.addresses.len(),
             timers: self.timers.len(),
         }
-    }
-}
-
-/// Locators.
-impl Broker {
-    fn allocate(&mut self, id: ConnectionId, now: Moment, rng: &mut dyn CryptoRngCore) -> Result<(), Refusal> {
-        self.accept_as(id, Side::Agent)?;
-        let Self { connections, addresses, config, .. } = self;
-        let connection = connections.get_mut(&id).ok_or(Refusal::Unexpected)?;
-        let address = addresses.connected(connection.address).ok_or(Refusal::Unexpected)?;
-        if !address.allocate.take(config.allocate_rate, now) {
-            return Err(Refusal::TooManyAttempts);
-        }
-        if let Some(earlier) = connection.locator.take() {
-            self.end_locator(earlier, LocatorEnd::Replaced, now);
-        }
-        let locator = self.locators.allocate(id, &self.config, now, rng).ok_or(Refusal::Full)?;
-        self.timers.set(now + self.config.locator_lifetime, Timer::Locator(locator));
-        if let Some(connection) = self.connections.get_mut(&id) {
-            connection.locator = Some(locator);
-        }
-        let lifetime_secs = u32::try_from(self.config.locator_lifetime.as_secs()).unwrap_or(u32::MAX);
-        self.send(id, FromRelay::LocatorAllocated { locator, lifetime_secs });
-        self.events.push_back(Event::LocatorAllocated { connection: id, digits: locator.digits() });
-        Ok(())
-    }
-
-    fn release(&mut self, id: ConnectionId, locator: Locator, now: Moment) -> Result<(), Refusal> {
-        let connection = self.connections.get_mut(&id).ok_or(Refusal::Unexpected)?;
-        match connection.locator {
-            Some(own) if own == locator => {
-                connection.locator = None;
-                self.end_locator(locator, LocatorEnd::Released, now);
-                Ok(())
-            }
-            Some(_) => Err(Refusal::Unexpected),
-            // It lapsed while the message was on its way; nothing is said of anybody else's locator.
-            None => Ok(()),
-        }
-    }
-
-    fn lapse_locator(&mut self, locator: Locator, now: Moment) {
-        if let Some(Holder::Connected(agent)) = self.end_locator(locator, LocatorEnd::Lapsed, now) {
-            self.send(agent, FromRelay::LocatorLapsed { locator });
-        }
-    }
-
-    /// Makes a locator lead nowhere. A channel that was attached by it stays.
-    pub(crate) fn end_locator(&mut self, locator: Locator, why: LocatorEnd, now: Moment) -> Option<Holder> {
-        let waiting = self.locators.end(locator, &self.config, now)?;
-        self.timers.clear(waiting.lapses_at, Timer::Locator(locator));
-        if let Some(slot) = waiting.attached.and_then(|channel| self.slots.channel(channel)) {
-            slot.locator = None;
-        }
-        let connection = match waiting.agent {
-            Holder::Connected(id) => {
-                if let Some(connection) = self.connections.get_mut(&id) {
-                    connection.locator = None;
-                }
-                Some(id)
-            }
-            Holder::Asleep(agent) => {
-                self.give_up_waking(agent, Refusal::NobodyWaiting);
-                self.sleepers.remove(agent);
-                None
-            }
-        };
-        self.events.push_back(Event::LocatorEnded { connection, why });
-        Some(waiting.agent)
     }
 }
 

@@ -9,12 +9,14 @@
 //! | module | what it does |
 //! |---|---|
 //! | `shard` | the thread's loop |
+//! | `calm` | when beats of sleeping agents are let come together |
 //! | `socket` | trains from and to the kernel |
 //! | [`pipes`] | TCP in place of the socket, for clients that UDP does not reach |
 //! | `control` | all control connections of a shard, without a socket or a clock |
 //! | `frames` | messages from the bytes of a stream |
 //! | `peer` | events and how to say goodbye |
 
+mod calm;
 mod control;
 mod frames;
 mod peer;

@@ -30,6 +30,7 @@ use wire::{
 
 use super::{
     BeatFrom, Forward, ListenerCounters, Route,
+    calm::{Calm, TOGETHER},
     control::ControlEndpoint,
     peer::{Farewell, PeerEvent, PeerId},
     pipes::Registry,
@@ -63,12 +64,6 @@ const CLOSING: Duration = Duration::from_secs(1);
 
 /// Beats that are handed on at once.
 const BEATS: usize = 128;
-
-/// How long a shard that hears nothing but beats lets some come together. Each time that it wakes costs more than ten of them.
-const TOGETHER: Duration = Duration::from_millis(1);
-
-/// It does so only if nobody else has said anything for so long: whoever begins to is held up once, by [`TOGETHER`] at most.
-const CALM: Duration = Duration::from_millis(50);
 
 const SOCKET: Token = Token(0);
 const ORDERS: Token = Token(1);
@@ -227,36 +222,6 @@ pub(super) struct Shard {
     /// All shards, this one included.
     desks: Vec<Arc<Desk>>,
     stopping: Option<Stopping>,
-}
-
-/// Whether a shard hears nothing but beats, one after the other.
-#[derive(Debug, Default)]
-struct Calm {
-    /// When somebody else said something last.
-    others_at: Option<Instant>,
-    /// When the last batch came that was nothing but beats.
-    beats_at: Option<Instant>,
-    /// There was one such batch within [`TOGETHER`] of the last.
-    crowded: bool,
-}
-
-impl Calm {
-    fn heard(&mut self, beats: usize, others: usize, now: Instant) {
-        if others > 0 {
-            self.others_at = Some(now);
-        }
-        if beats > 0 {
-            self.crowded = self.beats_at.is_some_and(|before| now.duration_since(before) <= 2 * TOGETHER);
-            self.beats_at = Some(now);
-        }
-    }
-
-    /// Whether it is worth it, and harmless, to let beats come together now.
-    fn waits(&self, now: Instant) -> bool {
-        self.crowded
-            && self.beats_at.is_some_and(|at| now.duration_since(at) <= TOGETHER)
-            && self.others_at.is_none_or(|at| now.duration_since(at) > CALM)
-    }
 }
 
 /// What a packet needs on its way out.

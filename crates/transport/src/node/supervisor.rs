@@ -82,8 +82,7 @@ pub(super) struct Supervisor {
     /// The relay asked not to be called before this.
     not_before: Option<Instant>,
     sleep_after: Option<Duration>,
-    /// How often in a row another program has taken this one's place.
-    superseded: u32,
+    displaced: Displaced,
 }
 
 /// Why the supervisor does something else now.
@@ -112,7 +111,7 @@ impl Supervisor {
             stop,
             not_before: None,
             sleep_after,
-            superseded: 0,
+            displaced: Displaced::default(),
         };
         (supervisor, control)
     }
@@ -155,7 +154,10 @@ impl Supervisor {
             if up_since.elapsed() > BACKOFF_MOST {
                 backoff = Backoff::default();
             }
-            self.mind_superseding(&ended, up_since.elapsed());
+            self.displaced.stood(up_since.elapsed());
+            if matches!(ended, Ended::Lost(Loss::Superseded)) {
+                self.not_before = Some(Instant::now() + self.displaced.next());
+            }
             link = tokio::select! {
                 () = stop.cancelled() => return,
                 link = self.connect_again(ended, &mut backoff) => link,
@@ -189,18 +191,6 @@ impl Supervisor {
                 Ok(link) => return link,
                 Err(error) => why = Loss::Attempt(error),
             }
-        }
-    }
-
-    /// Two programs with one key must not take each other's place all the time.
-    fn mind_superseding(&mut self, ended: &Ended, stood: Duration) {
-        if stood > SUPERSEDED_MOST {
-            self.superseded = 0;
-        }
-        if matches!(ended, Ended::Lost(Loss::Superseded)) {
-            let least = SUPERSEDED_FIRST.saturating_mul(1 << self.superseded.min(10)).min(SUPERSEDED_MOST);
-            self.superseded = self.superseded.saturating_add(1);
-            self.not_before = Some(Instant::now() + least + share_of(least));
         }
     }
 
@@ -481,6 +471,28 @@ impl Backoff {
     }
 }
 
+/// How long to stay away from a relay that serves another program with the same key, so that two do not take each other's place all the time.
+#[derive(Debug, Default)]
+struct Displaced {
+    /// How often in a row.
+    times: u32,
+}
+
+impl Displaced {
+    fn next(&mut self) -> Duration {
+        let least = SUPERSEDED_FIRST.saturating_mul(1 << self.times.min(10)).min(SUPERSEDED_MOST);
+        self.times = self.times.saturating_add(1);
+        least + share_of(least)
+    }
+
+    /// A connection has ended that stood for so long.
+    fn stood(&mut self, stood: Duration) {
+        if stood > SUPERSEDED_MOST {
+            self.times = 0;
+        }
+    }
+}
+
 /// Watches the relay while sessions run over it.
 ///
 /// An idle control connection finds out by its keep-alive, in up to 75 s. A session cannot wait that long: when one hears nothing
@@ -547,5 +559,17 @@ mod tests {
         }
         let first = |_| Backoff::default().next();
         assert!((0..20).map(first).any(|wait| wait != first(0)));
+    }
+
+    #[test]
+    fn who_is_displaced_again_and_again_stays_away_longer_each_time() {
+        let mut displaced = Displaced::default();
+        for least in [60, 120, 240, 480, 960, 1920, 3600, 3600] {
+            let wait = displaced.next().as_secs();
+            assert!((least..=2 * least).contains(&wait), "{wait} of {least}");
+            displaced.stood(Duration::from_secs(least));
+        }
+        displaced.stood(Duration::from_secs(3601));
+        assert!(displaced.next().as_secs() <= 120, "it was alone for long enough");
     }
 }

@@ -198,10 +198,11 @@ async fn wakes() -> anyhow::Result<Vec<Figure>> {
 
 async fn allocated(agent: &mut Control) -> anyhow::Result<Locator> {
     let given = |event: &ControlEvent| matches!(event, ControlEvent::Message(FromRelay::LocatorAllocated { .. }));
-    match until(agent, given).await? {
-        ControlEvent::Message(FromRelay::LocatorAllocated { locator, .. }) => Ok(locator),
-        other => anyhow::bail!("no locator but {other:?}"),
-    }
+    let event = until(agent, given).await?;
+    let ControlEvent::Message(FromRelay::LocatorAllocated { locator, .. }) = event else {
+        anyhow::bail!("no locator but {event:?}")
+    };
+    Ok(locator)
 }
 
 async fn until(control: &mut Control, wanted: impl Fn(&ControlEvent) -> bool) -> anyhow::Result<ControlEvent> {

@@ -1,6 +1,6 @@
 //! Sleeping agents: one fixed record each instead of a connection.
 //!
-//! The table is cut into [`STRIPES`] parts with a lock each. A slot's number carries its stripe, and an agent is laid down in the stripe of
+//! The table is cut into 64 parts, stripes, with a lock each. A slot's number carries its stripe, and an agent is laid down in the stripe of
 //! the shard that has its connection: the system gives that shard its beats as well, so each shard takes its own lock once for a batch and
 //! nobody else wants it. Beats of agents whose address has changed come to other shards, which take the lock of the right stripe; nothing
 //! is handed over. Sessions' packets never wait for any of it: beats are looked at when all else of a batch is on its way.

@@ -98,6 +98,10 @@ fn fleet() -> anyhow::Result<Vec<Figure>> {
     let forward: Arc<dyn Forward> = Arc::new(Fleet(Arc::clone(&sleepers)));
     let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let (listener, _events) = Listener::bind(loopback, &SigningKey::generate(&mut OsRng), forward, config)?;
+    // A thread has its name once it runs.
+    while processor_time().is_err() {
+        thread::yield_now();
+    }
     let (mut cores, mut heard) = (Vec::new(), Vec::new());
     // A stride that has no factor with the number of agents visits each once, in no order that memory likes.
     let mut place = 0_u32;

@@ -4,6 +4,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    io,
     net::SocketAddr,
     num::NonZeroU16,
     sync::Arc,
@@ -12,7 +13,10 @@ use std::{
 
 use broker::{Broker, Command, ConnectionId, Event, Goodbye};
 use rand_core::OsRng;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::{JoinError, JoinSet},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 use transport::{
@@ -25,6 +29,7 @@ use transport::{
 use wire::{
     channel::ChannelId,
     control::{FromRelay, Refusal},
+    ids::AgentId,
     time::Moment,
 };
 
@@ -34,6 +39,7 @@ use crate::{
     metrics::{Snapshot, Tally},
     names, os,
     report::{Line, Report},
+    sleepers::Sleepers,
     slots::{ChannelCounts, SlotTable},
 };
 
@@ -48,6 +54,18 @@ const FIRST_WORDS: Duration = Duration::from_secs(5);
 
 /// How long a peer may take to read the last message before the connection is closed under it.
 const LAST_WORDS: Duration = Duration::from_millis(250);
+
+/// How often some sleeping agents are looked at, and how many: a million within half a minute.
+const SWEEP_EVERY: Duration = Duration::from_secs(1);
+
+/// See [`SWEEP_EVERY`].
+const SWEPT_AT_ONCE: usize = 32 * 1024;
+
+/// How often it is kept who sleeps. After a crash, who fell asleep since has to connect.
+const KEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// A period of sleeping agents' keys.
+const ROTATE_EVERY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Whether the relay takes new work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +123,9 @@ pub(crate) struct Stop {
 pub(crate) struct RelayActor {
     broker: Broker,
     table: Arc<SlotTable>,
+    sleepers: Arc<Sleepers>,
+    /// Looks over sleeping agents, keeps who sleeps, and changes their keys.
+    chores: Chores,
     listener: Listener,
     /// If connections are taken over TCP.
     pipes: Option<Pipes>,
@@ -149,7 +170,7 @@ impl RelayActor {
     pub(crate) fn new(
         config: &RelayConfig,
         (listener, events, pipes): (Listener, PeerEvents, Option<Pipes>),
-        table: Arc<SlotTable>,
+        (table, sleepers): (Arc<SlotTable>, Arc<Sleepers>),
         reflector: Option<NonZeroU16>,
         report: Report,
         stop: Stop,
@@ -158,6 +179,8 @@ impl RelayActor {
         let actor = Self {
             broker: Broker::new(config.broker.clone()),
             table,
+            sleepers,
+            chores: Chores::new(clock::now()),
             listener,
             pipes,
             reflector,
@@ -195,6 +218,7 @@ impl RelayActor {
         let Stop { drain, now } = self.stop.clone();
         let (timeout, drain_until) = (self.broker.poll_timeout(), self.drain_until);
         let turned_away_until = self.turned_away_until.front().map(|(until, _)| *until);
+        let chores_at = self.chores.next();
         tokio::select! {
             biased;
             () = now.cancelled() => {}
@@ -202,6 +226,8 @@ impl RelayActor {
             () = until(drain_until) => {}
             () = until(timeout) => self.broker.handle_timeout(clock::now(), &*self.table),
             () = until(turned_away_until) => self.close_turned_away(),
+            () = until(Some(chores_at)) => self.do_chores(),
+            Some(done) = self.chores.keeping.join_next() => note_kept(done),
             Some(question) = self.questions.recv() => self.answer(question),
             event = self.events.recv() => match event {
                 Some(event) => self.hear(event),
@@ -214,7 +240,7 @@ impl RelayActor {
     fn hear(&mut self, event: PeerEvent) {
         let id = ConnectionId(event.peer().number());
         match event {
-            PeerEvent::Connected { peer, address, client } => self.welcome(peer, address, client),
+            PeerEvent::Connected { peer, address, client, agent } => self.welcome(peer, address, client, agent),
             PeerEvent::Message { peer, message } => match self.turned_away.remove(&id) {
                 Some(reason) => {
                     self.listener.tell(peer, FromRelay::Refused { reason });
@@ -234,9 +260,9 @@ impl RelayActor {
     }
 
     /// Limits are for where the client is; packets go to `address`, which may stand for a pipe.
-    fn welcome(&mut self, peer: PeerId, address: SocketAddr, client: SocketAddr) {
+    fn welcome(&mut self, peer: PeerId, address: SocketAddr, client: SocketAddr, agent: Option<AgentId>) {
         let (id, now) = (ConnectionId(peer.number()), clock::now());
-        match self.broker.connected(id, client.ip(), now) {
+        match self.broker.connected(id, client.ip(), agent, now) {
             Ok(()) => {
                 self.peers.insert(id, Peer { id: peer, address });
             }
@@ -276,6 +302,7 @@ impl RelayActor {
                     tally: &self.tally,
                     counts: self.broker.counts(),
                     listener: self.listener.counters(),
+                    sleepers: self.sleepers.counts(),
                     pipes: self.pipes.as_ref().map(Pipes::counters).unwrap_or_default(),
                     dropped: self.table.dropped(),
                     shards: self.listener.shards() as u64,
@@ -335,6 +362,13 @@ impl RelayActor {
                 self.slots.remove(&channel.slot());
                 self.closed.insert(channel, self.table.close(channel));
             }
+            Command::LayDown(id, agent) => self.lay_down(id, agent),
+            Command::Wake(agent) => {
+                if let Some((shard, to, packet)) = self.sleepers.wake(agent, clock::now()) {
+                    self.listener.send_beat(shard, to, packet);
+                }
+            }
+            Command::GetUp(agent) => self.sleepers.get_up(agent),
             Command::Disconnect(id, why) => {
                 if let Some(peer) = self.peers.remove(&id) {
                     self.listener.close(peer.id, farewell(why));
@@ -343,6 +377,39 @@ impl RelayActor {
                     self.report.line(&Line::CutOff { connection: id.0, why: names::goodbye(why) });
                 }
             }
+        }
+    }
+
+    fn lay_down(&mut self, id: ConnectionId, agent: AgentId) {
+        let now = clock::now();
+        let result = match self.peers.get(&id) {
+            // Where UDP does not pass, beats do not either.
+            Some(peer) if !is_of_pipe(&peer.address) => {
+                let bed = self.sleepers.lay_down(agent, peer.address, peer.id.shard(), now);
+                bed.map(|bed| (peer.id, bed)).ok_or(Refusal::Full)
+            }
+            Some(_) | None => Err(Refusal::Unexpected),
+        };
+        let result = result.map(|(peer, bed)| {
+            self.peers.remove(&id);
+            self.listener.tell(peer, FromRelay::Asleep(bed));
+            self.listener.close(peer, Farewell::asleep().after(LAST_WORDS));
+        });
+        self.broker.laid_down(id, result, now);
+    }
+
+    fn do_chores(&mut self) {
+        let now = clock::now();
+        let due = self.chores.due(now);
+        if due.rotate
+            && let Err(error) = self.sleepers.rotate(&mut OsRng)
+        {
+            warn!(%error, "a new root of sleeping agents' keys cannot be kept; the old one is used on");
+        }
+        self.sleepers.sweep(SWEPT_AT_ONCE, now);
+        if due.keep && self.chores.keeping.is_empty() {
+            let (sleepers, without) = (Arc::clone(&self.sleepers), self.broker.sleepers());
+            self.chores.keeping.spawn_blocking(move || sleepers.keep(&without));
         }
     }
 
@@ -373,6 +440,11 @@ impl RelayActor {
     /// Closes what is left, and gives peers a moment to read why.
     async fn finish(mut self) {
         let channels_cut = self.slots.len();
+        let (sleepers, without) = (Arc::clone(&self.sleepers), self.broker.sleepers());
+        while let Some(done) = self.chores.keeping.join_next().await {
+            note_kept(done);
+        }
+        self.chores.keeping.spawn_blocking(move || sleepers.keep(&without));
         self.broker.finish(clock::now());
         self.carry_out();
         let shutdown = async {
@@ -388,6 +460,9 @@ impl RelayActor {
             biased;
             () = self.stop.now.cancelled() => {}
             () = shutdown => {}
+        }
+        while let Some(done) = self.chores.keeping.join_next().await {
+            note_kept(done);
         }
         info!(channels_cut, "stopped");
         self.report.line(&Line::Stopped { channels_cut });
@@ -405,7 +480,7 @@ impl RelayActor {
                 Line::LocatorAllocated { connection: connection.0, digits }
             }
             Event::LocatorEnded { connection, why } => {
-                Line::LocatorEnded { connection: connection.0, why: names::locator_end(why) }
+                Line::LocatorEnded { connection: connection.map(|id| id.0), why: names::locator_end(why) }
             }
             Event::ChannelOpened { channel, origin, agent, technician } => {
                 info!(%channel, origin = names::origin(origin), "channel opened");
@@ -435,12 +510,15 @@ impl RelayActor {
                 reason: names::refusal(reason),
             },
             Event::RejoinWaiting { connection } => Line::RejoinWaiting { connection: connection.0 },
+            Event::FellAsleep { connection } => Line::FellAsleep { connection: connection.0 },
+            Event::Awake { connection, wanted } => Line::Awake { connection: connection.0, wanted },
+            Event::Waking { connection } => Line::Waking { connection: connection.0 },
             Event::Draining { channels } => {
                 warn!(channels, "draining: nothing new is taken");
                 Line::Draining { channels }
             }
             // Reported with the command that follows, or unknown to this build.
-            Event::Flooded { .. } | _ => return,
+            Event::Flooded { .. } | Event::Superseded { .. } | _ => return,
         };
         debug!(?line);
         self.report.line(&line);
@@ -450,8 +528,55 @@ impl RelayActor {
 fn farewell(why: Goodbye) -> Farewell {
     match why {
         Goodbye::Draining => Farewell::draining().after(LAST_WORDS),
+        Goodbye::Superseded => Farewell::superseded(),
         Goodbye::Flooding => Farewell::because("too many messages"),
         _ => Farewell::because("closed by the relay"),
+    }
+}
+
+/// What is done for sleeping agents now and then.
+#[derive(Debug)]
+struct Chores {
+    sweep_at: Moment,
+    keep_at: Moment,
+    rotate_at: Moment,
+    /// A file is being written, by one thread at most.
+    keeping: JoinSet<io::Result<()>>,
+}
+
+/// Besides looking over some of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Due {
+    keep: bool,
+    rotate: bool,
+}
+
+impl Chores {
+    fn new(now: Moment) -> Self {
+        let (sweep_at, keep_at, rotate_at) = (now + SWEEP_EVERY, now + KEEP_EVERY, now + ROTATE_EVERY);
+        Self { sweep_at, keep_at, rotate_at, keeping: JoinSet::new() }
+    }
+
+    fn next(&self) -> Moment {
+        self.sweep_at
+    }
+
+    fn due(&mut self, now: Moment) -> Due {
+        let take = |at: &mut Moment, every| {
+            let due = *at <= now;
+            if due {
+                *at = now + every;
+            }
+            due
+        };
+        take(&mut self.sweep_at, SWEEP_EVERY);
+        Due { keep: take(&mut self.keep_at, KEEP_EVERY), rotate: take(&mut self.rotate_at, ROTATE_EVERY) }
+    }
+}
+
+fn note_kept(done: Result<io::Result<()>, JoinError>) {
+    if let Ok(Err(error)) = done {
+        warn!(%error, "who sleeps cannot be kept; after a restart these agents have to connect");
     }
 }
 

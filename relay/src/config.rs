@@ -47,6 +47,8 @@ pub struct RelayConfig {
     pub drain: Duration,
     /// Bytes that each side of a session may send in a second.
     pub leg_bytes_per_sec: NonZeroU64,
+    /// Sleeping agents at once.
+    pub max_sleepers: usize,
     /// Bounds of the broker.
     pub broker: BrokerConfig,
 }
@@ -269,6 +271,7 @@ fn resolve(file: RelayFile, overrides: &Overrides) -> Result<RelayConfig, Config
         drain: Duration::from_secs(numbers.drain_secs.into()),
         leg_bytes_per_sec: NonZeroU64::new(u64::from(numbers.leg_megabits_per_sec) * 1_000_000 / 8)
             .unwrap_or(NonZeroU64::MIN),
+        max_sleepers: numbers.max_sleepers as usize,
         broker: broker(&numbers),
     })
 }

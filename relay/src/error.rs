@@ -19,6 +19,18 @@ pub enum RelayError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Key(#[from] KeyFileError),
+    /// What is kept of sleeping agents cannot be read or written.
+    #[error("the files of sleeping agents in {} cannot be used, so the relay was not started", path.display())]
+    #[diagnostic(help(
+        "check that the relay's user may read and write sleep-roots and sleep-table there, and that the disk is not full"
+    ))]
+    SleepState {
+        /// The state directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// The UDP address cannot be listened on.
     #[error("the relay cannot listen on UDP {address}, so it was not started")]
     Listen {
@@ -112,6 +124,7 @@ impl RelayError {
         match self {
             Self::Config(_) | Self::NoPort => 2,
             Self::Key(_)
+            | Self::SleepState { .. }
             | Self::Listen { .. }
             | Self::ListenTcp { .. }
             | Self::CertificateFile { .. }

@@ -15,6 +15,7 @@
 //! | [`key`] | the relay's key in the state directory |
 //! | [`relay`] | starts and stops a relay; `actor` runs it |
 //! | [`slots`] | where each sealed packet goes |
+//! | [`sleepers`] | agents that sleep, and what their packets do |
 //! | `report`, `metrics`, `http`, `names` | what others can see of it |
 
 pub mod cli;
@@ -22,6 +23,7 @@ pub mod config;
 pub mod error;
 pub mod key;
 pub mod relay;
+pub mod sleepers;
 pub mod slots;
 
 mod actor;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use broker::{Counts, Event};
 use transport::listener::{ListenerCounters, pipes::PipesCounters};
 
-use crate::{names, slots::DropReason};
+use crate::{names, sleepers::SleeperCounts, slots::DropReason};
 
 /// What has happened since the start. Kept by the actor alone.
 #[derive(Debug, Default)]
@@ -15,6 +15,9 @@ pub(crate) struct Tally {
     flooded: u64,
     rejoins: u64,
     allocated: u64,
+    fell_asleep: u64,
+    awoken: BTreeMap<&'static str, u64>,
+    superseded: u64,
     turned_away: BTreeMap<&'static str, u64>,
     locators_ended: BTreeMap<&'static str, u64>,
     channels_opened: BTreeMap<&'static str, u64>,
@@ -43,8 +46,13 @@ impl Tally {
             Event::Refused { request, reason, .. } => {
                 *self.refused.entry((names::request(*request), names::refusal(*reason))).or_default() += 1;
             }
+            Event::FellAsleep { .. } => self.fell_asleep += 1,
+            Event::Awake { wanted, .. } => {
+                *self.awoken.entry(if *wanted { "wanted" } else { "itself" }).or_default() += 1;
+            }
+            Event::Superseded { .. } => self.superseded += 1,
             // Nothing to count, or unknown to this build.
-            Event::Draining { .. } | _ => {}
+            Event::Draining { .. } | Event::Waking { .. } | _ => {}
         }
     }
 }
@@ -56,6 +64,7 @@ pub(crate) struct Snapshot<'a> {
     pub(crate) counts: Counts,
     pub(crate) listener: ListenerCounters,
     pub(crate) pipes: PipesCounters,
+    pub(crate) sleepers: SleeperCounts,
     /// In the order of [`DropReason::ALL`].
     pub(crate) dropped: [u64; DropReason::ALL.len()],
     pub(crate) shards: u64,
@@ -189,7 +198,45 @@ impl Snapshot<'_> {
             "reason",
             &BTreeMap::from(dropped),
         );
+        self.sleepers(&mut out);
         out.0
+    }
+
+    fn sleepers(&self, out: &mut Out) {
+        let Self { tally, counts, listener, sleepers, .. } = self;
+        out.gauge("sleepers", "Agents that sleep.", sleepers.asleep as u64);
+        out.gauge("sleepers_lost", "Sleeping agents that were not heard for 90 seconds.", sleepers.lost as u64);
+        out.gauge("sleepers_wanted", "Sleeping agents that are being woken for somebody.", counts.waking as u64);
+        out.counter("sleepers_laid_down_total", "Times that an agent went to sleep.", tally.fell_asleep);
+        out.labelled(
+            "sleepers_awake_total",
+            "Agents that came back from sleep: because they were wanted, or by themselves.",
+            "cause",
+            &tally.awoken,
+        );
+        out.counter(
+            "sleepers_recovered_total",
+            "Sleeping agents that were taken in again when the relay started.",
+            sleepers.recovered,
+        );
+        out.counter("beats_total", "Packets received in the form of sleeping agents' packets.", listener.beats);
+        out.labelled(
+            "beats_outcome_total",
+            "These packets by what became of them.",
+            "outcome",
+            &sleepers.packets.iter().copied().collect(),
+        );
+        out.counter("beats_sent_total", "Packets sent to sleeping agents.", listener.beats_sent);
+        out.counter(
+            "beats_unsent_total",
+            "Packets to sleeping agents that the system did not take.",
+            listener.beats_unsent,
+        );
+        out.counter(
+            "connections_superseded_total",
+            "Connections closed because the same agent came by another.",
+            tally.superseded,
+        );
     }
 }
 
@@ -238,7 +285,7 @@ mod tests {
         let mut tally = Tally::default();
         let connection = ConnectionId(3);
         tally.count(&Event::Connected { connection });
-        tally.count(&Event::LocatorEnded { connection, why: LocatorEnd::Lapsed });
+        tally.count(&Event::LocatorEnded { connection: Some(connection), why: LocatorEnd::Lapsed });
         for _ in 0..2 {
             tally.count(&Event::Refused { connection, request: Request::Attach, reason: Refusal::NobodyWaiting });
         }
@@ -247,6 +294,7 @@ mod tests {
             counts: Counts { connections: 1, ..Counts::default() },
             listener: ListenerCounters { forwarded_bytes: 600, full: 8, ..ListenerCounters::default() },
             pipes: PipesCounters { open: 1, dropped_packets: 2, ..PipesCounters::default() },
+            sleepers: SleeperCounts { asleep: 7, lost: 1, recovered: 2, packets: vec![("heard", 3), ("forged", 4)] },
             dropped: [1, 2, 3, 4],
             shards: 2,
             unread: Some(5),
@@ -302,6 +350,8 @@ mod tests {
             "assent_relay_dropped_packets_total{reason=\"socket_full\"} 8",
             "assent_relay_dropped_packets_total{reason=\"unread\"} 5",
             "assent_relay_forwarded_bytes_total 600",
+            "assent_relay_sleepers 7",
+            "assent_relay_beats_outcome_total{outcome=\"forged\"} 4",
             "assent_relay_uptime_seconds 9",
         ] {
             assert!(text.lines().any(|is| is == line), "{line}\n{text}");

@@ -38,6 +38,8 @@ pub(crate) fn request(request: Request) -> &'static str {
         Request::CloseChannel => "close_channel",
         Request::Observe => "observe",
         Request::FindReflector => "find_reflector",
+        Request::Sleep => "sleep",
+        Request::Awake => "awake",
         Request::Unknown | _ => OTHER,
     }
 }
@@ -63,6 +65,7 @@ pub(crate) fn goodbye(why: Goodbye) -> &'static str {
     match why {
         Goodbye::Flooding => "flooding",
         Goodbye::Draining => "draining",
+        Goodbye::Superseded => "superseded",
         _ => OTHER,
     }
 }

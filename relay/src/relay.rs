@@ -12,13 +12,16 @@ use rand_core::OsRng;
 use tokio::{sync::Mutex, task::JoinSet};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{info, warn};
-use transport::listener::{
-    BindError, Listener, ListenerConfig, PeerEvents,
-    pipes::{BindPipesError, PipeCertificate, Pipes, PipesConfig},
-    reflector::Reflector,
+use transport::{
+    clock,
+    listener::{
+        BeatFrom, BindError, Forward, Listener, ListenerConfig, PeerEvents, Route,
+        pipes::{BindPipesError, PipeCertificate, Pipes, PipesConfig},
+        reflector::Reflector,
+    },
 };
 use trust::keys::SigningKey;
-use wire::link::RelayLink;
+use wire::{beat::BEAT_BYTES, channel::DataHeader, link::RelayLink, time::Moment};
 
 use crate::{
     actor::{RelayActor, RelayHandle, Stop},
@@ -28,6 +31,7 @@ use crate::{
     key::{self, KeyOrigin},
     link,
     report::{Line, Report},
+    sleepers::Sleepers,
     slots::SlotTable,
 };
 
@@ -37,6 +41,23 @@ const PORT_TRIES: u32 = 16;
 /// As many as may be set.
 #[cfg(target_os = "linux")]
 const MOST_SHARDS: usize = 64;
+
+/// What the shards ask about packets.
+#[derive(Debug)]
+struct Packets {
+    slots: Arc<SlotTable>,
+    sleepers: Arc<Sleepers>,
+}
+
+impl Forward for Packets {
+    fn route(&self, from: SocketAddr, header: DataHeader, bytes: usize, segments: usize, now: Moment) -> Route {
+        self.slots.route(from, header, bytes, segments, now)
+    }
+
+    fn beats(&self, beats: &[BeatFrom], now: Moment, answer: &mut dyn FnMut(&BeatFrom, [u8; BEAT_BYTES])) {
+        self.sleepers.beats(beats, now, answer);
+    }
+}
 
 /// A relay with its tasks. Dropping it ends it at once.
 #[derive(Debug)]
@@ -74,9 +95,13 @@ impl Relay {
             KeyOrigin::Created => info!(state_dir = %config.state_dir.display(), "made a new key"),
             KeyOrigin::Kept => info!(state_dir = %config.state_dir.display(), "found the key"),
         }
+        let sleepers = Sleepers::open(&config.state_dir, config.max_sleepers, clock::now(), &mut OsRng);
+        let sleepers =
+            Arc::new(sleepers.map_err(|source| RelayError::SleepState { path: config.state_dir.clone(), source })?);
         let table = Arc::new(SlotTable::new(config.broker.max_slots, config.leg_bytes_per_sec));
+        let packets = Arc::new(Packets { slots: Arc::clone(&table), sleepers: Arc::clone(&sleepers) });
         let http_listener = bind_http(config.http).await?;
-        let (listener, events, pipes) = bind_both(config, &key, &table)?;
+        let (listener, events, pipes) = bind_both(config, &key, &packets)?;
         let udp = listener.local_addr();
         let reflector = bind_reflector(config, udp)?;
         let tcp = pipes.as_ref().map(Pipes::local_addr);
@@ -100,7 +125,7 @@ impl Relay {
 
         let stop = Stop::default();
         let (actor, handle) =
-            RelayActor::new(config, (listener, events, pipes), table, reflector_port, report, stop.clone());
+            RelayActor::new(config, (listener, events, pipes), (table, sleepers), reflector_port, report, stop.clone());
         let mut actors = JoinSet::new();
         actors.spawn(actor.run());
         let mut reflectors = JoinSet::new();
@@ -225,10 +250,10 @@ fn bind_reflector(config: &RelayConfig, udp: SocketAddr) -> Result<Option<(Refle
 fn bind_both(
     config: &RelayConfig,
     key: &SigningKey,
-    table: &Arc<SlotTable>,
+    packets: &Arc<Packets>,
 ) -> Result<(Listener, PeerEvents, Option<Pipes>), RelayError> {
     let Some(tcp) = &config.tcp else {
-        let (listener, events) = bind(config, key, table)?;
+        let (listener, events) = bind(config, key, packets)?;
         return Ok((listener, events, None));
     };
     let certificate = tcp.certificate.as_ref().map(|(chain, key)| read_certificate(chain, key));
@@ -240,7 +265,7 @@ fn bind_both(
     let any_port = config.listen.address().port() == 0;
     let mut tries = if any_port { PORT_TRIES } else { 1 };
     loop {
-        let (listener, events) = bind(config, key, table)?;
+        let (listener, events) = bind(config, key, packets)?;
         tries -= 1;
         match Pipes::bind(listener.local_addr(), key, &listener, limits.clone()) {
             Ok(pipes) => return Ok((listener, events, Some(pipes))),
@@ -258,13 +283,13 @@ fn read_certificate(chain: &Path, key: &Path) -> Result<PipeCertificate, RelayEr
     Ok(PipeCertificate { chain: read(chain)?, key: read(key)? })
 }
 
-fn bind(config: &RelayConfig, key: &SigningKey, table: &Arc<SlotTable>) -> Result<(Listener, PeerEvents), RelayError> {
+fn bind(config: &RelayConfig, key: &SigningKey, packets: &Arc<Packets>) -> Result<(Listener, PeerEvents), RelayError> {
     // Room for those who are told by the broker that the relay is full.
     let defaults = ListenerConfig::default();
     let max_connections = config.broker.max_connections + defaults.max_handshakes;
     let shards = config.shards.unwrap_or_else(one_for_each_processor);
     let limits = ListenerConfig { shards, max_connections, ..defaults };
-    let bind = |address| Listener::bind(address, key, Arc::<SlotTable>::clone(table), limits.clone());
+    let bind = |address| Listener::bind(address, key, Arc::<Packets>::clone(packets), limits.clone());
     let result = match config.listen {
         Listen::At(address) => bind(address),
         Listen::Everywhere(port) => match bind(config.listen.address()) {

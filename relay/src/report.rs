@@ -45,7 +45,8 @@ pub(crate) enum Line {
         digits: u8,
     },
     LocatorEnded {
-        connection: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        connection: Option<u64>,
         why: &'static str,
     },
     ChannelOpened {
@@ -69,6 +70,16 @@ pub(crate) enum Line {
         reason: &'static str,
     },
     RejoinWaiting {
+        connection: u64,
+    },
+    FellAsleep {
+        connection: u64,
+    },
+    Awake {
+        connection: u64,
+        wanted: bool,
+    },
+    Waking {
         connection: u64,
     },
     CutOff {

@@ -10,7 +10,7 @@ use rand_core::CryptoRngCore;
 use wire::{
     channel::ChannelId,
     control::{ChannelEnd, ChannelOrigin, FirstFlight, FromRelay, Refusal, Rendezvous, Side, ToRelay},
-    ids::Locator,
+    ids::{AgentId, Locator},
     time::Moment,
 };
 
@@ -18,8 +18,9 @@ use crate::{
     address::{AddressKey, Addresses, Bucket},
     command::{Command, Counts, Event, Goodbye, LocatorEnd, Request, Traffic},
     config::BrokerConfig,
-    locators::Locators,
+    locators::{Holder, Locators},
     meeting::{Meetings, Waiter},
+    sleep::Sleepers,
     slots::Slots,
     timers::{Timer, Timers},
 };
@@ -46,27 +47,34 @@ impl std::fmt::Display for ConnectionId {
 /// The relay's brain. See the [crate] for the rules.
 #[derive(Debug)]
 pub struct Broker {
-    config: BrokerConfig,
-    connections: BTreeMap<ConnectionId, Connection>,
-    addresses: Addresses,
-    locators: Locators,
-    slots: Slots,
+    pub(crate) config: BrokerConfig,
+    pub(crate) connections: BTreeMap<ConnectionId, Connection>,
+    /// Connections whose agent has shown a key.
+    pub(crate) agents: BTreeMap<AgentId, ConnectionId>,
+    pub(crate) addresses: Addresses,
+    pub(crate) locators: Locators,
+    pub(crate) sleepers: Sleepers,
+    pub(crate) slots: Slots,
     meetings: Meetings,
-    timers: Timers,
-    draining: bool,
-    commands: VecDeque<Command>,
-    events: VecDeque<Event>,
+    pub(crate) timers: Timers,
+    pub(crate) draining: bool,
+    pub(crate) commands: VecDeque<Command>,
+    pub(crate) events: VecDeque<Event>,
 }
 
 /// What is known of one connection. Most connections wait and hold next to nothing.
 #[derive(Debug)]
-struct Connection {
-    address: AddressKey,
+pub(crate) struct Connection {
+    pub(crate) address: AddressKey,
+    /// Who it is, if it has shown a key.
+    pub(crate) agent: Option<AgentId>,
     /// Which end of sessions it is, once it has shown that.
-    side: Option<Side>,
-    locator: Option<Locator>,
-    channels: BTreeSet<ChannelId>,
-    meetings: BTreeSet<Rendezvous>,
+    pub(crate) side: Option<Side>,
+    pub(crate) locator: Option<Locator>,
+    pub(crate) channels: BTreeSet<ChannelId>,
+    pub(crate) meetings: BTreeSet<Rendezvous>,
+    /// The sleeping agent that it waits for.
+    pub(crate) waits_for: Option<AgentId>,
     messages: Bucket,
 }
 
@@ -84,8 +92,10 @@ impl Broker {
         Self {
             config,
             connections: BTreeMap::new(),
+            agents: BTreeMap::new(),
             addresses: Addresses::default(),
             locators: Locators::default(),
+            sleepers: Sleepers::default(),
             slots: Slots::default(),
             meetings: Meetings::default(),
             timers: Timers::default(),
@@ -95,22 +105,42 @@ impl Broker {
         }
     }
 
-    /// Takes a connection that has proved its address.
+    /// Takes a connection that has proved its address, and whose key it has if it has shown one. An earlier connection of the same agent is
+    /// closed.
     ///
     /// # Errors
     ///
     /// The refusal to send before the shell closes the connection; nothing is known of it then. Also if the id is in use.
-    pub fn connected(&mut self, id: ConnectionId, address: IpAddr, now: Moment) -> Result<(), Refusal> {
+    pub fn connected(
+        &mut self,
+        id: ConnectionId,
+        address: IpAddr,
+        agent: Option<AgentId>,
+        now: Moment,
+    ) -> Result<(), Refusal> {
         self.addresses.tidy(now);
-        let result = self.admit(id, AddressKey::from(address));
+        let result = self.admit(id, AddressKey::from(address), agent);
         self.events.push_back(match result {
             Ok(()) => Event::Connected { connection: id },
             Err(reason) => Event::TurnedAway { reason },
         });
+        if let (Ok(()), Some(agent)) = (result, agent) {
+            self.supersede(agent, id, now);
+        }
         result
     }
 
-    fn admit(&mut self, id: ConnectionId, address: AddressKey) -> Result<(), Refusal> {
+    /// Two programs with one key, as after a disk was copied, or one that lost its network: the newest is believed to be the one that is there.
+    fn supersede(&mut self, agent: AgentId, by: ConnectionId, now: Moment) {
+        if let Some(earlier) = self.agents.insert(agent, by) {
+            self.disconnected(earlier, now);
+            self.commands.push_back(Command::Disconnect(earlier, Goodbye::Superseded));
+            self.events.push_back(Event::Superseded { connection: earlier });
+        }
+        self.commands.push_back(Command::GetUp(agent));
+    }
+
+    fn admit(&mut self, id: ConnectionId, address: AddressKey, agent: Option<AgentId>) -> Result<(), Refusal> {
         if self.draining {
             return Err(Refusal::Draining);
         }
@@ -125,10 +155,12 @@ impl Broker {
         }
         let connection = Connection {
             address,
+            agent,
             side: None,
             locator: None,
             channels: BTreeSet::new(),
             meetings: BTreeSet::new(),
+            waits_for: None,
             messages: Bucket::default(),
         };
         self.connections.insert(id, connection);
@@ -143,6 +175,15 @@ impl Broker {
             }
             for rendezvous in connection.meetings {
                 self.leave_meeting(rendezvous);
+            }
+            if let Some(agent) = connection.agent
+                && self.agents.get(&agent) == Some(&id)
+            {
+                self.agents.remove(&agent);
+                self.end_sleep(agent, now);
+            }
+            if let Some(agent) = connection.waits_for {
+                self.stop_waking(agent);
             }
             if let Some(address) = self.addresses.connected(connection.address) {
                 address.channels = address.channels.saturating_sub(connection.channels.len());
@@ -164,6 +205,12 @@ impl Broker {
             self.commands.push_back(Command::Disconnect(id, Goodbye::Flooding));
             return;
         }
+        if message != ToRelay::Awake
+            && let Some(agent) = connection.agent
+        {
+            // A program that was started anew and knows nothing of what an earlier one had.
+            self.end_sleep(agent, now);
+        }
         let (request, result) = match message {
             ToRelay::AllocateLocator => (Request::AllocateLocator, self.allocate(id, now, rng)),
             ToRelay::ReleaseLocator { locator } => (Request::ReleaseLocator, self.release(id, locator, now)),
@@ -178,6 +225,8 @@ impl Broker {
                 self.commands.push_back(Command::TellReflector(id));
                 (Request::FindReflector, Ok(()))
             }
+            ToRelay::Sleep => (Request::Sleep, self.wants_to_sleep(id)),
+            ToRelay::Awake => (Request::Awake, self.awake(id, now, rng)),
             // A message that `wire` has learnt and this crate has not.
             _ => (Request::Unknown, Err(Refusal::Unexpected)),
         };
@@ -200,6 +249,7 @@ impl Broker {
             match timer {
                 Timer::Locator(locator) => self.lapse_locator(locator, now),
                 Timer::Rejoin(rendezvous) => self.give_up_meeting(rendezvous),
+                Timer::Wake(agent) => self.wake_again(agent, now),
                 Timer::Channel(channel) => self.check_channel(channel, now, traffic),
             }
         }
@@ -223,6 +273,9 @@ impl Broker {
             if let Some(waiter) = self.leave_meeting(rendezvous) {
                 self.send(waiter.connection, FromRelay::Refused { reason: Refusal::Draining });
             }
+        }
+        for agent in self.sleepers.being_woken() {
+            self.give_up_waking(agent, Refusal::Draining);
         }
         let wait = RECONNECT_MARGIN + if channels == 0 { Duration::ZERO } else { grace };
         for (place, id) in (0u32..).zip(self.connections.keys()) {
@@ -264,68 +317,11 @@ impl Broker {
             channel_ends: self.addresses.channel_ends(),
             resting_channels: self.slots.resting_len(),
             rejoins: self.meetings.len(),
+            sleepers: self.sleepers.len(),
+            waking: self.sleepers.waking_len(),
             addresses: self.addresses.len(),
             timers: self.timers.len(),
         }
-    }
-}
-
-/// Locators.
-impl Broker {
-    fn allocate(&mut self, id: ConnectionId, now: Moment, rng: &mut dyn CryptoRngCore) -> Result<(), Refusal> {
-        self.accept_as(id, Side::Agent)?;
-        let Self { connections, addresses, config, .. } = self;
-        let connection = connections.get_mut(&id).ok_or(Refusal::Unexpected)?;
-        let address = addresses.connected(connection.address).ok_or(Refusal::Unexpected)?;
-        if !address.allocate.take(config.allocate_rate, now) {
-            return Err(Refusal::TooManyAttempts);
-        }
-        if let Some(earlier) = connection.locator.take() {
-            self.end_locator(earlier, LocatorEnd::Replaced, now);
-        }
-        let locator = self.locators.allocate(id, &self.config, now, rng).ok_or(Refusal::Full)?;
-        self.timers.set(now + self.config.locator_lifetime, Timer::Locator(locator));
-        if let Some(connection) = self.connections.get_mut(&id) {
-            connection.locator = Some(locator);
-        }
-        let lifetime_secs = u32::try_from(self.config.locator_lifetime.as_secs()).unwrap_or(u32::MAX);
-        self.send(id, FromRelay::LocatorAllocated { locator, lifetime_secs });
-        self.events.push_back(Event::LocatorAllocated { connection: id, digits: locator.digits() });
-        Ok(())
-    }
-
-    fn release(&mut self, id: ConnectionId, locator: Locator, now: Moment) -> Result<(), Refusal> {
-        let connection = self.connections.get_mut(&id).ok_or(Refusal::Unexpected)?;
-        match connection.locator {
-            Some(own) if own == locator => {
-                connection.locator = None;
-                self.end_locator(locator, LocatorEnd::Released, now);
-                Ok(())
-            }
-            Some(_) => Err(Refusal::Unexpected),
-            // It lapsed while the message was on its way; nothing is said of anybody else's locator.
-            None => Ok(()),
-        }
-    }
-
-    fn lapse_locator(&mut self, locator: Locator, now: Moment) {
-        if let Some(agent) = self.end_locator(locator, LocatorEnd::Lapsed, now) {
-            self.send(agent, FromRelay::LocatorLapsed { locator });
-        }
-    }
-
-    /// Makes a locator lead nowhere. A channel that was attached by it stays.
-    fn end_locator(&mut self, locator: Locator, why: LocatorEnd, now: Moment) -> Option<ConnectionId> {
-        let waiting = self.locators.end(locator, &self.config, now)?;
-        self.timers.clear(waiting.lapses_at, Timer::Locator(locator));
-        if let Some(slot) = waiting.attached.and_then(|channel| self.slots.channel(channel)) {
-            slot.locator = None;
-        }
-        if let Some(connection) = self.connections.get_mut(&waiting.agent) {
-            connection.locator = None;
-        }
-        self.events.push_back(Event::LocatorEnded { connection: waiting.agent, why });
-        Some(waiting.agent)
     }
 }
 
@@ -356,7 +352,20 @@ impl Broker {
         if waiting.attached.is_some() {
             return Err(Refusal::Busy);
         }
-        let agent = waiting.agent;
+        match waiting.agent {
+            Holder::Connected(agent) => self.attach_to((agent, id), locator, first, now, rng),
+            Holder::Asleep(agent) => self.attach_to_sleeper(id, agent, first, now),
+        }
+    }
+
+    pub(crate) fn attach_to(
+        &mut self,
+        (agent, id): (ConnectionId, ConnectionId),
+        locator: Locator,
+        first: FirstFlight,
+        now: Moment,
+        rng: &mut dyn CryptoRngCore,
+    ) -> Result<(), Refusal> {
         self.room_for_channel(id, Some(agent))?;
         self.room_for_channel(agent, Some(id)).map_err(|_| Refusal::Busy)?;
         let cause = Cause { origin: ChannelOrigin::Attach, locator: Some(locator), first };
@@ -506,7 +515,7 @@ impl Broker {
         let Some(waiting) = self.locators.waiting(locator) else { return };
         waiting.attached = None;
         if waiting.attaches >= self.config.attaches_per_locator
-            && let Some(agent) = self.end_locator(locator, LocatorEnd::Exhausted, now)
+            && let Some(Holder::Connected(agent)) = self.end_locator(locator, LocatorEnd::Exhausted, now)
         {
             self.send(agent, FromRelay::LocatorLapsed { locator });
         }
@@ -542,7 +551,7 @@ impl Broker {
 /// Small things.
 impl Broker {
     /// Refuses what the other side of a session would ask for, and everything while draining.
-    fn accept_as(&mut self, id: ConnectionId, side: Side) -> Result<(), Refusal> {
+    pub(crate) fn accept_as(&mut self, id: ConnectionId, side: Side) -> Result<(), Refusal> {
         let connection = self.connections.get_mut(&id).ok_or(Refusal::Unexpected)?;
         if *connection.side.get_or_insert(side) != side {
             return Err(Refusal::Unexpected);
@@ -551,7 +560,7 @@ impl Broker {
     }
 
     /// Whether a connection may hold one more channel, of which its address holds the other end as well if `with` has the same one.
-    fn room_for_channel(&mut self, id: ConnectionId, with: Option<ConnectionId>) -> Result<(), Refusal> {
+    pub(crate) fn room_for_channel(&mut self, id: ConnectionId, with: Option<ConnectionId>) -> Result<(), Refusal> {
         let connection = self.connections.get(&id).ok_or(Refusal::Unexpected)?;
         let other = with.and_then(|other| self.connections.get(&other));
         let ends = 1 + usize::from(other.is_some_and(|other| other.address == connection.address));
@@ -561,7 +570,7 @@ impl Broker {
         if room { Ok(()) } else { Err(Refusal::TooManyAttempts) }
     }
 
-    fn send(&mut self, id: ConnectionId, message: FromRelay) {
+    pub(crate) fn send(&mut self, id: ConnectionId, message: FromRelay) {
         if self.connections.contains_key(&id) {
             self.commands.push_back(Command::Send(id, message));
         }

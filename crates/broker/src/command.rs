@@ -3,6 +3,7 @@
 use wire::{
     channel::ChannelId,
     control::{ChannelEnd, ChannelOrigin, FromRelay, Refusal},
+    ids::AgentId,
     time::Moment,
 };
 
@@ -32,6 +33,13 @@ pub enum Command {
     TellAddress(ConnectionId),
     /// Send [`FromRelay::Reflector`] with the port that the shell has for it, or none.
     TellReflector(ConnectionId),
+    /// Take this connection's agent among those that sleep, and say with [`Broker::laid_down`](crate::Broker::laid_down) whether that could
+    /// be done.
+    LayDown(ConnectionId, AgentId),
+    /// Send a sleeping agent the packet that wakes it.
+    Wake(AgentId),
+    /// Forget a sleeping agent: it has come back.
+    GetUp(AgentId),
     /// Send what is queued and close the connection. The broker has forgotten it already.
     Disconnect(ConnectionId, Goodbye),
 }
@@ -44,6 +52,8 @@ pub enum Goodbye {
     Flooding,
     /// The relay stops.
     Draining,
+    /// The same agent has come by another connection.
+    Superseded,
 }
 
 /// Something worth counting or reporting. None carries a locator.
@@ -74,8 +84,8 @@ pub enum Event {
     },
     /// A locator leads nowhere any more.
     LocatorEnded {
-        /// The agent's connection.
-        connection: ConnectionId,
+        /// The agent's connection; `None` if it slept.
+        connection: Option<ConnectionId>,
         /// Why.
         why: LocatorEnd,
     },
@@ -114,6 +124,28 @@ pub enum Event {
     /// A connection sent too much and is cut off.
     Flooded {
         /// Which.
+        connection: ConnectionId,
+    },
+    /// An agent sleeps from now on, and its connection is gone.
+    FellAsleep {
+        /// Its connection until now.
+        connection: ConnectionId,
+    },
+    /// An agent that had slept is back.
+    Awake {
+        /// Its connection from now on.
+        connection: ConnectionId,
+        /// It was woken for somebody who waits.
+        wanted: bool,
+    },
+    /// A connection is closed because its agent has come by another.
+    Superseded {
+        /// The connection that is closed.
+        connection: ConnectionId,
+    },
+    /// A technician waits for an agent that is being woken.
+    Waking {
+        /// The technician's connection.
         connection: ConnectionId,
     },
     /// The relay takes nothing new from here on.
@@ -157,6 +189,10 @@ pub enum Request {
     Observe,
     /// To be told where the reflector is.
     FindReflector,
+    /// To be let go to sleep.
+    Sleep,
+    /// What was kept while it slept.
+    Awake,
     /// Something that this build does not know.
     Unknown,
 }
@@ -178,6 +214,10 @@ pub struct Counts {
     pub resting_channels: usize,
     /// Sides of sessions that wait for the other.
     pub rejoins: usize,
+    /// Sleeping agents that a locator leads to.
+    pub sleepers: usize,
+    /// Technicians that wait for an agent to wake.
+    pub waking: usize,
     /// Addresses that are known, connected or remembered for their rates.
     pub addresses: usize,
     /// Timers that are set.

@@ -17,7 +17,9 @@
 //! * A locator leads to at most one agent; it is drawn at random, never listed, and rests for a day after use while others are free.
 //! * Unknown, lapsed and used locators are refused alike.
 //! * A channel joins exactly two connections, an agent's and a technician's. Its id is not given out again for two minutes.
-//! * Whatever a connection held is gone when the connection is.
+//! * Whatever a connection held is gone when the connection is, but the locator of an agent that went to sleep: who attaches by it waits
+//!   until the agent was woken and is back, or for eight seconds.
+//! * An agent that has shown a key has one connection: the newest.
 //! * All tables are bounded by [`BrokerConfig`]. The queue of commands grows by what one input causes and is emptied by the shell after
 //!   each.
 //! * Deadlines are checked when something is used; timers only tidy up, so a late timer or a clock that jumped ahead allows nothing.
@@ -32,6 +34,7 @@ mod config;
 
 mod locators;
 mod meeting;
+mod sleep;
 mod slots;
 #[cfg(test)]
 mod testing;

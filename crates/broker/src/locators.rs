@@ -3,18 +3,36 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use rand_core::CryptoRngCore;
-use wire::{channel::ChannelId, ids::Locator, time::Moment};
+use wire::{
+    channel::ChannelId,
+    control::{FromRelay, Refusal, Side},
+    ids::{AgentId, Locator},
+    time::Moment,
+};
 
-use crate::{BrokerConfig, ConnectionId};
+use crate::{
+    Broker, BrokerConfig, ConnectionId,
+    command::{Event, LocatorEnd},
+    timers::Timer,
+};
 
 /// Draws before a free locator is looked for one by one. At most nine in ten are taken and a draw misses the range at most every second
 /// time, so a working source of randomness never gets there.
 const DRAWS: u32 = 512;
 
+/// Where an agent is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Holder {
+    /// At the end of this connection.
+    Connected(ConnectionId),
+    /// It sleeps, and has to be woken.
+    Asleep(AgentId),
+}
+
 /// A locator that leads to an agent.
 #[derive(Debug)]
 pub(crate) struct Waiting {
-    pub(crate) agent: ConnectionId,
+    pub(crate) agent: Holder,
     pub(crate) lapses_at: Moment,
     /// Attaches so far.
     pub(crate) attaches: u32,
@@ -55,6 +73,7 @@ impl Locators {
         })?;
         let locator = self.draw(digits, rng)?;
         let lapses_at = now + config.locator_lifetime;
+        let agent = Holder::Connected(agent);
         self.live.insert(locator, Waiting { agent, lapses_at, attaches: 0, attached: None });
         *self.taken_of(digits)? += 1;
         Some(locator)
@@ -126,6 +145,80 @@ impl Locators {
         };
         let drawn = (0..DRAWS).find_map(|_| free(rng.next_u32() & mask));
         drawn.or_else(|| (0..space).find_map(free))
+    }
+}
+
+/// Who gets a locator, and how it ends.
+impl Broker {
+    pub(crate) fn allocate(
+        &mut self,
+        id: ConnectionId,
+        now: Moment,
+        rng: &mut dyn CryptoRngCore,
+    ) -> Result<(), Refusal> {
+        self.accept_as(id, Side::Agent)?;
+        let Self { connections, addresses, config, .. } = self;
+        let connection = connections.get_mut(&id).ok_or(Refusal::Unexpected)?;
+        let address = addresses.connected(connection.address).ok_or(Refusal::Unexpected)?;
+        if !address.allocate.take(config.allocate_rate, now) {
+            return Err(Refusal::TooManyAttempts);
+        }
+        if let Some(earlier) = connection.locator.take() {
+            self.end_locator(earlier, LocatorEnd::Replaced, now);
+        }
+        let locator = self.locators.allocate(id, &self.config, now, rng).ok_or(Refusal::Full)?;
+        self.timers.set(now + self.config.locator_lifetime, Timer::Locator(locator));
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.locator = Some(locator);
+        }
+        let lifetime_secs = u32::try_from(self.config.locator_lifetime.as_secs()).unwrap_or(u32::MAX);
+        self.send(id, FromRelay::LocatorAllocated { locator, lifetime_secs });
+        self.events.push_back(Event::LocatorAllocated { connection: id, digits: locator.digits() });
+        Ok(())
+    }
+
+    pub(crate) fn release(&mut self, id: ConnectionId, locator: Locator, now: Moment) -> Result<(), Refusal> {
+        let connection = self.connections.get_mut(&id).ok_or(Refusal::Unexpected)?;
+        match connection.locator {
+            Some(own) if own == locator => {
+                connection.locator = None;
+                self.end_locator(locator, LocatorEnd::Released, now);
+                Ok(())
+            }
+            Some(_) => Err(Refusal::Unexpected),
+            // It lapsed while the message was on its way; nothing is said of anybody else's locator.
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) fn lapse_locator(&mut self, locator: Locator, now: Moment) {
+        if let Some(Holder::Connected(agent)) = self.end_locator(locator, LocatorEnd::Lapsed, now) {
+            self.send(agent, FromRelay::LocatorLapsed { locator });
+        }
+    }
+
+    /// Makes a locator lead nowhere. A channel that was attached by it stays.
+    pub(crate) fn end_locator(&mut self, locator: Locator, why: LocatorEnd, now: Moment) -> Option<Holder> {
+        let waiting = self.locators.end(locator, &self.config, now)?;
+        self.timers.clear(waiting.lapses_at, Timer::Locator(locator));
+        if let Some(slot) = waiting.attached.and_then(|channel| self.slots.channel(channel)) {
+            slot.locator = None;
+        }
+        let connection = match waiting.agent {
+            Holder::Connected(id) => {
+                if let Some(connection) = self.connections.get_mut(&id) {
+                    connection.locator = None;
+                }
+                Some(id)
+            }
+            Holder::Asleep(agent) => {
+                self.give_up_waking(agent, Refusal::NobodyWaiting);
+                self.sleepers.remove(agent);
+                None
+            }
+        };
+        self.events.push_back(Event::LocatorEnded { connection, why });
+        Some(waiting.agent)
     }
 }
 

@@ -2,7 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use wire::{channel::ChannelId, control::Rendezvous, ids::Locator, time::Moment};
+use wire::{
+    channel::ChannelId,
+    control::Rendezvous,
+    ids::{AgentId, Locator},
+    time::Moment,
+};
 
 /// What a deadline belongs to. Its owner remembers the moment, so that it can be cleared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -13,6 +18,8 @@ pub(crate) enum Timer {
     Channel(ChannelId),
     /// One side of a session has waited long enough.
     Rejoin(Rendezvous),
+    /// A sleeping agent is to be woken once more, or given up.
+    Wake(AgentId),
 }
 
 /// Set of deadlines, each with its own entry.

@@ -5,6 +5,7 @@
 //! that belong to the same receiver.
 
 use wire::{
+    beat::BEAT_BYTES,
     channel::{ChannelId, DataHeader, Family, HEADER_BYTES, Unbound, family},
     path::DirectProbe,
 };
@@ -20,6 +21,8 @@ pub(crate) enum Class {
     Probe(ChannelId),
     /// A session, by its channel: the relay knows its control connection by another address.
     Unbound(ChannelId),
+    /// A sleeping agent, or the relay about one.
+    Beat,
     /// Nobody here.
     Foreign,
 }
@@ -36,7 +39,8 @@ pub(crate) fn class(segment: &[u8]) -> Class {
                 .unwrap_or(Class::Foreign)
         }
         Family::Channel => Unbound::parse(segment).map_or(Class::Foreign, |unbound| Class::Unbound(unbound.channel)),
-        Family::Unknown => Class::Foreign,
+        Family::Beat if segment.len() == BEAT_BYTES => Class::Beat,
+        Family::Beat | Family::Unknown => Class::Foreign,
     }
 }
 
@@ -129,7 +133,7 @@ mod tests {
         match class {
             Class::Quic => bytes[0] = 0x40 | filler,
             Class::Data(channel) => bytes[..HEADER_BYTES].copy_from_slice(&DataHeader { channel }.to_bytes()),
-            Class::Unbound(_) | Class::Probe(_) => unreachable!("none is made: its size is its own"),
+            Class::Unbound(_) | Class::Probe(_) | Class::Beat => unreachable!("none is made: its size is its own"),
             Class::Foreign => bytes[0] = filler % 8,
         }
         bytes
@@ -220,6 +224,19 @@ mod tests {
     #[test]
     fn an_unbound_is_for_its_session() {
         assert_eq!(class(&Unbound { channel: channel(1) }.to_bytes()), Class::Unbound(channel(1)));
+    }
+
+    #[test]
+    fn a_beat_has_its_own_length_and_no_other() {
+        let mut packet = vec![0; BEAT_BYTES];
+        for first in 0x20..=0x25 {
+            packet[0] = first;
+            assert_eq!(class(&packet), Class::Beat);
+            assert_eq!(class(&packet[1..]), Class::Foreign);
+            assert_eq!(class(&packet[..BEAT_BYTES - 1]), Class::Foreign);
+        }
+        packet[0] = 0x26;
+        assert_eq!(class(&packet), Class::Foreign);
     }
 
     #[test]

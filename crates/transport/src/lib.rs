@@ -33,6 +33,7 @@ mod restart;
 #[cfg(test)]
 mod scenarios;
 pub mod sealed;
+mod sleeper;
 mod socket;
 pub mod streams;
 mod table;

@@ -9,6 +9,7 @@
 //! | module | what it does |
 //! |---|---|
 //! | `shard` | the thread's loop |
+//! | `calm` | when beats of sleeping agents are let come together |
 //! | `socket` | trains from and to the kernel |
 //! | [`reflector`] | a second port, for programs that find out what their network allows |
 //! | [`pipes`] | TCP in place of the socket, for clients that UDP does not reach |
@@ -16,6 +17,7 @@
 //! | `frames` | messages from the bytes of a stream |
 //! | `peer` | events and how to say goodbye |
 
+mod calm;
 mod control;
 mod frames;
 mod peer;
@@ -26,7 +28,7 @@ pub(crate) mod socket;
 
 use std::{
     fmt, io,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     num::NonZeroU8,
     sync::{
         Arc, Mutex,
@@ -38,7 +40,7 @@ use std::{
 
 use tokio::sync::{mpsc, watch};
 use trust::keys::SigningKey;
-use wire::{channel::DataHeader, control::FromRelay, time::Moment};
+use wire::{beat::BEAT_BYTES, channel::DataHeader, control::FromRelay, time::Moment};
 
 pub use self::peer::{Farewell, PeerEnd, PeerEvent, PeerId};
 use self::{
@@ -73,6 +75,12 @@ const INCOMING_BYTES: u64 = 8 * 1024;
 /// Application code of a control connection that ends because the relay stops.
 pub(crate) const DRAINING_CODE: u32 = 1;
 
+/// Of one that ends because the same agent has come by another.
+pub(crate) const SUPERSEDED_CODE: u32 = 2;
+
+/// Of one that ends because its agent sleeps from now on.
+pub(crate) const ASLEEP_CODE: u32 = 3;
+
 /// Where the relay's own code decides about packets. Called for every train: it must not wait, allocate or log.
 pub trait Forward: Send + Sync + 'static {
     /// What to do with a train of `segments` packets, `bytes` in all, headers included, that came from `from` for a channel at `now`.
@@ -80,6 +88,14 @@ pub trait Forward: Send + Sync + 'static {
     /// Addresses are in one form throughout this module: IPv4 is never written as IPv6. They equal
     /// those of [`PeerEvent`]s of the peer that uses the same socket.
     fn route(&self, from: SocketAddr, header: DataHeader, bytes: usize, segments: usize, now: Moment) -> Route;
+
+    /// Takes packets of sleeping agents, some at once, and hands to `answer` what each of them is answered with, if anything. Called when
+    /// all trains that came with them are on their way; what it waits for, they do not.
+    ///
+    /// The senders' addresses may be forged. Default: nobody sleeps.
+    fn beats(&self, beats: &[BeatFrom], now: Moment, answer: &mut dyn FnMut(&BeatFrom, [u8; BEAT_BYTES])) {
+        let _ = (beats, now, answer);
+    }
 
     /// Whether a new connection from this address may begin its handshake. Its address may be forged, unless it came by a pipe; it is asked
     /// for TCP and for QUIC in it, both with the client's own address. Default: yes.
@@ -100,6 +116,17 @@ pub enum Route {
     ///
     /// The sender's address may be forged: say this rarely.
     Unbound,
+}
+
+/// A packet that came from a sleeping agent, or from somebody else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BeatFrom {
+    /// As [`Forward::route`] sees addresses. Never one that stands for a pipe.
+    pub from: SocketAddr,
+    /// Our own address that it came to, if the system says.
+    pub to: Option<IpAddr>,
+    /// The whole packet.
+    pub packet: [u8; BEAT_BYTES],
 }
 
 /// Bounds of a [`Listener`].
@@ -188,6 +215,12 @@ pub struct ListenerCounters {
     pub full: u64,
     /// Sealed packets that the kernel refused to send.
     pub send_failed: u64,
+    /// Packets received that have the form of a sleeping agent's.
+    pub beats: u64,
+    /// Packets sent to sleeping agents.
+    pub beats_sent: u64,
+    /// Those that the kernel did not take.
+    pub beats_unsent: u64,
     /// Packets that are neither QUIC nor DATA of this version.
     pub unknown_kind: u64,
     /// Control packets that another shard got than the one that has the connection, and that were handed over.
@@ -323,6 +356,13 @@ impl Listener {
     /// then closed as [`PeerEnd::TooSlow`].
     pub fn tell(&self, peer: PeerId, message: FromRelay) {
         self.order(peer.shard, Order::Tell(peer, message));
+    }
+
+    /// Sends a packet to a sleeping agent, once, by the given shard or another.
+    pub fn send_beat(&self, shard: u8, to: SocketAddr, packet: [u8; BEAT_BYTES]) {
+        let shards = self.desks.len().max(1);
+        let shard = u8::try_from(usize::from(shard) % shards).unwrap_or_default();
+        self.order(shard, Order::Beat(to, packet));
     }
 
     /// Closes a connection. [`PeerEvent::Ended`] follows.

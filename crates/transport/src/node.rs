@@ -122,6 +122,12 @@ pub struct NodeOptions {
     pub carrier: CarrierChoice,
     /// Proxies on the way over TCP. Default: as the environment says.
     pub proxies: Option<Proxies>,
+    /// The key by which the relay knows this agent, and nobody else does: of the connections that show one key it serves the newest. An agent
+    /// that sleeps needs one. Default: none; the relay then learns nothing of who this is.
+    pub identity: Option<Arc<SigningKey>>,
+    /// After how long without anything said to or by the relay, and without a session, the control connection is closed and replaced by a
+    /// small packet every 25 s. Only with an [identity](Self::identity), and not while packets travel over TCP. Default: never.
+    pub sleep_after: Option<Duration>,
     /// How long a node whose packets travel over TCP waits before it tries UDP again, in a session. Default: 5 min.
     pub udp_again: Duration,
 }
@@ -134,6 +140,8 @@ impl Default for NodeOptions {
             first_attempt: Duration::from_secs(8),
             carrier: CarrierChoice::Auto,
             proxies: None,
+            identity: None,
+            sleep_after: None,
             udp_again: Duration::from_secs(300),
         }
     }
@@ -251,7 +259,8 @@ impl Node {
         connector.go_by(&first);
 
         let node = Self::over(endpoint, socket);
-        let (supervisor, control) = Supervisor::new(connector, node.shared.stop.clone());
+        let sleep_after = options.sleep_after.filter(|_| options.identity.is_some());
+        let (supervisor, control) = Supervisor::new(connector, sleep_after, node.shared.stop.clone());
         lock(&node.shared.tasks).spawn(supervisor.run(first));
         Ok((node, control))
     }

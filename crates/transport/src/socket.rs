@@ -18,8 +18,12 @@ use quinn::{
     AsyncUdpSocket, UdpPoller,
     udp::{EcnCodepoint, RecvMeta, Transmit},
 };
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::{Notify, mpsc},
+    time::Instant,
+};
 use wire::{
+    beat::BEAT_BYTES,
     channel::{ChannelId, DataHeader, HEADER_BYTES, PathFlags},
     control::FirstFlight,
     path::{FULL_PROBE_BYTES, Probe, is_quic},
@@ -49,6 +53,9 @@ const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 /// Asked of the kernel for packets that wait to be sent.
 const SEND_BUFFER_BYTES: usize = 1 << 20;
 
+/// Packets for a sleeping agent that may wait. An honest relay sends one; what is more is sent again or was forged.
+const BEATS: usize = 16;
+
 /// Batches handled in one go before other tasks get their turn.
 const ROUNDS: usize = 16;
 
@@ -67,6 +74,8 @@ pub(crate) struct NodeSocket {
     /// A session without a channel has sent something.
     held: Notify,
     observation: Observation,
+    /// Who takes packets for a sleeping agent, while this one sleeps.
+    beats: Mutex<Option<mpsc::Sender<[u8; BEAT_BYTES]>>>,
     stranger: Count,
     bad_probe: Count,
     unknown_kind: Count,
@@ -101,6 +110,7 @@ impl NodeSocket {
             unbound: Notify::new(),
             held: Notify::new(),
             observation: Observation::default(),
+            beats: Mutex::default(),
             stranger: Count::default(),
             bad_probe: Count::default(),
             unknown_kind: Count::default(),
@@ -363,6 +373,26 @@ impl NodeSocket {
         }
     }
 
+    /// What the relay sends to a sleeping agent, from now on until the receiver is dropped.
+    pub(crate) fn listen_for_beats(&self) -> mpsc::Receiver<[u8; BEAT_BYTES]> {
+        let (sender, receiver) = mpsc::channel(BEATS);
+        *lock(&self.beats) = Some(sender);
+        receiver
+    }
+
+    fn take_beats(&self, table: &Table, received: &Received<'_>) {
+        if !table.is_live_relay(received.from) {
+            return self.stranger.add(received.run.segments());
+        }
+        let beats = lock(&self.beats);
+        for packet in received.run.bytes.chunks(received.run.stride) {
+            let taken = beats.as_ref().zip(packet.try_into().ok()).map(|(beats, packet)| beats.try_send(packet));
+            if !matches!(taken, Some(Ok(()))) {
+                self.unknown_kind.add(1);
+            }
+        }
+    }
+
     /// Hands on what is in the inbox, as far as there is room.
     fn take_received(&self, inbox: &mut Inbox, bufs: &mut [IoSliceMut<'_>], metas: &mut [RecvMeta]) -> usize {
         let now = self.uptime();
@@ -412,6 +442,10 @@ impl NodeSocket {
                     } else {
                         self.unknown_channel.add(run.segments());
                     }
+                    continue;
+                }
+                Class::Beat => {
+                    self.take_beats(&table, &received);
                     continue;
                 }
                 Class::Foreign => {

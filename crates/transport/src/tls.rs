@@ -6,12 +6,13 @@
 //!
 //! | connection | client proves | server proves |
 //! |---|---|---|
-//! | control | nothing | the key whose digest stands in the relay link |
+//! | control | nothing, or the key by which the relay knows an agent | the key whose digest stands in the relay link |
 //! | session | the technician's key, any | the agent's key, any |
 //!
 //! "Any" means: whoever it is has the key. Who that is, pairing decides.
 
 use std::{
+    any::Any,
     fmt,
     sync::{
         Arc,
@@ -24,7 +25,7 @@ use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, Error, PeerIncompatible, ServerConfig,
     SignatureScheme,
     client::{
-        AlwaysResolvesClientRawPublicKeys, Resumption,
+        AlwaysResolvesClientRawPublicKeys, ResolvesClientCert, Resumption,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
     crypto::{CryptoProvider, aws_lc_rs, verify_tls13_signature_with_raw_key},
@@ -57,18 +58,21 @@ impl From<Error> for KeyError {
 pub(crate) fn control_server(key: &SigningKey) -> Result<QuicServerConfig, KeyError> {
     let config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])?
-        .with_no_client_auth()
+        .with_client_cert_verifier(Arc::new(AnyKeyOrNone(AnyKey)))
         .with_cert_resolver(Arc::new(AlwaysResolvesServerRawPublicKeys::new(raw_key(key)?)));
     server(config, CONTROL_ALPN)
 }
 
-/// An agent's or technician's end of the control connection, for one relay alone.
-pub(crate) fn control_client(pin: Arc<Pin>) -> Result<QuicClientConfig, KeyError> {
+/// An agent's or technician's end of the control connection, for one relay alone. Without an identity it stays nobody to the relay.
+pub(crate) fn control_client(pin: Arc<Pin>, identity: Option<&SigningKey>) -> Result<QuicClientConfig, KeyError> {
     let config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])?
         .dangerous()
-        .with_custom_certificate_verifier(pin)
-        .with_no_client_auth();
+        .with_custom_certificate_verifier(pin);
+    let config = match identity {
+        Some(key) => config.with_client_cert_resolver(Arc::new(AlwaysResolvesClientRawPublicKeys::new(raw_key(key)?))),
+        None => config.with_client_cert_resolver(Arc::new(Nobody)),
+    };
     client(config, CONTROL_ALPN)
 }
 
@@ -93,7 +97,12 @@ pub(crate) fn session_client(key: &SigningKey) -> Result<QuicClientConfig, KeyEr
 
 /// The key that the peer of a finished handshake proved.
 pub(crate) fn peer_key(connection: &quinn::Connection) -> Option<PublicKey> {
-    let identity = connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
+    read_identity(connection.peer_identity()?)
+}
+
+/// What QUIC says of who the peer is, as a key.
+pub(crate) fn read_identity(identity: Box<dyn Any>) -> Option<PublicKey> {
+    let identity = identity.downcast::<Vec<CertificateDer<'static>>>().ok()?;
     PublicKey::from_spki_der(identity.first()?).ok()
 }
 
@@ -241,6 +250,49 @@ impl ClientCertVerifier for AnyKey {
     }
 
     verifies_raw_ed25519_keys!();
+}
+
+/// As [`AnyKey`], for clients that may also stay nobody.
+#[derive(Debug)]
+struct AnyKeyOrNone(AnyKey);
+
+impl ClientCertVerifier for AnyKeyOrNone {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        self.0.verify_client_cert(end_entity, intermediates, now)
+    }
+
+    verifies_raw_ed25519_keys!();
+}
+
+/// A client that shows no key, and would show none but a raw one.
+#[derive(Debug)]
+struct Nobody;
+
+impl ResolvesClientCert for Nobody {
+    fn resolve(&self, _issuers: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        None
+    }
+
+    fn only_raw_public_keys(&self) -> bool {
+        true
+    }
+
+    fn has_certs(&self) -> bool {
+        false
+    }
 }
 
 #[cfg(test)]

@@ -10,11 +10,17 @@ use common::{Pair, Relay, V4, channel, greeting, message, node, seen_at, until};
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use rand_core::OsRng;
 use rustls::{
-    DigitallySignedStruct, Error, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    DigitallySignedStruct, DistinguishedName, Error, SignatureScheme,
+    client::{
+        ResolvesClientCert,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
     crypto::{CryptoProvider, SupportedKxGroup, aws_lc_rs},
     pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, UnixTime},
-    server::AlwaysResolvesServerRawPublicKeys,
+    server::{
+        AlwaysResolvesServerRawPublicKeys,
+        danger::{ClientCertVerified, ClientCertVerifier},
+    },
     sign::CertifiedKey,
 };
 use tokio::{net::UdpSocket, task::JoinSet};
@@ -82,6 +88,67 @@ fn provider(group: &'static dyn SupportedKxGroup) -> Arc<CryptoProvider> {
     Arc::new(CryptoProvider { kx_groups: vec![group], ..aws_lc_rs::default_provider() })
 }
 
+/// As a server it wants to know nobody.
+impl ClientCertVerifier for Gullible {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn verify_client_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        _message: &[u8],
+        _cert: &CertificateDer<'_>,
+        _dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        Ok(HandshakeSignatureValid::assertion())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        vec![SignatureScheme::ED25519]
+    }
+
+    fn requires_raw_public_keys(&self) -> bool {
+        true
+    }
+}
+
+/// As a client it stays nobody.
+impl ResolvesClientCert for Gullible {
+    fn resolve(&self, _issuers: &[&[u8]], _schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        None
+    }
+
+    fn only_raw_public_keys(&self) -> bool {
+        true
+    }
+
+    fn has_certs(&self) -> bool {
+        false
+    }
+}
+
 /// A client that asks for whatever it is told to.
 fn raw_endpoint(group: &'static dyn SupportedKxGroup, alpn: &[u8]) -> (quinn::Endpoint, quinn::ClientConfig) {
     let mut tls = rustls::ClientConfig::builder_with_provider(provider(group))
@@ -89,7 +156,7 @@ fn raw_endpoint(group: &'static dyn SupportedKxGroup, alpn: &[u8]) -> (quinn::En
         .unwrap()
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Gullible))
-        .with_no_client_auth();
+        .with_client_cert_resolver(Arc::new(Gullible));
     tls.alpn_protocols = vec![alpn.to_vec()];
     let mut transport = quinn::TransportConfig::default();
     transport.stream_receive_window(1000u32.into());
@@ -122,7 +189,7 @@ fn raw_server(group: &'static dyn SupportedKxGroup, alpn: &[u8]) -> (quinn::Endp
     let mut tls = rustls::ServerConfig::builder_with_provider(provider(group))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
-        .with_no_client_auth()
+        .with_client_cert_verifier(Arc::new(Gullible))
         .with_cert_resolver(Arc::new(AlwaysResolvesServerRawPublicKeys::new(certified)));
     tls.alpn_protocols = vec![alpn.to_vec()];
     let config = quinn::ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(tls).unwrap()));

@@ -5,7 +5,7 @@ use std::fmt;
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use curve25519_dalek::edwards::CompressedEdwardsY;
 use rand_core::CryptoRngCore;
-use wire::ids::Digest;
+use wire::ids::{AgentId, Digest};
 use zeroize::Zeroizing;
 
 use crate::digest;
@@ -143,6 +143,13 @@ impl PublicKey {
     /// The key as `SubjectPublicKeyInfo` in DER, 44 bytes.
     pub fn spki_der(&self) -> &[u8] {
         &self.spki
+    }
+
+    /// How a relay names the agent that has shown this key.
+    pub fn agent_id(&self) -> AgentId {
+        let mut id = AgentId([0; 16]);
+        id.0.copy_from_slice(&self.digest().0[..16]);
+        id
     }
 
     /// SHA-256 of [`PublicKey::spki_der`]: how the key is named in a relay link, an audit log and a pairing.

@@ -13,12 +13,14 @@
 //! | [`keys`] | who signed this |
 //! | [`certificate`] | which organisation vouches for this technician |
 //! | [`probe`] | was this probe of a direct path made by the other end of the session |
+//! | [`beat`] | was this packet made by the sleeping agent, or by its relay |
 //! | [`tls_certificate`] | how a relay's key looks where TLS wants a certificate |
 //!
 //! Digests of everything that a person approves are SHA-256: [`digest()`], [`run_digest`].
 
 #![deny(missing_docs)]
 
+pub mod beat;
 pub mod certificate;
 pub mod code;
 mod hash;

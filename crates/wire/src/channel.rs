@@ -20,6 +20,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::beat::is_beat_type;
+
 /// Bytes of the header.
 pub const HEADER_BYTES: usize = 8;
 
@@ -101,6 +103,8 @@ pub enum Family {
     Quic,
     /// A packet with a channel header.
     Channel,
+    /// A packet of a sleeping agent, or for one ([`crate::beat`]).
+    Beat,
     /// Nothing that is spoken here: dropped and counted.
     Unknown,
 }
@@ -110,6 +114,7 @@ pub fn family(datagram: &[u8]) -> Family {
     match datagram.first() {
         Some(0x40..) => Family::Quic,
         Some(0x08..=0x0f) => Family::Channel,
+        Some(&first) if is_beat_type(first) => Family::Beat,
         Some(_) | None => Family::Unknown,
     }
 }
@@ -302,6 +307,7 @@ mod tests {
             let expected = match byte {
                 0x40.. => Family::Quic,
                 0x08..=0x0f => Family::Channel,
+                0x20..=0x25 => Family::Beat,
                 _ => Family::Unknown,
             };
             assert_eq!(family(&[byte]), expected);

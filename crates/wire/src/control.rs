@@ -7,7 +7,7 @@ use std::{net::SocketAddr, num::NonZeroU16};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{channel::ChannelId, codec::Message, ids::Locator};
+use crate::{beat::SlotKey, channel::ChannelId, codec::Message, ids::Locator};
 
 /// What an agent or a technician says to the relay.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,6 +47,11 @@ pub enum ToRelay {
     /// Either side: at which port can I find out what my network does to packets ([`crate::reflect`])? Relays from before this was there
     /// end the connection.
     FindReflector,
+    /// Agent whose key the relay knows: I have nothing to do; let me go to sleep. The relay answers [`FromRelay::Asleep`] and closes the
+    /// connection, or refuses.
+    Sleep,
+    /// The same agent, first thing on its next connection: I am back. The relay answers [`FromRelay::Resumed`].
+    Awake,
 }
 
 /// The first packets of a technician's sealed handshake, sent along with the question for the agent: both travel together, and a
@@ -181,6 +186,28 @@ pub enum FromRelay {
         /// UDP port, at the address at which the relay itself was reached; `None`: it offers none.
         port: Option<NonZeroU16>,
     },
+    /// Answer to [`ToRelay::Sleep`]: what the agent sends its beats with ([`crate::beat`]). The connection ends with this.
+    Asleep(Bed),
+    /// Answer to [`ToRelay::Awake`]: what the relay has kept of the agent's.
+    Resumed {
+        /// The locator that still leads to it, if one does.
+        locator: Option<Locator>,
+    },
+}
+
+/// What a sleeping agent stays reachable by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bed {
+    /// Its place in the relay's table.
+    pub slot: u32,
+    /// Which use of that place.
+    pub generation: u16,
+    /// The relay's count of roots.
+    pub epoch: u32,
+    /// Key of all tags.
+    pub key: SlotKey,
+    /// Every counter is above this, in both directions.
+    pub counter: u64,
 }
 
 /// Where a channel came from.

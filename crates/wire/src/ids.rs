@@ -109,6 +109,11 @@ macro_rules! hex_shown {
 pub struct NotHex;
 
 hex_shown!(
+    /// An agent as its relay knows it: the first half of the SHA-256 of the key that it shows on the control connection. An agent has
+    /// such a key for its relay alone; a session's keys are others.
+    AgentId, 16
+);
+hex_shown!(
     /// A session, drawn at random by the agent when a technician attaches.
     SessionId, 8
 );

@@ -5,6 +5,7 @@
 //!
 //! | module | who speaks it |
 //! |---|---|
+//! | [`beat`] | a sleeping agent and the relay, instead of a connection |
 //! | [`control`] | agent and technician with the relay, over the control connection |
 //! | [`channel`] | the 8-byte header on sealed packets, the only part of a session that a relay reads |
 //! | [`path`] | the ends of a session about the paths between them |
@@ -19,6 +20,7 @@
 #![deny(missing_docs)]
 #![warn(clippy::indexing_slicing)]
 
+pub mod beat;
 pub mod channel;
 pub mod codec;
 pub mod control;

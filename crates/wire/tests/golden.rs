@@ -11,9 +11,10 @@ use std::{
 };
 
 use wire::{
+    beat::SlotKey,
     channel::ChannelId,
     codec::{self, Message},
-    control::{ChannelEnd, ChannelOrigin, FirstFlight, FromRelay, Refusal, Rendezvous, Side, ToRelay},
+    control::{Bed, ChannelEnd, ChannelOrigin, FirstFlight, FromRelay, Refusal, Rendezvous, Side, ToRelay},
     ids::{Digest, GrantId, Locator, RequestId, RunId, SessionId},
     pairing::{FromUnpairedAgent, FromUnpairedTechnician, Introduction, PairingRefusal, PakeSuite},
     path::DirectOffer,
@@ -114,6 +115,8 @@ fn what_is_said_to_a_relay() {
         (ToRelay::CloseChannel { channel: channel() }, "0407fc56341200"),
         (ToRelay::Observe, "05"),
         (ToRelay::FindReflector, "06"),
+        (ToRelay::Sleep, "07"),
+        (ToRelay::Awake, "08"),
     ]);
 }
 
@@ -143,6 +146,11 @@ fn what_a_relay_says() {
         (FromRelay::Draining { reconnect_in_ms: 70_000 }, "05fc70110100"),
         (FromRelay::Observed { address: "192.0.2.7:4433".parse().unwrap() }, "0600c0000207fb5111"),
         (FromRelay::Reflector { port: NonZeroU16::new(4434) }, "0701fb5211"),
+        (
+            FromRelay::Asleep(Bed { slot: 300, generation: 2, epoch: 1, key: SlotKey([0xab; 32]), counter: 1 << 32 }),
+            "08fb2c010201ababababababababababababababababababababababababababababababababfd0000000001000000",
+        ),
+        (FromRelay::Resumed { locator: Some(locator()) }, "0901fbe20104"),
     ]);
 }
 

@@ -10,9 +10,10 @@ use std::{
 
 use proptest::{option, prelude::*, sample::select};
 use wire::{
+    beat::SlotKey,
     channel::ChannelId,
     codec::{self, CodecError, Message},
-    control::{ChannelEnd, ChannelOrigin, FirstFlight, FromRelay, Refusal, Rendezvous, Side, ToRelay},
+    control::{Bed, ChannelEnd, ChannelOrigin, FirstFlight, FromRelay, Refusal, Rendezvous, Side, ToRelay},
     diagnostics::StreamFrame,
     ids::{Digest, GrantId, Locator, RequestId, RunId, SessionId},
     pairing::{FromUnpairedAgent, FromUnpairedTechnician, Introduction, PairingRefusal, PakeSuite},
@@ -134,8 +135,7 @@ fn to_relay() -> impl Strategy<Value = ToRelay> {
         (any::<[u8; 16]>(), select(&[Side::Agent, Side::Technician][..]))
             .prop_map(|(rendezvous, side)| ToRelay::Rejoin { rendezvous: Rendezvous(rendezvous), side }),
         channel().prop_map(|channel| ToRelay::CloseChannel { channel }),
-        Just(ToRelay::Observe),
-        Just(ToRelay::FindReflector),
+        select(&[ToRelay::Observe, ToRelay::FindReflector, ToRelay::Sleep, ToRelay::Awake][..]),
     ]
 }
 
@@ -152,6 +152,10 @@ fn from_relay() -> impl Strategy<Value = FromRelay> {
         any::<u32>().prop_map(|reconnect_in_ms| FromRelay::Draining { reconnect_in_ms }),
         any::<(IpAddr, u16)>().prop_map(|address| FromRelay::Observed { address: address.into() }),
         any::<u16>().prop_map(|port| FromRelay::Reflector { port: NonZeroU16::new(port) }),
+        any::<(u32, u16, u32, [u8; 32], u64)>().prop_map(|(slot, generation, epoch, key, counter)| {
+            FromRelay::Asleep(Bed { slot, generation, epoch, key: SlotKey(key), counter })
+        }),
+        option::of(locator()).prop_map(|locator| FromRelay::Resumed { locator }),
     ]
 }
 

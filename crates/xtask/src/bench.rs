@@ -41,6 +41,8 @@ pub enum Bench {
     Idle,
     /// Handshakes, and a relay that comes back to thousands of agents
     Storm,
+    /// A million sleeping agents: memory, processor for their beats, and how soon one of them is there
+    Sleep,
     /// From a key press to its echo in a session, beside a datagram that nobody looks at
     Echo,
     /// What changes of path cost, what lossy paths carry, and a direct path beside plain QUIC

@@ -81,7 +81,7 @@ settings! {
     reflector: bool = Default "true";
     /// That UDP port. 0: any that is free. Behind a firewall, set one and open it.
     reflector_port: u16 = Default "0";
-    /// Directory of the relay's key; nothing else is kept. Default: /var/lib/assent-relay for root, else $XDG_STATE_HOME/assent-relay
+    /// Directory of the relay's key, and of what it keeps of sleeping agents. Default: /var/lib/assent-relay for root, else $XDG_STATE_HOME/assent-relay
     /// or ~/.local/state/assent-relay. `--state-dir` comes first.
     state_dir: String = Example "\"/var/lib/assent-relay\"";
     /// TCP address of /metrics and /healthz, or "off". If the default is in use, the relay warns and runs without.
@@ -100,6 +100,8 @@ settings! {
     max_connections = 10_000, 1..=1_000_000;
     /// Connections at once from one address (IPv4) or /64 network (IPv6).
     max_connections_per_address = 100, 1..=1_000_000;
+    /// Agents that sleep at once: without a connection, reachable by a packet every 25 s. Each takes 100 to 150 bytes of memory. 0: none may.
+    max_sleepers = 1_000_000, 0..=50_000_000;
     /// Connections over TCP at once; each agent or technician that UDP does not reach has one.
     max_tcp = 10_000, 1..=1_000_000;
     /// Connections over TCP at once from one address (IPv4) or /64 network (IPv6).

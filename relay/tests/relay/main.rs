@@ -5,5 +5,6 @@
 mod attach;
 mod data;
 mod program;
+mod sleep;
 mod tcp;
 mod world;

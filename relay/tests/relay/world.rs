@@ -32,6 +32,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// A relay with a state directory of its own.
 pub(crate) struct World {
     pub(crate) relay: Relay,
+    config: RelayConfig,
     _home: TempDir,
 }
 
@@ -45,8 +46,16 @@ impl World {
             state_dir: Some(home.path().join("state")),
             ..Overrides::default()
         };
-        let relay = Relay::start(&RelayConfig::parse(settings, &overrides).unwrap()).await.unwrap();
-        Self { relay, _home: home }
+        let config = RelayConfig::parse(settings, &overrides).unwrap();
+        let relay = Relay::start(&config).await.unwrap();
+        Self { relay, config, _home: home }
+    }
+
+    /// Stops the relay and starts it again with what it has kept, at another address.
+    pub(crate) async fn restart(&mut self) {
+        self.relay.stop_now();
+        self.relay.ended().await.unwrap();
+        self.relay = Relay::start(&self.config).await.unwrap();
     }
 
     /// An agent or a technician that has connected.

@@ -44,6 +44,7 @@ pub struct Target {
 pub const TARGETS: &[Target] = &[
     Target { name: "audit_events", read: logs::audit_events },
     Target { name: "audit_lines", read: logs::audit_lines },
+    Target { name: "beat", read: messages::beat },
     Target { name: "certificate", read: handshake::certificate },
     Target { name: "channel", read: messages::channel },
     Target { name: "diagnostics", read: stream::diagnostics },

@@ -2,7 +2,9 @@
 
 use std::{fmt::Debug, net::SocketAddr};
 
+use trust::beat::{is_genuine, seal};
 use wire::{
+    beat::{BEAT_BYTES, Beat, SlotKey},
     channel::{ChannelId, DataHeader, Family, HEADER_BYTES, PathFlags, Unbound, family},
     codec::{self, Message},
     control::{FromRelay, ToRelay},
@@ -111,6 +113,20 @@ pub(super) fn exact_run(bytes: &[u8]) -> Verdict {
     assert_eq!(trust::run_digest(&again), Ok(digest));
     let other = ExactRun { user_id: run.user_id ^ 1, ..run };
     assert_ne!(trust::run_digest(&other).ok(), Some(digest));
+    Verdict::Accepted
+}
+
+/// A packet of a sleeping agent, at both ends.
+pub(super) fn beat(packet: &[u8]) -> Verdict {
+    let Some((beat, tag)) = Beat::parse(packet) else {
+        assert!(packet.len() != BEAT_BYTES || packet[0] != 0x20 || packet[1] & 0xf2 != 0, "a beat was refused");
+        return Verdict::Refused;
+    };
+    assert_eq!(family(packet), Family::Beat);
+    // There is only one way to write it.
+    assert_eq!(beat.to_bytes(tag), packet);
+    let key = SlotKey([7; 32]);
+    assert!(!is_genuine(&key, &beat, &tag, None) || seal(&key, &beat, None) == packet);
     Verdict::Accepted
 }
 

@@ -8,13 +8,17 @@ use proptest::{prelude::*, sample::Index, test_runner::FileFailurePersistence};
 use wire::{
     channel::ChannelId,
     control::{FirstFlight, FromRelay, Refusal, Rendezvous, Side, ToRelay},
-    ids::Locator,
+    ids::{AgentId, Locator},
 };
 
 /// One thing that happens. Whom it concerns is chosen among those who are there.
 #[derive(Debug, Clone)]
 enum Op {
     Connect { address: u8 },
+    ConnectAs { address: u8, agent: u8 },
+    Sleep { who: Index },
+    Awake { who: Index },
+    Beds { count: usize },
     Disconnect { who: Index },
     Allocate { who: Index },
     Release { who: Index, locator: Index },
@@ -31,6 +35,10 @@ fn op() -> impl Strategy<Value = Op> {
     let side = prop_oneof![Just(Side::Agent), Just(Side::Technician)];
     prop_oneof![
         4 => (0..6u8).prop_map(|address| Op::Connect { address }),
+        4 => (0..6u8, 0..3u8).prop_map(|(address, agent)| Op::ConnectAs { address, agent }),
+        4 => any::<Index>().prop_map(|who| Op::Sleep { who }),
+        3 => any::<Index>().prop_map(|who| Op::Awake { who }),
+        1 => (0..2usize).prop_map(|count| Op::Beds { count }),
         2 => any::<Index>().prop_map(|who| Op::Disconnect { who }),
         4 => any::<Index>().prop_map(|who| Op::Allocate { who }),
         1 => any::<(Index, Index)>().prop_map(|(who, locator)| Op::Release { who, locator }),
@@ -65,6 +73,10 @@ fn tight() -> BrokerConfig {
 #[derive(Default)]
 struct Told {
     leads_to: BTreeMap<Locator, ConnectionId>,
+    /// Who has shown which key.
+    agents: BTreeMap<ConnectionId, AgentId>,
+    /// Where locators led when their agents went to sleep. Nobody is told when they lapse.
+    slept: BTreeMap<Locator, AgentId>,
     /// Everything ever given out, so that used ones are tried as well.
     ever: Vec<Locator>,
 }
@@ -83,6 +95,10 @@ impl Told {
                         assert!(!self.ever.contains(&locator), "{locator} came back within a day");
                         self.ever.push(locator);
                     }
+                    FromRelay::Resumed { locator: Some(locator) } => {
+                        assert_eq!(self.slept.remove(&locator), self.agents.get(&id).copied(), "somebody else's");
+                        assert_eq!(self.leads_to.insert(locator, id), None);
+                    }
                     FromRelay::LocatorLapsed { locator } => {
                         assert_eq!(self.leads_to.remove(&locator), Some(id));
                     }
@@ -91,7 +107,9 @@ impl Told {
             }
         }
         self.leads_to.retain(|_, agent| world.peers.contains_key(agent));
-        assert_eq!(world.broker.counts().locators, self.leads_to.len());
+        let counts = world.broker.counts();
+        assert_eq!(counts.locators, self.leads_to.len() + counts.sleepers);
+        assert!(counts.sleepers <= self.slept.len());
     }
 }
 
@@ -106,6 +124,29 @@ fn apply(world: &mut World, told: &mut Told, op: &Op) {
         Op::Connect { address } => {
             let _refused_when_full = world.try_connect(&format!("192.0.2.{address}"));
         }
+        Op::ConnectAs { address, agent } => {
+            let agent = AgentId([*agent; 16]);
+            if let Ok(id) = world.try_connect_as(&format!("192.0.2.{address}"), Some(agent)) {
+                let same = |of: &ConnectionId| told.agents.get(of) == Some(&agent);
+                assert!(!world.peers.keys().any(|other| *other != id && same(other)), "two with one key");
+                told.agents.insert(id, agent);
+            }
+        }
+        Op::Sleep { who } => {
+            let Some(id) = pick(who, &peers) else { return };
+            let answer = world.send(id, ToRelay::Sleep);
+            let agent = told.agents.get(&id).copied().filter(|agent| world.asleep.contains(agent));
+            if let Some(agent) = agent.filter(|_| !world.peers.contains_key(&id)) {
+                told.slept.extend(told.leads_to.iter().filter(|(_, of)| **of == id).map(|(own, _)| (*own, agent)));
+            }
+            restore(world, id, answer);
+        }
+        Op::Awake { who } => {
+            let Some(id) = pick(who, &peers) else { return };
+            let answer = world.send(id, ToRelay::Awake);
+            restore(world, id, answer);
+        }
+        Op::Beds { count } => world.beds = *count,
         Op::Disconnect { who } => {
             if let Some(id) = pick(who, &peers) {
                 world.disconnect(id);
@@ -166,8 +207,8 @@ fn attach(world: &mut World, told: &Told, id: ConnectionId, locator: Locator) {
             let slot = &world.slots.0[channel];
             assert_eq!((Some(&slot.agent), slot.technician), (told.leads_to.get(&locator), id));
         }
-        // Cut off for flooding, which closes what it had.
-        [] => assert!(!world.peers.contains_key(&id)),
+        // Cut off for flooding, which closes what it had; or the agent sleeps.
+        [] => assert!(!world.peers.contains_key(&id) || told.slept.contains_key(&locator)),
         _ => assert_eq!(world.slots.0.len(), before),
     }
     restore(world, id, answer);
@@ -199,7 +240,9 @@ proptest! {
             world.disconnect(id);
         }
         let counts = world.broker.counts();
-        prop_assert_eq!((counts.connections, counts.channels, counts.locators, counts.rejoins), (0, 0, 0, 0));
+        // Whoever sleeps keeps its locator until that lapses.
+        let locators = counts.locators - counts.sleepers;
+        prop_assert_eq!((counts.connections, counts.channels, locators, counts.rejoins, counts.waking), (0, 0, 0, 0, 0));
 
         world.advance(Duration::from_secs(25 * 60 * 60));
         prop_assert_eq!(world.broker.counts(), broker::Counts::default(), "everything is forgotten in the end");
@@ -220,7 +263,9 @@ proptest! {
 
         world.finish();
         let counts = world.broker.counts();
-        prop_assert_eq!((counts.connections, counts.channels, counts.locators, counts.rejoins), (0, 0, 0, 0));
+        // Whoever sleeps keeps its locator until that lapses.
+        let locators = counts.locators - counts.sleepers;
+        prop_assert_eq!((counts.connections, counts.channels, locators, counts.rejoins, counts.waking), (0, 0, 0, 0, 0));
         prop_assert!(world.peers.is_empty());
     }
 }

@@ -7,7 +7,7 @@ use broker::{BrokerConfig, Event, LocatorEnd, Rate};
 use wire::{
     channel::ChannelId,
     control::{ChannelEnd, ChannelOrigin, FirstFlight, FromRelay, Refusal, Rendezvous, Side, ToRelay},
-    ids::Locator,
+    ids::{AgentId, Locator},
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -122,7 +122,7 @@ fn after_four_attaches_the_locator_is_gone_and_the_agent_knows() {
     }
     let late = world.connect();
     assert_eq!(world.attach(late, locator), Err(Refusal::NobodyWaiting));
-    assert!(world.events.contains(&Event::LocatorEnded { connection: agent, why: LocatorEnd::Exhausted }));
+    assert!(world.events.contains(&Event::LocatorEnded { connection: Some(agent), why: LocatorEnd::Exhausted }));
 }
 
 #[test]
@@ -517,4 +517,148 @@ fn no_event_and_no_debug_output_of_one_shows_a_locator() {
 fn a_rendezvous_is_not_shown_either() {
     let message = ToRelay::Rejoin { rendezvous: Rendezvous([0x41; 16]), side: Side::Agent };
     assert!(!format!("{message:?}").contains("65"));
+}
+
+const ANA: AgentId = AgentId([0xa; 16]);
+
+/// An agent that sleeps, and the locator that leads to it.
+fn asleep(world: &mut World) -> Locator {
+    let agent = world.connect_as(ANA);
+    let locator = world.allocate(agent);
+    assert_eq!(world.send(agent, ToRelay::Sleep), []);
+    assert!(!world.peers.contains_key(&agent) && world.asleep.contains(&ANA));
+    locator
+}
+
+fn attach(locator: Locator) -> ToRelay {
+    ToRelay::Attach { locator, first: FirstFlight::of([vec![0xc0; 1200]]) }
+}
+
+#[test]
+fn a_sleeping_agent_is_woken_for_a_technician_who_waits() {
+    let mut world = world();
+    let locator = asleep(&mut world);
+    let technician = world.connect();
+    let asked_at = world.now;
+    assert_eq!(world.send(technician, attach(locator)), [], "it waits");
+    world.advance(4 * SECOND);
+    let said = world.woken.iter().map(|(agent, at)| (*agent, (*at - asked_at).as_millis())).collect::<Vec<_>>();
+    assert_eq!(said, [0, 250, 1000, 3000].map(|millis| (ANA, millis)));
+
+    let agent = world.connect_as(ANA);
+    assert!(!world.asleep.contains(&ANA), "its record is free");
+    let told = world.send(agent, ToRelay::Awake);
+    let [FromRelay::Resumed { locator: Some(kept) }, FromRelay::ChannelOpen { channel, first, origin }] =
+        told.as_slice()
+    else {
+        panic!("{told:?}")
+    };
+    assert_eq!((*kept, *origin), (locator, ChannelOrigin::Attach));
+    assert_eq!(first.packets().count(), 1, "what came along was kept");
+    let answer = world.take_inbox(technician);
+    assert!(matches!(answer.as_slice(), [FromRelay::ChannelOpen { channel: same, .. }] if same == channel));
+    assert_eq!(world.broker.counts().waking, 0);
+    world.advance(5 * SECOND);
+    assert_eq!(world.woken.len(), 4, "nobody is woken any more");
+}
+
+#[test]
+fn who_does_not_wake_within_eight_seconds_is_not_there() {
+    let mut world = world();
+    let locator = asleep(&mut world);
+    let (technician, other) = (world.connect(), world.connect());
+    assert_eq!(world.send(technician, attach(locator)), []);
+    assert_eq!(world.send(other, attach(locator)), refused(Refusal::Busy));
+    world.advance(8 * SECOND - Duration::from_millis(1));
+    assert_eq!(world.take_inbox(technician), []);
+    world.advance(Duration::from_millis(1));
+    assert_eq!(world.take_inbox(technician), refused(Refusal::NobodyWaiting));
+    // The locator is good as long as it ever was, and the next one may try.
+    assert_eq!(world.send(other, attach(locator)), []);
+    world.advance(600 * SECOND);
+    assert_eq!(world.take_inbox(other), refused(Refusal::NobodyWaiting));
+    assert_eq!(world.broker.counts().locators, 0);
+    let agent = world.connect_as(ANA);
+    assert_eq!(world.send(agent, ToRelay::Awake), [FromRelay::Resumed { locator: None }]);
+}
+
+#[test]
+fn a_technician_who_leaves_is_not_waited_for() {
+    let mut world = world();
+    let locator = asleep(&mut world);
+    let technician = world.connect();
+    world.send(technician, attach(locator));
+    world.disconnect(technician);
+    world.advance(SECOND);
+    assert_eq!(world.woken.len(), 1);
+    let agent = world.connect_as(ANA);
+    assert_eq!(world.send(agent, ToRelay::Awake), [FromRelay::Resumed { locator: Some(locator) }]);
+    let other = world.connect();
+    assert!(world.attach(other, locator).is_ok());
+}
+
+#[test]
+fn the_locator_of_an_agent_that_does_not_remember_is_gone() {
+    let mut world = world();
+    let locator = asleep(&mut world);
+    let technician = world.connect();
+    world.send(technician, attach(locator));
+    // Its program was started anew.
+    let agent = world.connect_as(ANA);
+    let new = world.allocate(agent);
+    assert_ne!(new, locator);
+    assert_eq!(world.take_inbox(technician), refused(Refusal::NobodyWaiting));
+    assert_eq!(world.send(technician, attach(locator)), refused(Refusal::NobodyWaiting));
+    assert!(world.attach(technician, new).is_ok());
+}
+
+#[test]
+fn nobody_sleeps_without_a_key_in_a_session_or_without_a_bed() {
+    let mut world = world();
+    let nobody = world.connect();
+    assert_eq!(world.send(nobody, ToRelay::Sleep), refused(Refusal::Unexpected));
+    let nobody = world.connect();
+    assert_eq!(world.send(nobody, ToRelay::Awake), refused(Refusal::Unexpected));
+
+    let (agent, technician) = (world.connect_as(ANA), world.connect());
+    let locator = world.allocate(agent);
+    let channel = world.attach(technician, locator).unwrap();
+    assert_eq!(world.send(agent, ToRelay::Sleep), refused(Refusal::Busy));
+    world.send(agent, ToRelay::CloseChannel { channel });
+    world.beds = 0;
+    assert_eq!(world.send(agent, ToRelay::Sleep), refused(Refusal::Full));
+    assert!(world.attach(technician, locator).is_ok(), "it stays as it was");
+    world.drain(SECOND);
+    let other = world.try_connect_as("192.0.2.99", Some(ANA));
+    assert_eq!(other, Err(Refusal::Draining));
+    assert!(world.peers.contains_key(&agent), "nobody is superseded by who is turned away");
+}
+
+#[test]
+fn of_two_connections_with_one_key_the_newest_stays() {
+    let mut world = world();
+    let (agent, technician) = (world.connect_as(ANA), world.connect());
+    let locator = world.allocate(agent);
+    let channel = world.attach(technician, locator).unwrap();
+
+    let copy = world.connect_as(ANA);
+    assert!(!world.peers.contains_key(&agent), "closed");
+    assert!(world.events.contains(&Event::Superseded { connection: agent }));
+    let told = world.take_inbox(technician);
+    assert_eq!(told, [FromRelay::ChannelClosed { channel, reason: ChannelEnd::PeerGone }]);
+    assert_eq!(world.send(technician, attach(locator)), refused(Refusal::NobodyWaiting), "a copy inherits nothing");
+    world.allocate(copy);
+    assert!(world.peers.contains_key(&copy));
+}
+
+#[test]
+fn a_relay_that_stops_wakes_nobody() {
+    let mut world = world();
+    let locator = asleep(&mut world);
+    let technician = world.connect();
+    world.send(technician, attach(locator));
+    world.drain(SECOND);
+    assert!(world.take_inbox(technician).contains(&FromRelay::Refused { reason: Refusal::Draining }));
+    world.advance(5 * SECOND);
+    assert_eq!(world.woken.len(), 1);
 }

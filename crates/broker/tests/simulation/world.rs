@@ -11,7 +11,7 @@ use rand_core::{CryptoRng, Error, RngCore};
 use wire::{
     channel::ChannelId,
     control::{FirstFlight, FromRelay, Refusal, Rendezvous, Side, ToRelay},
-    ids::Locator,
+    ids::{AgentId, Locator},
     time::Moment,
 };
 
@@ -50,6 +50,12 @@ pub(crate) struct World {
     pub(crate) peers: BTreeMap<ConnectionId, Peer>,
     pub(crate) slots: Slots,
     pub(crate) events: Vec<Event>,
+    /// Agents that have a record of a sleeping agent.
+    pub(crate) asleep: BTreeSet<AgentId>,
+    /// Packets that were to wake somebody, and when.
+    pub(crate) woken: Vec<(AgentId, Moment)>,
+    /// How many may sleep.
+    pub(crate) beds: usize,
     rng: TestRng,
     next_connection: u64,
     /// When each channel id was closed.
@@ -66,6 +72,9 @@ impl World {
             peers: BTreeMap::new(),
             slots: Slots::default(),
             events: Vec::new(),
+            asleep: BTreeSet::new(),
+            woken: Vec::new(),
+            beds: usize::MAX,
             rng: TestRng(0x5eed),
             next_connection: 1,
             closed: BTreeMap::new(),
@@ -73,10 +82,21 @@ impl World {
     }
 
     pub(crate) fn try_connect(&mut self, address: &str) -> Result<ConnectionId, Refusal> {
+        self.try_connect_as(address, None)
+    }
+
+    /// Connects with a key, from an address of its own.
+    pub(crate) fn connect_as(&mut self, agent: AgentId) -> ConnectionId {
+        let number = self.next_connection;
+        let address = format!("192.0.{}.{}", number / 256 % 256, number % 256);
+        self.try_connect_as(&address, Some(agent)).expect("an own address is within its limits")
+    }
+
+    pub(crate) fn try_connect_as(&mut self, address: &str, agent: Option<AgentId>) -> Result<ConnectionId, Refusal> {
         let id = ConnectionId(self.next_connection);
         self.next_connection += 1;
         let address = address.parse().unwrap_or_else(|_| panic!("{address} is no address"));
-        let result = self.broker.connected(id, address, self.now);
+        let result = self.broker.connected(id, address, agent, self.now);
         if result.is_ok() {
             self.peers.insert(id, Peer { address: Some(address), ..Peer::default() });
         }
@@ -176,6 +196,19 @@ impl World {
                     assert!(self.slots.0.remove(&channel).is_some(), "{channel} was not open");
                     self.closed.insert(channel, self.now);
                 }
+                Command::LayDown(id, agent) => {
+                    assert!(self.peers.contains_key(&id), "{id} is gone and lies down");
+                    let result = if self.beds > 0 { Ok(()) } else { Err(Refusal::Full) };
+                    if result.is_ok() {
+                        self.peers.remove(&id);
+                        self.asleep.insert(agent);
+                    }
+                    self.broker.laid_down(id, result, self.now);
+                }
+                Command::Wake(agent) => self.woken.push((agent, self.now)),
+                Command::GetUp(agent) => {
+                    self.asleep.remove(&agent);
+                }
                 Command::Disconnect(id, _) => {
                     assert!(self.peers.remove(&id).is_some(), "{id} was cut off twice");
                 }
@@ -222,11 +255,16 @@ impl World {
         assert!(counts.connections <= config.max_connections);
         assert!(counts.channels <= config.max_slots as usize);
         assert!(counts.resting_channels <= 4 * config.max_slots as usize);
-        assert!(counts.locators <= config.max_locators.min(counts.connections));
+        assert!(counts.locators <= config.max_locators.min(counts.connections + counts.sleepers));
+        assert!(counts.sleepers <= counts.locators && counts.waking <= counts.sleepers);
         assert!(counts.rejoins <= config.max_rejoins);
         assert!(counts.rejoins <= config.max_rejoins_per_connection * counts.connections);
         assert!(counts.addresses <= counts.connections + config.max_remembered_addresses);
-        assert_eq!(counts.timers, counts.locators + counts.channels + counts.rejoins, "one deadline each");
+        assert_eq!(
+            counts.timers,
+            counts.locators + counts.channels + counts.rejoins + counts.waking,
+            "one deadline each"
+        );
 
         let mut ends = BTreeMap::<IpAddr, usize>::new();
         for (channel, slot) in &self.slots.0 {

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use quinn_proto::ConnectionError;
-use wire::{codec::CodecError, control::ToRelay, text::Label};
+use wire::{codec::CodecError, control::ToRelay, ids::AgentId, text::Label};
 
 /// One client's control connection, never named so again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,6 +17,11 @@ pub struct PeerId {
 impl PeerId {
     pub(super) fn new(number: u64, place: u32, shard: u8) -> Self {
         Self { number, place, shard }
+    }
+
+    /// The shard that has its connection.
+    pub fn shard(self) -> u8 {
+        self.shard
     }
 
     /// Its number since the listener was bound, from 1 on.
@@ -37,6 +42,8 @@ pub enum PeerEvent {
         address: SocketAddr,
         /// Where the client itself is, or the last proxy before us.
         client: SocketAddr,
+        /// Whose key it has proved to have, if it showed one.
+        agent: Option<AgentId>,
     },
     /// A client said something.
     Message {
@@ -144,6 +151,17 @@ impl Farewell {
     /// Because the relay stops; the client then knows that it may come back.
     pub fn draining() -> Self {
         Self { code: super::DRAINING_CODE, reason: Label::cut("the relay stops"), linger: Duration::ZERO }
+    }
+
+    /// Because the same agent has come by another connection.
+    pub fn superseded() -> Self {
+        let reason = Label::cut("another program has connected with the same key");
+        Self { code: super::SUPERSEDED_CODE, reason, linger: Duration::ZERO }
+    }
+
+    /// Because the agent goes to sleep, as it asked for.
+    pub fn asleep() -> Self {
+        Self { code: super::ASLEEP_CODE, reason: Label::cut("asleep"), linger: Duration::ZERO }
     }
 
     /// Leaves the client so long to read what it was told and to close the connection itself.

@@ -22,13 +22,15 @@ use quinn::udp::{RecvMeta, Transmit};
 use quinn_proto::EcnCodepoint;
 use tokio::sync::mpsc::{self, error::TrySendError};
 use wire::{
+    beat::BEAT_BYTES,
     channel::{ChannelId, DataHeader, Unbound},
     control::FromRelay,
     time::Moment,
 };
 
 use super::{
-    Forward, ListenerCounters, Route,
+    BeatFrom, Forward, ListenerCounters, Route,
+    calm::{Calm, TOGETHER},
     control::ControlEndpoint,
     peer::{Farewell, PeerEvent, PeerId},
     pipes::Registry,
@@ -60,6 +62,9 @@ const STRAYS: usize = 256;
 /// How long a shard that stops looks after connections that were closed, for those whose last packet was lost.
 const CLOSING: Duration = Duration::from_secs(1);
 
+/// Beats that are handed on at once.
+const BEATS: usize = 128;
+
 const SOCKET: Token = Token(0);
 const ORDERS: Token = Token(1);
 
@@ -67,6 +72,8 @@ const ORDERS: Token = Token(1);
 #[derive(Debug)]
 pub(super) enum Order {
     Tell(PeerId, FromRelay),
+    /// For a sleeping agent.
+    Beat(SocketAddr, [u8; BEAT_BYTES]),
     Close(PeerId, Farewell),
     /// Nothing comes by this pipe any more, nor goes.
     PipeGone(PipeKey),
@@ -117,6 +124,9 @@ struct PacketCounts {
     told_unbound: Count,
     full: Count,
     send_failed: Count,
+    beats: Count,
+    beats_sent: Count,
+    beats_unsent: Count,
     unknown_kind: Count,
     receive_errors: Count,
 }
@@ -185,6 +195,9 @@ impl Desk {
         sum.told_unbound += counts.told_unbound.read();
         sum.full += counts.full.read();
         sum.send_failed += counts.send_failed.read();
+        sum.beats += counts.beats.read();
+        sum.beats_sent += counts.beats_sent.read();
+        sum.beats_unsent += counts.beats_unsent.read();
         sum.unknown_kind += counts.unknown_kind.read();
         sum.receive_errors += counts.receive_errors.read();
     }
@@ -202,6 +215,8 @@ pub(super) struct Shard {
     taken: Vec<Order>,
     taken_strays: Vec<Stray>,
     taken_trains: Vec<Train>,
+    beats: Vec<BeatFrom>,
+    calm: Calm,
     number: u8,
     mask: ShardMask,
     /// All shards, this one included.
@@ -259,6 +274,8 @@ impl Shard {
             taken: Vec::new(),
             taken_strays: Vec::new(),
             taken_trains: Vec::new(),
+            beats: Vec::with_capacity(BEATS),
+            calm: Calm::default(),
             number,
             mask,
             desks: Vec::new(),
@@ -293,6 +310,10 @@ impl Shard {
             }
             let deadline = self.control.poll_timeout().into_iter().chain(self.wants_to_stop_at()).min();
             let timeout = deadline.map(|at| at.saturating_duration_since(now));
+            if self.calm.waits(now) && timeout.is_none_or(|timeout| timeout > TOGETHER) {
+                // What comes meanwhile waits in the socket.
+                std::thread::sleep(TOGETHER);
+            }
             // Interrupted by a signal, it has nothing to say.
             let _ = self.poll.poll(&mut ready, timeout);
             readable = ready.iter().any(|event| event.token() == SOCKET);
@@ -322,18 +343,26 @@ impl Shard {
         if forged > 0 {
             self.desk.counts.unknown_kind.add(forged);
         }
-        let (inbox, mut sorting) = self.sorting(clock::quic_now());
+        let now = clock::quic_now();
+        let (inbox, mut sorting) = self.sorting(now);
         while let Some(received) = inbox.next(|class| sorting.most(class)) {
             sorting.sort(received);
         }
+        sorting.hand_on_beats();
+        let (beats, others) = (sorting.beats_heard, sorting.others_heard);
+        self.calm.heard(beats, others, now);
         true
     }
 
     /// What is needed to bring packets where they belong.
     fn sorting(&mut self, quic_now: Instant) -> (&mut Inbox, Sorting<'_>) {
-        let Self { inbox, control, wire, desks, mask, number, .. } = self;
+        let Self { inbox, control, wire, desks, mask, number, beats, .. } = self;
         let most = wire.socket.max_segments().max(1);
-        (inbox, Sorting { control, wire, desks, mask, number: *number, most, now: clock::now(), quic_now })
+        let (number, now) = (*number, clock::now());
+        (
+            inbox,
+            Sorting { control, wire, desks, mask, number, most, now, quic_now, beats, beats_heard: 0, others_heard: 0 },
+        )
     }
 
     /// Handles what came by pipes.
@@ -373,6 +402,7 @@ impl Shard {
         std::mem::swap(&mut *lock(&self.desk.orders), &mut self.taken);
         for order in self.taken.drain(..) {
             match order {
+                Order::Beat(to, packet) => self.wire.send_beat(to, None, &packet),
                 Order::Tell(peer, message) => self.control.tell(peer, &message, now),
                 Order::Close(peer, farewell) => self.control.close(peer, farewell, now),
                 Order::PipeGone(pipe) => self.control.pipe_gone(pipe, now),
@@ -430,19 +460,25 @@ struct Sorting<'a> {
     most: usize,
     now: Moment,
     quic_now: Instant,
+    /// Those that were not handed on yet. Empty before and after.
+    beats: &'a mut Vec<BeatFrom>,
+    beats_heard: usize,
+    others_heard: usize,
 }
 
 impl Sorting<'_> {
     /// How many segments of a class may go together.
     fn most(&self, class: Class) -> usize {
         match class {
-            Class::Quic | Class::Unbound(_) | Class::Probe(_) | Class::Foreign => 1,
+            Class::Quic | Class::Unbound(_) | Class::Probe(_) | Class::Beat | Class::Foreign => 1,
             Class::Data(_) => self.most,
         }
     }
 
     fn sort(&mut self, received: Received<'_>) {
+        self.others_heard += usize::from(received.run.class != Class::Beat);
         match received.run.class {
+            Class::Beat => self.keep_beat(&received),
             Class::Data(channel) => self.wire.pass_on(&received, channel, self.now),
             // Only relays say so, or the ends of a session to each other.
             Class::Unbound(_) | Class::Probe(_) | Class::Foreign => self.wire.desk.counts.unknown_kind.add(1),
@@ -463,6 +499,31 @@ impl Sorting<'_> {
                 }
             }
         }
+    }
+
+    fn keep_beat(&mut self, received: &Received<'_>) {
+        let packet = <[u8; BEAT_BYTES]>::try_from(received.run.bytes);
+        let Some(packet) = packet.ok().filter(|_| !is_synthetic(&received.from)) else {
+            // Whoever sleeps does so by UDP.
+            return self.wire.desk.counts.unknown_kind.add(1);
+        };
+        self.beats_heard += 1;
+        if self.beats.len() == BEATS {
+            self.hand_on_beats();
+        }
+        self.beats.push(BeatFrom { from: received.from, to: received.meta.dst_ip, packet });
+    }
+
+    fn hand_on_beats(&mut self) {
+        if self.beats.is_empty() {
+            return;
+        }
+        let wire = self.wire;
+        wire.desk.counts.beats.add(self.beats.len());
+        wire.forward.beats(self.beats, self.now, &mut |beat, answer| {
+            wire.send_beat(beat.from, beat.to, &answer);
+        });
+        self.beats.clear();
     }
 
     fn sort_train(&mut self, train: &Train) {
@@ -517,6 +578,19 @@ impl Wire {
             counts.full.add(full);
             counts.send_failed.add(refused);
         }
+    }
+
+    /// Sends a packet to a sleeping agent. What does not leave is as if lost on the way.
+    fn send_beat(&self, destination: SocketAddr, from: Option<IpAddr>, packet: &[u8; BEAT_BYTES]) {
+        let sent = self.socket.send(&Transmit {
+            destination,
+            ecn: None,
+            contents: packet,
+            segment_size: None,
+            src_ip: from.filter(|own| is_ipv4(*own) == destination.is_ipv4()),
+        });
+        self.desk.counts.beats_sent.add(sent.done);
+        self.desk.counts.beats_unsent.add(sent.full + sent.refused);
     }
 
     /// Sends a control packet. What the kernel does not take counts as lost on the way; QUIC sends it again.

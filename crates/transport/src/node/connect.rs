@@ -244,7 +244,7 @@ impl Connector {
     ) -> Result<Self, ConnectError> {
         let broken = |error: KeyError| ConnectError::Broken { reason: Label::cut(&error.to_string()) };
         let pin = Arc::new(Pin::new(link.pin()));
-        let tls = tls::control_client(Arc::clone(&pin)).map_err(broken)?;
+        let tls = tls::control_client(Arc::clone(&pin), options.identity.as_deref()).map_err(broken)?;
         let proxies = options.proxies.clone().unwrap_or_else(Proxies::from_environment);
         let dialer = Dialer::new(&link, &proxies).map_err(broken)?;
         let tokens = Arc::new(quinn::TokenMemoryCache::default());

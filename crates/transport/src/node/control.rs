@@ -24,10 +24,15 @@ pub(super) type Generation = u64;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum ControlEvent {
-    /// The connection stands, for the first time or again. The relay has forgotten everything that an earlier one asked for.
+    /// The connection stands, for the first time or again. The relay has forgotten everything that an earlier one asked for, unless the node
+    /// slept in between: then [`FromRelay::Resumed`] follows.
     Up,
     /// The relay said something.
     Message(FromRelay),
+    /// The control connection was closed on purpose ([`NodeOptions::sleep_after`](super::NodeOptions::sleep_after)). The relay keeps the locator
+    /// and wakes this node when somebody attaches by it; [`ControlEvent::Up`] follows then, and [`FromRelay::Resumed`], which says what was
+    /// kept. A request that was not answered before this was not done.
+    Asleep,
     /// The connection is lost, or could not be made again. The node goes on trying.
     Down {
         /// Why.
@@ -50,6 +55,12 @@ pub enum Loss {
         /// The relay's words.
         reason: Label,
     },
+    /// Another program has connected with the same [identity](super::NodeOptions::identity), as a copy of this machine's disk would: the relay
+    /// serves the newest. The node comes back after a minute at least, and later each time that it happens again.
+    #[error(
+        "another program has connected to the relay with the same key; if this machine was copied, give each copy a key of its own"
+    )]
+    Superseded,
     /// The relay answers and does not know the connection: it was restarted.
     #[error("the relay was restarted")]
     Restarted,
@@ -78,11 +89,18 @@ pub enum Loss {
 #[error("there is no connection to the relay at the moment")]
 pub struct NotConnected;
 
+/// What a [`Control`] asks of the node.
+#[derive(Debug)]
+pub(super) enum Request {
+    Say(Generation, ToRelay),
+    Wake,
+}
+
 /// Speaks with the relay. When it is dropped, the control connection stays up until its [`Node`](super::Node) is gone.
 #[derive(Debug)]
 pub struct Control {
     pub(super) events: mpsc::Receiver<(Generation, ControlEvent)>,
-    pub(super) requests: mpsc::Sender<(Generation, ToRelay)>,
+    pub(super) requests: mpsc::Sender<Request>,
     pub(super) connected: watch::Receiver<Option<Generation>>,
     /// The connection that the program knows of.
     pub(super) known: Generation,
@@ -105,7 +123,18 @@ impl Control {
         if *self.connected.borrow() != Some(self.known) {
             return Err(NotConnected);
         }
-        self.requests.send((self.known, message)).await.map_err(|_| NotConnected)
+        self.requests.send(Request::Say(self.known, message)).await.map_err(|_| NotConnected)
+    }
+
+    /// Has a node that sleeps connect again, and one that does not sleep stay awake for another
+    /// [`NodeOptions::sleep_after`](super::NodeOptions::sleep_after).
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, nothing was asked.
+    pub async fn wake(&self) {
+        // Fails if the node was closed.
+        let _ = self.requests.send(Request::Wake).await;
     }
 
     /// Waits for the next event. `None`: the node was closed.

@@ -10,21 +10,34 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use wire::{
-    control::{FromRelay, ToRelay},
+    control::{Bed, FromRelay, ToRelay},
     text::Label,
     time::Moment,
 };
 
 use super::{
     connect::{Connector, Link},
-    control::{Control, ControlEvent, EVENTS, Generation, Loss, REQUESTS},
+    control::{Control, ControlEvent, EVENTS, Generation, Loss, REQUESTS, Request},
 };
 use crate::{
     clock,
-    listener::DRAINING_CODE,
+    listener::{DRAINING_CODE, SUPERSEDED_CODE},
+    sleeper::{self, Cause, Sleeper},
     socket::NodeSocket,
     streams::{FrameReceiver, FrameSender, StreamError},
 };
+
+/// First wait of a program whose place another one has taken with the same key, doubled each time; up to twice as long, at random.
+const SUPERSEDED_FIRST: Duration = Duration::from_secs(60);
+
+/// The most that this doubles to.
+const SUPERSEDED_MOST: Duration = Duration::from_secs(3600);
+
+/// Agents that wake because the relay is silent come back within this.
+const SILENT_SPREAD: Duration = Duration::from_secs(30);
+
+/// The runtime's timers stand still during suspend: a sleeping agent notices its end this much later at most.
+const LOOK_AFTER_SUSPEND: Duration = Duration::from_secs(5);
 
 /// First wait before connecting again, doubled with each failure.
 const BACKOFF_FIRST: Duration = Duration::from_millis(100);
@@ -70,12 +83,14 @@ fn nudge(endpoint: &Endpoint, socket: &Arc<NodeSocket>) {
 pub(super) struct Supervisor {
     connector: Connector,
     events: mpsc::Sender<(Generation, ControlEvent)>,
-    requests: mpsc::Receiver<(Generation, ToRelay)>,
+    requests: mpsc::Receiver<Request>,
     connected: watch::Sender<Option<Generation>>,
     generation: Generation,
     stop: CancellationToken,
     /// The relay asked not to be called before this.
     not_before: Option<Instant>,
+    sleep_after: Option<Duration>,
+    displaced: Displaced,
 }
 
 /// Why the supervisor does something else now.
@@ -83,12 +98,14 @@ enum Turn {
     /// The node is closed, or nobody listens to events any more.
     Stop,
     Lost(Loss),
+    /// The relay lets us sleep.
+    Asleep(Bed),
     /// There is a better connection.
     Better(Link),
 }
 
 impl Supervisor {
-    pub(super) fn new(connector: Connector, stop: CancellationToken) -> (Self, Control) {
+    pub(super) fn new(connector: Connector, sleep_after: Option<Duration>, stop: CancellationToken) -> (Self, Control) {
         let (events_in, events) = mpsc::channel(EVENTS);
         let (requests, requests_out) = mpsc::channel(REQUESTS);
         let (connected_in, connected) = watch::channel(None);
@@ -101,6 +118,8 @@ impl Supervisor {
             generation: 0,
             stop,
             not_before: None,
+            sleep_after,
+            displaced: Displaced::default(),
         };
         (supervisor, control)
     }
@@ -109,18 +128,28 @@ impl Supervisor {
         let stop = self.stop.clone();
         let mut link = first;
         let mut backoff = Backoff::default();
+        // The relay has kept something for us since we fell asleep.
+        let mut slept = false;
         loop {
             let up_since = Instant::now();
             let ended = tokio::select! {
                 () = stop.cancelled() => Turn::Stop,
-                ended = self.attend(&mut link) => ended,
+                ended = self.attend(&mut link, &mut slept) => ended,
             };
             self.connected.send_replace(None);
             link.connection.close(VarInt::from_u32(0), b"");
-            let mut why = match ended {
+            let ended = match ended {
                 // A pipe stays until the sessions on it have said goodbye.
                 Turn::Stop => return,
-                Turn::Lost(why) => why,
+                Turn::Lost(why) => Ended::Lost(why),
+                Turn::Asleep(bed) => {
+                    let cause = tokio::select! {
+                        () = stop.cancelled() => return,
+                        cause = self.doze(bed) => cause,
+                    };
+                    slept = true;
+                    Ended::Woke(cause)
+                }
                 Turn::Better(better) => {
                     self.connector.go_by(&better);
                     self.connector.leave(&link);
@@ -133,30 +162,86 @@ impl Supervisor {
             if up_since.elapsed() > BACKOFF_MOST {
                 backoff = Backoff::default();
             }
-            link = loop {
-                let retry_in = self.pause(&mut backoff);
-                let retry_at = Instant::now() + retry_in;
-                let patience = self.connector.patience(backoff.failures);
-                let attempt = async {
-                    self.report(ControlEvent::Down { why, retry_in }).await;
-                    sleep_until(retry_at).await;
-                    self.connector.connect(patience).await
-                };
-                let attempted = tokio::select! {
-                    () = stop.cancelled() => return,
-                    attempted = attempt => attempted,
-                };
-                match attempted {
-                    Ok(link) => break link,
-                    Err(error) => why = Loss::Attempt(error),
-                }
+            self.displaced.stood(up_since.elapsed());
+            if matches!(ended, Ended::Lost(Loss::Superseded)) {
+                self.not_before = Some(Instant::now() + self.displaced.next());
+            }
+            link = tokio::select! {
+                () = stop.cancelled() => return,
+                link = self.connect_again(ended, &mut backoff) => link,
             };
             self.connector.go_by(&link);
         }
     }
 
+    async fn connect_again(&mut self, ended: Ended, backoff: &mut Backoff) -> Link {
+        let mut why = match ended {
+            Ended::Lost(why) => why,
+            Ended::Woke(cause) => {
+                if cause == Cause::Silence {
+                    // A relay that was restarted is silent to a whole fleet.
+                    sleep(share_of(SILENT_SPREAD)).await;
+                }
+                let patience = self.connector.patience(0);
+                match self.connector.connect(patience).await {
+                    Ok(link) => return link,
+                    Err(error) => Loss::Attempt(error),
+                }
+            }
+        };
+        loop {
+            let retry_in = self.pause(backoff);
+            let retry_at = Instant::now() + retry_in;
+            let patience = self.connector.patience(backoff.failures);
+            self.report(ControlEvent::Down { why, retry_in }).await;
+            sleep_until(retry_at).await;
+            match self.connector.connect(patience).await {
+                Ok(link) => return link,
+                Err(error) => why = Loss::Attempt(error),
+            }
+        }
+    }
+
+    /// Sleeps until there is a reason to connect.
+    async fn doze(&mut self, bed: Bed) -> Cause {
+        let socket = Arc::clone(&self.connector.socket);
+        let mut beats = socket.listen_for_beats();
+        let mut sleeper = Sleeper::new(bed, clock::now());
+        let (events, generation) = (self.events.clone(), self.generation);
+        // A program that does not read its events does not keep the beats from going out.
+        let told = async move { events.send((generation, ControlEvent::Asleep)).await };
+        tokio::pin!(told);
+        let mut is_told = false;
+        loop {
+            let left = sleeper.poll_timeout().saturating_since(clock::now());
+            let turn = tokio::select! {
+                Some(packet) = beats.recv() => sleeper.handle_packet(&packet, clock::now(), &mut OsRng),
+                () = sleep(left.min(LOOK_AFTER_SUSPEND)) => sleeper.handle_timeout(clock::now(), &mut OsRng),
+                Some(request) = self.requests.recv() => match request {
+                    Request::Wake => return Cause::Called,
+                    // For a connection that is gone.
+                    Request::Say(..) => sleeper::Turn::Rest,
+                },
+                _ = &mut told, if !is_told => {
+                    is_told = true;
+                    sleeper::Turn::Rest
+                }
+            };
+            match turn {
+                sleeper::Turn::Rest => {}
+                sleeper::Turn::Send(packet) => {
+                    let relay = socket.table().live_relay();
+                    if let Some(relay) = relay {
+                        socket.send_letter(relay, &packet);
+                    }
+                }
+                sleeper::Turn::Wake(cause) => return cause,
+            }
+        }
+    }
+
     /// Speaks on one connection until it is lost.
-    async fn attend(&mut self, link: &mut Link) -> Turn {
+    async fn attend(&mut self, link: &mut Link, slept: &mut bool) -> Turn {
         self.generation += 1;
         let Link { connection, pipe, .. } = link;
         let connection = &*connection;
@@ -178,6 +263,13 @@ impl Supervisor {
         };
         let mut sender = FrameSender::new(send, None);
         let mut receiver = FrameReceiver::new(receive);
+        if *slept {
+            // What was kept is given to whoever asks for it first of all.
+            if let Err(turn) = self.say(connection, &mut sender, &ToRelay::Awake).await {
+                return turn;
+            }
+            *slept = false;
+        }
         self.connected.send_replace(Some(self.generation));
         self.report(ControlEvent::Up).await;
 
@@ -185,13 +277,25 @@ impl Supervisor {
         let better = self.connector.by_udp_again(stands_on_pipe);
         tokio::pin!(better);
         let socket = Arc::clone(&self.connector.socket);
+        let mut idle = Idle::new(self.sleep_after.filter(|_| !stands_on_pipe));
         loop {
             let events = self.events.clone();
             tokio::select! {
                 // Room first: what cannot be handed on is left in the stream. Both halves are cancel-safe.
                 received = async { (events.reserve().await, receiver.recv::<FromRelay>().await) } => match received {
                     (Ok(_), Ok(Some(FromRelay::Observed { address }))) => socket.observation().say(address),
+                    (Ok(_), Ok(Some(FromRelay::Asleep(bed)))) => {
+                        return match idle {
+                            Idle::Asked => Turn::Asleep(bed),
+                            Idle::Never | Idle::Until(..) => {
+                                Turn::Lost(Loss::Protocol { reason: Label::cut("it sent to sleep who had not asked") })
+                            }
+                        };
+                    }
+                    // The relay would rather have us stay.
+                    (Ok(_), Ok(Some(FromRelay::Refused { .. }))) if idle == Idle::Asked => idle.stir(self.sleep_after),
                     (Ok(room), Ok(Some(message))) => {
+                        idle.stir(self.sleep_after);
                         if let FromRelay::Draining { reconnect_in_ms } = message {
                             let wait = Duration::from_millis(u64::from(reconnect_in_ms)).min(DRAIN_MOST);
                             self.not_before = Some(Instant::now() + wait);
@@ -205,8 +309,10 @@ impl Supervisor {
                     (Ok(_), Err(error)) => return Turn::Lost(self.broken(connection, error).await),
                     (Err(_), _) => self.nobody_listens(connection).await,
                 },
-                Some((generation, message)) = self.requests.recv() => {
-                    if generation == self.generation
+                Some(request) = self.requests.recv() => {
+                    idle.stir(self.sleep_after);
+                    if let Request::Say(generation, message) = request
+                        && generation == self.generation
                         && let Err(turn) = self.say(connection, &mut sender, &message).await
                     {
                         return turn;
@@ -215,6 +321,16 @@ impl Supervisor {
                 () = socket.observation().asked() => {
                     if let Err(turn) = self.say(connection, &mut sender, &ToRelay::Observe).await {
                         return turn;
+                    }
+                }
+                () = idle.over() => {
+                    if socket.table().any_session() {
+                        idle.stir(self.sleep_after);
+                    } else {
+                        idle = Idle::Asked;
+                        if let Err(turn) = self.say(connection, &mut sender, &ToRelay::Sleep).await {
+                            return turn;
+                        }
                     }
                 }
                 error = connection.closed() => return Turn::Lost(self.loss(error)),
@@ -285,8 +401,54 @@ impl Supervisor {
     }
 }
 
+/// How a connection ended that is to be followed by another.
+enum Ended {
+    Lost(Loss),
+    Woke(Cause),
+}
+
+/// Whether nothing goes on, so that the agent may sleep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Idle {
+    /// This one does not sleep.
+    Never,
+    /// If nothing happens until then.
+    Until(Instant),
+    /// The relay was asked.
+    Asked,
+}
+
+impl Idle {
+    fn new(after: Option<Duration>) -> Self {
+        after.map_or(Self::Never, |after| Self::Until(Instant::now() + after))
+    }
+
+    /// Something has happened.
+    fn stir(&mut self, after: Option<Duration>) {
+        match self {
+            Self::Never => {}
+            Self::Until(_) | Self::Asked => *self = Self::new(after),
+        }
+    }
+
+    async fn over(&self) {
+        match self {
+            Self::Until(at) => sleep_until(*at).await,
+            Self::Never | Self::Asked => pending().await,
+        }
+    }
+}
+
+/// A random part of a duration.
+fn share_of(duration: Duration) -> Duration {
+    duration.mul_f64(f64::from(OsRng.next_u32()) / f64::from(u32::MAX))
+}
+
 fn lost(error: ConnectionError) -> Loss {
     match error {
+        ConnectionError::ApplicationClosed(close) if close.error_code == VarInt::from_u32(SUPERSEDED_CODE) => {
+            Loss::Superseded
+        }
         ConnectionError::ApplicationClosed(close) if close.error_code == VarInt::from_u32(DRAINING_CODE) => {
             Loss::Draining
         }
@@ -314,6 +476,28 @@ impl Backoff {
         let full = BACKOFF_FIRST.saturating_mul(1 << self.failures.min(10)).min(BACKOFF_MOST);
         self.failures = self.failures.saturating_add(1);
         full.mul_f64(0.5 + f64::from(OsRng.next_u32()) / f64::from(u32::MAX) / 2.0)
+    }
+}
+
+/// How long to stay away from a relay that serves another program with the same key, so that two do not take each other's place all the time.
+#[derive(Debug, Default)]
+struct Displaced {
+    /// How often in a row.
+    times: u32,
+}
+
+impl Displaced {
+    fn next(&mut self) -> Duration {
+        let least = SUPERSEDED_FIRST.saturating_mul(1 << self.times.min(10)).min(SUPERSEDED_MOST);
+        self.times = self.times.saturating_add(1);
+        least + share_of(least)
+    }
+
+    /// A connection has ended that stood for so long.
+    fn stood(&mut self, stood: Duration) {
+        if stood > SUPERSEDED_MOST {
+            self.times = 0;
+        }
     }
 }
 
@@ -521,5 +705,17 @@ mod tests {
         assert_eq!(suspicion.look(FINE, START), Next::Wait);
         suspicion.rest();
         assert_eq!(suspicion.look(FINE, START + Duration::from_secs(3600)), Next::Wait);
+    }
+
+    #[test]
+    fn who_is_displaced_again_and_again_stays_away_longer_each_time() {
+        let mut displaced = Displaced::default();
+        for least in [60, 120, 240, 480, 960, 1920, 3600, 3600] {
+            let wait = displaced.next().as_secs();
+            assert!((least..=2 * least).contains(&wait), "{wait} of {least}");
+            displaced.stood(Duration::from_secs(least));
+        }
+        displaced.stood(Duration::from_secs(3601));
+        assert!(displaced.next().as_secs() <= 120, "it was alone for long enough");
     }
 }

@@ -98,7 +98,7 @@ async fn a_key_that_belongs_to_somebody_else_is_not_proved() {
         .with_cert_resolver(Arc::new(AlwaysResolvesServerRawPublicKeys::new(certified)));
     let pin = Arc::new(Pin::new(agent.public().digest().0));
     let (at_client, _) =
-        shake_hands(control_client(Arc::clone(&pin)).unwrap(), server(config, CONTROL_ALPN).unwrap()).await;
+        shake_hands(control_client(Arc::clone(&pin), None).unwrap(), server(config, CONTROL_ALPN).unwrap()).await;
     assert!(at_client.is_err());
     assert!(!pin.take_mismatch(), "the key is the right one; only the signature is not");
 }
@@ -108,10 +108,11 @@ async fn the_relay_is_the_one_with_the_pinned_key() {
     let (relay, other) = (SigningKey::generate(&mut OsRng), SigningKey::generate(&mut OsRng));
     let pin = Arc::new(Pin::new(relay.public().digest().0));
     let (at_client, at_relay) =
-        shake_hands(control_client(Arc::clone(&pin)).unwrap(), control_server(&relay).unwrap()).await;
+        shake_hands(control_client(Arc::clone(&pin), None).unwrap(), control_server(&relay).unwrap()).await;
     assert!(at_client.is_ok() && at_relay.is_ok() && !pin.take_mismatch());
 
-    let (at_client, _) = shake_hands(control_client(Arc::clone(&pin)).unwrap(), control_server(&other).unwrap()).await;
+    let (at_client, _) =
+        shake_hands(control_client(Arc::clone(&pin), None).unwrap(), control_server(&other).unwrap()).await;
     assert!(at_client.is_err() && pin.take_mismatch());
 }
 
@@ -119,7 +120,7 @@ async fn the_relay_is_the_one_with_the_pinned_key() {
 async fn control_and_session_do_not_mix() {
     let key = SigningKey::generate(&mut OsRng);
     let pin = Arc::new(Pin::new(key.public().digest().0));
-    let (at_client, _) = shake_hands(control_client(pin).unwrap(), session_server(&key).unwrap()).await;
+    let (at_client, _) = shake_hands(control_client(pin, None).unwrap(), session_server(&key).unwrap()).await;
     assert!(at_client.is_err());
     let (at_client, _) = shake_hands(session_client(&key).unwrap(), control_server(&key).unwrap()).await;
     assert!(at_client.is_err());

@@ -121,7 +121,7 @@ impl Relay {
         sorting.spawn(async move {
             let mut known = HashMap::new();
             while let Some(event) = events.recv().await {
-                if let PeerEvent::Connected { peer: id, address, client } = event {
+                if let PeerEvent::Connected { peer: id, address, client, .. } = event {
                     let (events, receiver) = mpsc::channel(1024);
                     known.insert(id, events);
                     let peer = Peer { id, address, client, listener: Arc::clone(&accepting), events: receiver };

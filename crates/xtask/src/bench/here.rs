@@ -11,6 +11,7 @@ mod path;
 mod relay;
 mod revoke;
 mod scene;
+mod sleep;
 mod storm;
 mod stream;
 
@@ -61,6 +62,7 @@ async fn measure(bench: Bench) -> anyhow::Result<Vec<Figure>> {
         Bench::Relay => tokio::task::spawn_blocking(relay::measure).await?,
         Bench::Idle => Box::pin(idle::measure()).await,
         Bench::Storm => Box::pin(storm::measure()).await,
+        Bench::Sleep => Box::pin(sleep::measure()).await,
         Bench::Echo => Box::pin(echo::measure()).await,
     }
 }

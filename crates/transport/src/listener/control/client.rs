@@ -20,7 +20,10 @@ use super::super::{
     frames::{Frames, Heard},
     peer::{Farewell, PeerEnd, PeerEvent, PeerId},
 };
-use crate::address::{PipeKey, canonical};
+use crate::{
+    address::{PipeKey, canonical},
+    tls,
+};
 
 /// A client that does not take a few bytes for so long is of no use.
 const SEND_WITHIN: Duration = Duration::from_secs(5);
@@ -250,7 +253,9 @@ impl Client {
                 self.state = State::Open;
                 // A finished handshake proves the address (RFC 9000 section 8.1).
                 self.address = canonical(self.connection.remote_address());
-                tell(PeerEvent::Connected { peer: self.id, address: self.address, client: self.came_from });
+                let identity = self.connection.crypto_session().peer_identity().and_then(tls::read_identity);
+                let agent = identity.map(|key| key.agent_id());
+                tell(PeerEvent::Connected { peer: self.id, address: self.address, client: self.came_from, agent });
             }
             Event::ConnectionLost { reason } => {
                 let was_over = matches!(self.state, State::Over(_));

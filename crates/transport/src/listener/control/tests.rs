@@ -71,7 +71,7 @@ struct Visitor {
 impl Visitor {
     fn new(relay_key: &SigningKey, home: SocketAddr, now: Instant) -> Self {
         let pin = Arc::new(tls::Pin::new(relay_key.public().digest().0));
-        let mut config = ClientConfig::new(Arc::new(tls::control_client(pin).unwrap()));
+        let mut config = ClientConfig::new(Arc::new(tls::control_client(pin, None).unwrap()));
         config.transport_config(knobs::control_client());
         let mut endpoint_config = EndpointConfig::default();
         endpoint_config.grease_quic_bit(false);
@@ -206,7 +206,9 @@ impl World {
         self.visitors[visitor].ask();
         self.pass(Duration::from_secs(1));
         let peer = match self.take_events().as_slice() {
-            [PeerEvent::Connected { peer, address, client }, PeerEvent::Message { peer: same, .. }] if peer == same => {
+            [PeerEvent::Connected { peer, address, client, agent: None }, PeerEvent::Message { peer: same, .. }]
+                if peer == same =>
+            {
                 assert_eq!((*address, *client), (at(home), at(home)));
                 *peer
             }

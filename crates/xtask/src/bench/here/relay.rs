@@ -375,7 +375,7 @@ fn pass(
 }
 
 /// What the forwarding thread has used so far: proc(5), `/proc/PID/schedstat`, nanoseconds.
-fn processor_time() -> anyhow::Result<Duration> {
+pub(super) fn processor_time() -> anyhow::Result<Duration> {
     for task in fs::read_dir("/proc/self/task")? {
         let task = task?.path();
         if fs::read_to_string(task.join("comm")).is_ok_and(|name| name.trim_end() == THREAD) {

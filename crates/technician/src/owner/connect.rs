@@ -275,6 +275,8 @@ async fn steps(
     };
     // The transport bounds all of this by the deadline of pairing.
     let (unpaired, paired) = tokio::select! {
+        // An agent that says no goes right after that; what it said comes first.
+        biased;
         done = pairing => done?,
         error = agent_gone(control, channel) => return Err(error),
     };

@@ -1,5 +1,5 @@
-//! What changes of path cost, as figures: `cargo xtask bench path` tells them. In virtual time they are figures of the protocol, the same
-//! on every machine.
+//! What changes of path cost, as figures: `cargo xtask bench path` tells them. In virtual time they are figures of the protocol and not
+//! of the machine; keys and numbers drawn at random move them a little.
 
 use std::{env, fmt::Write as _, fs::File, io::Write as _, time::Duration};
 

@@ -11,6 +11,7 @@ mod driver;
 mod mapping;
 pub mod netcheck;
 mod supervisor;
+mod watch;
 
 use std::{
     collections::BTreeMap,

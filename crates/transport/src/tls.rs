@@ -58,7 +58,7 @@ impl From<Error> for KeyError {
 pub(crate) fn control_server(key: &SigningKey) -> Result<QuicServerConfig, KeyError> {
     let config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])?
-        .with_client_cert_verifier(Arc::new(AnyKeyOrNone(AnyKey)))
+        .with_client_cert_verifier(Arc::new(AnyKey { mandatory: false }))
         .with_cert_resolver(Arc::new(AlwaysResolvesServerRawPublicKeys::new(raw_key(key)?)));
     server(config, CONTROL_ALPN)
 }
@@ -80,7 +80,7 @@ pub(crate) fn control_client(pin: Arc<Pin>, identity: Option<&SigningKey>) -> Re
 pub(crate) fn session_server(key: &SigningKey) -> Result<QuicServerConfig, KeyError> {
     let config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])?
-        .with_client_cert_verifier(Arc::new(AnyKey))
+        .with_client_cert_verifier(Arc::new(AnyKey { mandatory: true }))
         .with_cert_resolver(Arc::new(AlwaysResolvesServerRawPublicKeys::new(raw_key(key)?)));
     server(config, SESSION_ALPN)
 }
@@ -90,7 +90,7 @@ pub(crate) fn session_client(key: &SigningKey) -> Result<QuicClientConfig, KeyEr
     let config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyKey))
+        .with_custom_certificate_verifier(Arc::new(AnyKey { mandatory: true }))
         .with_client_cert_resolver(Arc::new(AlwaysResolvesClientRawPublicKeys::new(raw_key(key)?)));
     client(config, SESSION_ALPN)
 }
@@ -218,7 +218,10 @@ impl ServerCertVerifier for Pin {
 
 /// Accepts any key that the peer proves to have.
 #[derive(Debug)]
-struct AnyKey;
+struct AnyKey {
+    /// A client that shows none is turned away.
+    mandatory: bool,
+}
 
 impl ServerCertVerifier for AnyKey {
     fn verify_server_cert(
@@ -240,6 +243,10 @@ impl ClientCertVerifier for AnyKey {
         &[]
     }
 
+    fn client_auth_mandatory(&self) -> bool {
+        self.mandatory
+    }
+
     fn verify_client_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -247,31 +254,6 @@ impl ClientCertVerifier for AnyKey {
         _now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         read_key(end_entity, intermediates).map(|_| ClientCertVerified::assertion())
-    }
-
-    verifies_raw_ed25519_keys!();
-}
-
-/// As [`AnyKey`], for clients that may also stay nobody.
-#[derive(Debug)]
-struct AnyKeyOrNone(AnyKey);
-
-impl ClientCertVerifier for AnyKeyOrNone {
-    fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        &[]
-    }
-
-    fn client_auth_mandatory(&self) -> bool {
-        false
-    }
-
-    fn verify_client_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        now: UnixTime,
-    ) -> Result<ClientCertVerified, Error> {
-        self.0.verify_client_cert(end_entity, intermediates, now)
     }
 
     verifies_raw_ed25519_keys!();

@@ -252,6 +252,25 @@ impl Eve {
         self.front.send_to(packet, self.agent.expect("it has said something")).await.unwrap();
     }
 
+    /// An agent that has just fallen asleep, and its first beat, which has not reached the relay.
+    async fn hears_the_first_beat(world: &World) -> (Self, Peer, Vec<u8>) {
+        let (mut eve, link) = Self::between(world).await;
+        let options = NodeOptions {
+            bind: Some("127.0.0.1:0".parse().unwrap()),
+            carrier: CarrierChoice::Udp,
+            identity: Some(key()),
+            sleep_after: Some(IDLE),
+            ..NodeOptions::default()
+        };
+        let started = Beside::start(Node::start(link, options));
+        let beat = eve.pass_until(|by, packet| *by == By::Agent && kind(packet).is_some()).await;
+        let (node, control) = started.done().await.unwrap();
+        let mut agent = Peer { node, control };
+        assert!(matches!(agent.event().await, ControlEvent::Up));
+        agent.falls_asleep().await;
+        (eve, agent, beat)
+    }
+
     /// Passes everything on until `seen` says that it was enough; that packet is held back.
     async fn pass_until(&mut self, mut seen: impl FnMut(&By, &[u8]) -> bool) -> Vec<u8> {
         loop {
@@ -271,20 +290,7 @@ fn kind(packet: &[u8]) -> Option<BeatKind> {
 #[tokio::test]
 async fn whoever_sees_every_packet_wakes_nobody_and_moves_no_address() {
     let world = World::start("").await;
-    let (mut eve, link) = Eve::between(&world).await;
-    let options = NodeOptions {
-        bind: Some("127.0.0.1:0".parse().unwrap()),
-        carrier: CarrierChoice::Udp,
-        identity: Some(key()),
-        sleep_after: Some(IDLE),
-        ..NodeOptions::default()
-    };
-    let started = Beside::start(Node::start(link, options));
-    let beat = eve.pass_until(|by, packet| *by == By::Agent && kind(packet).is_some()).await;
-    let (node, control) = started.done().await.unwrap();
-    let mut agent = Peer { node, control };
-    assert!(matches!(agent.event().await, ControlEvent::Up));
-    agent.falls_asleep().await;
+    let (mut eve, _agent, beat) = Eve::hears_the_first_beat(&world).await;
 
     // The beat reaches the relay from somewhere else first: the relay asks there, and stays with the address that it knows.
     let foreign = UdpSocket::bind("127.0.0.1:0").await.unwrap();
@@ -382,20 +388,7 @@ async fn an_agent_whose_address_has_changed_is_found_again_and_woken_there() {
 #[tokio::test]
 async fn a_relay_that_was_restarted_wakes_who_slept_before_without_a_handshake() {
     let mut world = World::start("").await;
-    let (mut eve, link) = Eve::between(&world).await;
-    let options = NodeOptions {
-        bind: Some("127.0.0.1:0".parse().unwrap()),
-        carrier: CarrierChoice::Udp,
-        identity: Some(key()),
-        sleep_after: Some(IDLE),
-        ..NodeOptions::default()
-    };
-    let started = Beside::start(Node::start(link, options));
-    let beat = eve.pass_until(|by, packet| *by == By::Agent && kind(packet).is_some()).await;
-    let (node, control) = started.done().await.unwrap();
-    let mut agent = Peer { node, control };
-    assert!(matches!(agent.event().await, ControlEvent::Up));
-    agent.falls_asleep().await;
+    let (mut eve, _agent, beat) = Eve::hears_the_first_beat(&world).await;
 
     world.restart().await;
     eve.relay = world.relay.udp_address();

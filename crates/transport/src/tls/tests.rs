@@ -34,7 +34,7 @@ fn technician_with(provider: Arc<CryptoProvider>, key: &SigningKey) -> QuicClien
         .with_protocol_versions(&[&TLS13])
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyKey))
+        .with_custom_certificate_verifier(Arc::new(AnyKey { mandatory: true }))
         .with_client_cert_resolver(Arc::new(AlwaysResolvesClientRawPublicKeys::new(raw_key(key).unwrap())));
     client(config, SESSION_ALPN).unwrap()
 }
@@ -68,7 +68,7 @@ async fn a_technician_has_to_prove_a_key() {
         .with_protocol_versions(&[&TLS13])
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyKey))
+        .with_custom_certificate_verifier(Arc::new(AnyKey { mandatory: true }))
         .with_no_client_auth();
     let nobody = client(config, SESSION_ALPN).unwrap();
     let (_, at_agent) = shake_hands(nobody, session_server(&agent).unwrap()).await;
@@ -86,7 +86,7 @@ async fn a_key_that_belongs_to_somebody_else_is_not_proved() {
         .with_protocol_versions(&[&TLS13])
         .unwrap()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(AnyKey))
+        .with_custom_certificate_verifier(Arc::new(AnyKey { mandatory: true }))
         .with_client_cert_resolver(Arc::new(AlwaysResolvesClientRawPublicKeys::new(Arc::clone(&certified))));
     let (_, at_agent) = shake_hands(client(config, SESSION_ALPN).unwrap(), session_server(&agent).unwrap()).await;
     assert!(at_agent.is_err());

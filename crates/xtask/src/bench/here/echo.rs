@@ -4,14 +4,13 @@
 use std::{net::Ipv4Addr, net::SocketAddr, time::Duration};
 
 use anyhow::Context as _;
-use testkit::hostile::{agent::AgentPeer, session::introduction, technician::TechnicianPeer};
 use tokio::{net::UdpSocket, task::JoinSet, time::Instant};
 use transport::bench::BareForwarder;
-use wire::session::{Ability, ToAgent, ToTechnician};
+use wire::session::{ToAgent, ToTechnician};
 
 use super::{
     figures::Figure,
-    scene::{self, millis},
+    scene::{Bare, millis},
 };
 
 const WARM_UP: usize = 50;
@@ -35,18 +34,12 @@ pub(super) async fn measure() -> anyhow::Result<Vec<Figure>> {
 }
 
 async fn through_session() -> anyhow::Result<Vec<f64>> {
-    let relay = scene::relay().await?;
-    let mut agent = AgentPeer::connect(relay.link()).await?;
-    let code = agent.code().await?;
-    let mut technician = TechnicianPeer::connect(relay.link()).await?;
-    let hello = introduction("Ana", &[Ability::DiagBasic], "to type");
-    let (agent_side, technician_side) = tokio::join!(agent.pair(&code), technician.pair(&code, &hello));
-    let (mut agent_side, _) = agent_side??;
-    let mut technician_side = technician_side?.expect_paired();
+    let Bare { agent: _agent, technician: _technician, mut at_agent, mut at_technician, relay: _relay } =
+        Bare::start().await?;
     let mut echo = JoinSet::new();
     echo.spawn(async move {
-        while agent_side.receiver.recv::<ToAgent>().await?.is_some() {
-            agent_side.sender.send(&ToTechnician::Resumed).await?;
+        while at_agent.receiver.recv::<ToAgent>().await?.is_some() {
+            at_agent.sender.send(&ToTechnician::Resumed).await?;
         }
         anyhow::Ok(())
     });
@@ -54,8 +47,8 @@ async fn through_session() -> anyhow::Result<Vec<f64>> {
     for key in 0..WARM_UP + KEYS {
         tokio::time::sleep(PAUSE).await;
         let pressed = Instant::now();
-        technician_side.sender.send(&ToAgent::Unsubscribe).await?;
-        technician_side.receiver.recv::<ToTechnician>().await?.context("the agent left")?;
+        at_technician.sender.send(&ToAgent::Unsubscribe).await?;
+        at_technician.receiver.recv::<ToTechnician>().await?.context("the agent left")?;
         if key >= WARM_UP {
             times.push(millis(pressed.elapsed()));
         }

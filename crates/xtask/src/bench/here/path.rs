@@ -3,16 +3,14 @@
 use std::{fs, time::Duration};
 
 use anyhow::{Context as _, ensure};
-use testkit::hostile::{agent::AgentPeer, session::introduction, technician::TechnicianPeer};
 use tokio::time::{Instant, sleep, timeout};
 use transport::{
     bench::PlainPair,
     sealed::{Carrier, Sealed},
     streams::Priority,
 };
-use wire::session::Ability;
 
-use super::{figures::Figure, scene};
+use super::{figures::Figure, scene::Bare};
 use crate::process::{cargo, run};
 
 /// The scenario that writes its figures to the file that the variable names.
@@ -57,14 +55,8 @@ fn figure(line: &str) -> anyhow::Result<Figure> {
 async fn beside_plain_quic() -> anyhow::Result<Vec<Figure>> {
     let content = vec![0x5a; BYTES];
     let plain = PlainPair::connect().await?;
-    let relay = scene::relay().await?;
-    let mut agent = AgentPeer::connect(relay.link()).await?;
-    let code = agent.code().await?;
-    let mut technician = TechnicianPeer::connect(relay.link()).await?;
-    let hello = introduction("Ana", &[Ability::DiagBasic], "to carry");
-    let (agents, technicians) = tokio::join!(agent.pair(&code), technician.pair(&code, &hello));
-    let ((agents, _), technicians) = (agents??, technicians?.expect_paired());
-    let ours = [&agents.sealed, &technicians.sealed];
+    let Bare { agent, technician, at_agent, at_technician, .. } = &Bare::start().await?;
+    let ours = [&at_agent.sealed, &at_technician.sealed];
 
     // By the relay first, then the way that a grant opens.
     let (mut relayed, mut direct, mut plainly, mut ratios) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
@@ -73,8 +65,8 @@ async fn beside_plain_quic() -> anyhow::Result<Vec<Figure>> {
     }
     let (agents_at, technicians_at) = tokio::join!(agent.node.candidates(), technician.node.candidates());
     ours.iter().for_each(|end| end.open_direct());
-    agents.sealed.punch(&technicians_at);
-    technicians.sealed.punch(&agents_at);
+    at_agent.sealed.punch(&technicians_at);
+    at_technician.sealed.punch(&agents_at);
     let gone = async {
         while !ours.iter().all(|end| end.stats().carrier == Carrier::Direct) {
             sleep(Duration::from_millis(1)).await;

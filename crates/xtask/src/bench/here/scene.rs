@@ -5,11 +5,16 @@ use std::time::Duration;
 use testkit::{
     attach::Technician,
     delay_link::{Conditions, DelayLink},
+    hostile::{
+        agent::AgentPeer,
+        session::{PeerSession, introduction},
+        technician::TechnicianPeer,
+    },
     relay::RelayProcess,
     running::Running,
     share::{ShareOptions, ShareProcess},
 };
-use wire::link::RelayLink;
+use wire::{link::RelayLink, session::Ability};
 
 /// The limits that an address has on an ordinary relay would slow a bench down: all its people come from one.
 const OPEN_RELAY: &str = "\
@@ -40,6 +45,29 @@ impl Scene {
         share.allow().await?;
         technician.wait_live(&attached).await?;
         Ok(Self { share, technician, attached })
+    }
+}
+
+/// A sealed session between two peers that do only what a bench says, with the relay under it.
+pub(super) struct Bare {
+    pub(super) agent: AgentPeer,
+    pub(super) technician: TechnicianPeer,
+    pub(super) at_agent: PeerSession,
+    pub(super) at_technician: PeerSession,
+    pub(super) relay: RelayProcess,
+}
+
+impl Bare {
+    /// Connects and pairs them.
+    pub(super) async fn start() -> anyhow::Result<Self> {
+        let relay = relay().await?;
+        let mut agent = AgentPeer::connect(relay.link()).await?;
+        let code = agent.code().await?;
+        let mut technician = TechnicianPeer::connect(relay.link()).await?;
+        let hello = introduction("Ana", &[Ability::DiagBasic], "to measure");
+        let (at_agent, at_technician) = tokio::join!(agent.pair(&code), technician.pair(&code, &hello));
+        let ((at_agent, _), at_technician) = (at_agent??, at_technician?.expect_paired());
+        Ok(Self { agent, technician, at_agent, at_technician, relay })
     }
 }
 

@@ -19,6 +19,7 @@
 
 mod calm;
 mod control;
+mod coupler;
 mod frames;
 mod peer;
 pub mod pipes;

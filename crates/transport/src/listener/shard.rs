@@ -32,6 +32,7 @@ use super::{
     BeatFrom, Forward, ListenerCounters, Route,
     calm::{Calm, TOGETHER},
     control::ControlEndpoint,
+    coupler::Coupler,
     peer::{Farewell, PeerEvent, PeerId},
     pipes::Registry,
     socket::{Sent, ShardSocket},
@@ -208,6 +209,7 @@ pub(super) struct Shard {
     poll: Poll,
     wire: Wire,
     inbox: Inbox,
+    coupler: Coupler,
     control: ControlEndpoint,
     desk: Arc<Desk>,
     events: mpsc::Sender<PeerEvent>,
@@ -268,6 +270,7 @@ impl Shard {
             poll,
             wire,
             inbox,
+            coupler: Coupler::new(),
             control,
             desk,
             events,
@@ -348,7 +351,7 @@ impl Shard {
         while let Some(received) = inbox.next(|class| sorting.most(class)) {
             sorting.sort(received);
         }
-        sorting.hand_on_beats();
+        sorting.end_batch();
         let (beats, others) = (sorting.beats_heard, sorting.others_heard);
         self.calm.heard(beats, others, now);
         true
@@ -356,12 +359,25 @@ impl Shard {
 
     /// What is needed to bring packets where they belong.
     fn sorting(&mut self, quic_now: Instant) -> (&mut Inbox, Sorting<'_>) {
-        let Self { inbox, control, wire, desks, mask, number, beats, .. } = self;
+        let Self { inbox, coupler, control, wire, desks, mask, number, beats, .. } = self;
         let most = wire.socket.max_segments().max(1);
         let (number, now) = (*number, clock::now());
         (
             inbox,
-            Sorting { control, wire, desks, mask, number, most, now, quic_now, beats, beats_heard: 0, others_heard: 0 },
+            Sorting {
+                control,
+                wire,
+                coupler,
+                desks,
+                mask,
+                number,
+                most,
+                now,
+                quic_now,
+                beats,
+                beats_heard: 0,
+                others_heard: 0,
+            },
         )
     }
 
@@ -379,6 +395,7 @@ impl Shard {
             for train in trains.drain(..) {
                 sorting.sort_train(&train);
             }
+            sorting.end_batch();
         }
         self.taken_trains = trains;
         if more {
@@ -453,6 +470,8 @@ impl Shard {
 struct Sorting<'a> {
     control: &'a mut ControlEndpoint,
     wire: &'a Wire,
+    /// What waits for the end of the batch. Empty before and after.
+    coupler: &'a mut Coupler,
     desks: &'a [Arc<Desk>],
     mask: &'a ShardMask,
     number: u8,
@@ -479,7 +498,7 @@ impl Sorting<'_> {
         self.others_heard += usize::from(received.run.class != Class::Beat);
         match received.run.class {
             Class::Beat => self.keep_beat(&received),
-            Class::Data(channel) => self.wire.pass_on(&received, channel, self.now),
+            Class::Data(channel) => self.wire.pass_on(&received, channel, self.now, (self.coupler, self.most)),
             // Only relays say so, or the ends of a session to each other.
             Class::Unbound(_) | Class::Probe(_) | Class::Foreign => self.wire.desk.counts.unknown_kind.add(1),
             Class::Quic => {
@@ -514,6 +533,13 @@ impl Sorting<'_> {
         self.beats.push(BeatFrom { from: received.from, to: received.meta.dst_ip, packet });
     }
 
+    /// Lets go what waits: sessions' packets first.
+    fn end_batch(&mut self) {
+        let wire = self.wire;
+        self.coupler.clear(&mut |transmit| wire.hand_over(transmit));
+        self.hand_on_beats();
+    }
+
     fn hand_on_beats(&mut self) {
         if self.beats.is_empty() {
             return;
@@ -543,8 +569,14 @@ impl Wire {
         if is_synthetic(&transmit.destination) { self.pipes.send(transmit) } else { self.socket.send(transmit) }
     }
 
-    /// Sends a run on, unchanged, as the train that it came in.
-    fn pass_on(&self, received: &Received<'_>, channel: ChannelId, now: Moment) {
+    /// Sends a run on, unchanged, as the train that it came in or coupled to others for the same address.
+    fn pass_on(
+        &self,
+        received: &Received<'_>,
+        channel: ChannelId,
+        now: Moment,
+        (coupler, most): (&mut Coupler, usize),
+    ) {
         let Received { run, from, meta } = received;
         let counts = &self.desk.counts;
         let segments = run.segments();
@@ -565,16 +597,23 @@ impl Wire {
                 return;
             }
         };
-        let Sent { done, bytes, full, refused } = self.transmit(&Transmit {
+        let transmit = Transmit {
             destination: to,
             ecn: meta.ecn,
             contents: run.bytes,
             segment_size: run.segment_size(),
             src_ip: meta.dst_ip.filter(|own| is_ipv4(*own) == to.is_ipv4()),
-        });
+        };
+        coupler.take(&transmit, most, &mut |transmit| self.hand_over(transmit));
+    }
+
+    /// Sends packets of sessions.
+    fn hand_over(&self, transmit: &Transmit<'_>) {
+        let Sent { done, bytes, full, refused } = self.transmit(transmit);
+        let counts = &self.desk.counts;
         counts.forwarded_packets.add(done);
         counts.forwarded_bytes.add(bytes);
-        if done < segments {
+        if full + refused > 0 {
             counts.full.add(full);
             counts.send_failed.add(refused);
         }

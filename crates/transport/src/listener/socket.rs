@@ -1,6 +1,7 @@
 //! One shard's UDP socket: whole trains in and out, with kernel offload where there is any.
 
 use std::{
+    cell::{Cell, RefCell},
     fmt,
     io::{self, IoSliceMut},
     net::SocketAddr,
@@ -9,6 +10,7 @@ use std::{
 
 use quinn::udp::{RecvMeta, Transmit};
 use quinn_udp::{EcnCodepoint, UdpSockRef, UdpSocketState};
+use rustix::io::Errno;
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use crate::{
@@ -20,7 +22,9 @@ use crate::{
 pub(crate) struct ShardSocket {
     io: mio::net::UdpSocket,
     /// `None`: plain calls, one packet each.
-    offload: Option<UdpSocketState>,
+    offload: Option<RefCell<UdpSocketState>>,
+    /// Packets of this size and above are not sent in trains: the kernel has refused to cut them.
+    uncut_from: Cell<usize>,
     ipv6: bool,
 }
 
@@ -55,10 +59,10 @@ impl ShardSocket {
         let io = mio::net::UdpSocket::from_std(socket.into());
         let offload = match offloading {
             // Some hosts refuse the socket options: plain calls work there.
-            Offloading::WhereAvailable => UdpSocketState::new(UdpSockRef::from(&io)).ok(),
+            Offloading::WhereAvailable => UdpSocketState::new(UdpSockRef::from(&io)).ok().map(RefCell::new),
             Offloading::Never => None,
         };
-        Ok(Self { ipv6: io.local_addr()?.is_ipv6(), io, offload })
+        Ok(Self { ipv6: io.local_addr()?.is_ipv6(), io, offload, uncut_from: Cell::new(usize::MAX) })
     }
 
     /// Asks the kernel for larger buffers; it may give less.
@@ -79,12 +83,12 @@ impl ShardSocket {
 
     /// Most segments that may be sent at once at present; falls to 1 when the network card turns out not to cut trains.
     pub(crate) fn max_segments(&self) -> usize {
-        self.offload.as_ref().map_or(1, UdpSocketState::max_gso_segments)
+        self.offload.as_ref().map_or(1, |state| state.borrow().max_gso_segments())
     }
 
     /// An inbox that fits this socket, for `trains` trains.
     pub(crate) fn inbox(&self, trains: usize) -> Inbox {
-        Inbox::new(trains, self.offload.as_ref().is_some_and(|state| state.gro_segments() > 1))
+        Inbox::new(trains, self.offload.as_ref().is_some_and(|state| state.borrow().gro_segments() > 1))
     }
 
     /// Takes what has come, with one call to the kernel where it can.
@@ -92,7 +96,7 @@ impl ShardSocket {
         inbox.fill(|slots, metas| match &self.offload {
             Some(state) => {
                 let mut received = [quinn_udp::RecvMeta::default(); BATCH];
-                let count = state.recv(UdpSockRef::from(&self.io), slots, &mut received[..metas.len()])?;
+                let count = state.borrow().recv(UdpSockRef::from(&self.io), slots, &mut received[..metas.len()])?;
                 for (meta, from) in metas.iter_mut().zip(&received[..count]) {
                     let ecn = from.ecn.and_then(|ecn| quinn::udp::EcnCodepoint::from_bits(ecn as u8));
                     *meta = RecvMeta { addr: from.addr, len: from.len, stride: from.stride, ecn, dst_ip: from.dst_ip };
@@ -119,17 +123,36 @@ impl ShardSocket {
     /// Sends a packet or train. `transmit.destination` is in canonical form.
     pub(crate) fn send(&self, transmit: &Transmit<'_>) -> Sent {
         let mut sent = Sent::default();
-        match self.send_once(transmit) {
-            // Some network cards refuse trains only when they see one.
+        let may_go_whole = !is_train(transmit) || size_of(transmit) < self.uncut_from.get();
+        let whole = if may_go_whole { self.send_once(transmit) } else { Err(io::ErrorKind::Unsupported.into()) };
+        match whole {
             Err(error) if error.kind() != io::ErrorKind::WouldBlock && is_train(transmit) => {
                 for contents in transmit.contents.chunks(size_of(transmit)) {
                     let packet = Transmit { contents, segment_size: None, ..transmit.clone() };
                     sent.note(&packet, &self.send_once(&packet));
                 }
+                if refuses_to_cut(&error) {
+                    self.start_anew(transmit, sent);
+                }
             }
             result => sent.note(transmit, &result),
         }
         sent
+    }
+
+    /// Goes on after the kernel has refused a train whose packets became `sent` one by one.
+    ///
+    /// It refuses packets that are longer than the network takes which they go to, and anybody may send such. quinn-udp, which cannot tell that
+    /// from a network card that cuts no trains, would make none again, for nobody. So it starts anew, and trains of such packets are not tried again.
+    fn start_anew(&self, train: &Transmit<'_>, sent: Sent) {
+        if sent.done > 0 {
+            self.uncut_from.set(size_of(train).min(self.uncut_from.get()));
+        }
+        if let Some(state) = &self.offload
+            && let Ok(anew) = UdpSocketState::new(UdpSockRef::from(&self.io))
+        {
+            state.replace(anew);
+        }
     }
 
     fn send_once(&self, transmit: &Transmit<'_>) -> io::Result<()> {
@@ -143,7 +166,7 @@ impl ShardSocket {
                     segment_size: transmit.segment_size,
                     src_ip: transmit.src_ip,
                 };
-                state.try_send(UdpSockRef::from(&self.io), &transmit)
+                state.borrow().try_send(UdpSockRef::from(&self.io), &transmit)
             }
             None if is_train(transmit) => Err(io::ErrorKind::Unsupported.into()),
             None => self.io.send_to(transmit.contents, destination).map(drop),
@@ -178,7 +201,7 @@ pub(crate) struct Sent {
 
 impl Sent {
     fn note(&mut self, transmit: &Transmit<'_>, result: &io::Result<()>) {
-        let packets = transmit.contents.len().div_ceil(size_of(transmit));
+        let packets = packets_of(transmit);
         match result {
             Ok(()) => {
                 self.done += packets;
@@ -194,13 +217,66 @@ fn is_train(transmit: &Transmit<'_>) -> bool {
     size_of(transmit) < transmit.contents.len()
 }
 
+/// Whether an error may mean that the kernel or the network card does not cut this train.
+fn refuses_to_cut(error: &io::Error) -> bool {
+    [Errno::INVAL, Errno::IO].into_iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+/// Packets of a train, or one.
+pub(super) fn packets_of(transmit: &Transmit<'_>) -> usize {
+    transmit.contents.len().div_ceil(size_of(transmit))
+}
+
 /// Size of each packet but perhaps the last.
-fn size_of(transmit: &Transmit<'_>) -> usize {
+pub(super) fn size_of(transmit: &Transmit<'_>) -> usize {
     transmit.segment_size.unwrap_or(transmit.contents.len()).max(1)
 }
 
 impl fmt::Debug for ShardSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ShardSocket").field("io", &self.io).field("offload", &self.offload.is_some()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+
+    fn bound() -> ShardSocket {
+        let mut sockets = ShardSocket::bind_all(LOOPBACK, NonZeroU8::MIN, Offloading::WhereAvailable).unwrap();
+        sockets.remove(0)
+    }
+
+    fn send(from: &ShardSocket, packets: usize, size: usize, destination: SocketAddr) -> Sent {
+        let contents = &vec![0x40; packets * size];
+        from.send(&Transmit { destination, ecn: None, contents, segment_size: Some(size), src_ip: None })
+    }
+
+    #[test]
+    fn whoever_sends_what_the_kernel_does_not_cut_takes_no_trains_from_others() {
+        let (from, to) = (bound(), bound());
+        let able = from.max_segments();
+        // More packets than any kernel cuts: it refuses them as it does packets that are too long for a network card.
+        let to = to.local_addr().unwrap();
+        let sent = send(&from, 400, 100, to);
+        assert_eq!((sent.done, sent.bytes), (400, 40_000), "one by one");
+        assert_eq!(from.max_segments(), able, "others' trains are still cut");
+        assert_eq!(from.uncut_from.get(), 100, "such packets are not tried in trains again");
+        for size in [99, 100, 101] {
+            let sent = send(&from, 3, size, to);
+            assert_eq!((sent.done, sent.bytes), (3, 3 * size));
+        }
+        assert_eq!(from.max_segments(), able);
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_sent_to_takes_no_trains_from_others() {
+        let from = bound();
+        let able = from.max_segments();
+        let wrong_family = "[::1]:9".parse().unwrap();
+        assert_eq!(send(&from, 3, 100, wrong_family).refused, 3);
+        assert_eq!((from.max_segments(), from.uncut_from.get()), (able, usize::MAX));
     }
 }

@@ -345,8 +345,9 @@ fn pass(
 ) -> anyhow::Result<Passed> {
     let stop = AtomicBool::new(false);
     let packets_of_train = (train.len() / segment) as f64;
+    let stop = &stop;
     thread::scope(|scope| {
-        scope.spawn(|| {
+        scope.spawn(move || {
             let (start, mut sent) = (Instant::now(), 0.0);
             while !stop.load(Ordering::Relaxed) {
                 if packets_per_second.is_some_and(|pace| sent > pace * start.elapsed().as_secs_f64()) {

@@ -25,7 +25,7 @@ use crate::world::World;
 const FILE_BYTES: usize = 50_000_000;
 
 /// For fifty megabytes by a debug build on a busy machine, through a network that loses every fifth packet.
-const TRANSFER: Duration = Duration::from_secs(180);
+const TRANSFER: Duration = Duration::from_secs(240);
 
 /// The port that proxies let through.
 const HTTPS: u16 = 443;

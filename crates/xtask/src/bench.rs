@@ -49,6 +49,8 @@ pub enum Bench {
     Path,
     /// What one shard of the relay forwards, and what that costs, beside a forwarder that knows nothing
     Relay,
+    /// What forwarding costs beside coturn (`turnserver`), which must be installed; only when it is named
+    Coturn,
 }
 
 /// Builds everything in release and runs the chosen benches.

@@ -2,6 +2,7 @@
 
 mod agent;
 mod attach;
+mod coturn;
 mod crowd;
 mod echo;
 mod figures;
@@ -27,8 +28,9 @@ use crate::process::timed;
 
 /// Runs the chosen benches, one after the other, and prints what they found.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let all = Bench::value_variants().to_vec();
-    let chosen = if arguments.names.is_empty() { all } else { arguments.names.clone() };
+    // Not everybody has a coturn.
+    let all = Bench::value_variants().iter().copied().filter(|bench| *bench != Bench::Coturn);
+    let chosen = if arguments.names.is_empty() { all.collect() } else { arguments.names.clone() };
     let machine = Machine::this()?;
     println!("{machine}");
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -60,6 +62,7 @@ async fn measure(bench: Bench) -> anyhow::Result<Vec<Figure>> {
         Bench::Revoke => Box::pin(revoke::measure()).await,
         Bench::Path => Box::pin(path::measure()).await,
         Bench::Relay => tokio::task::spawn_blocking(relay::measure).await?,
+        Bench::Coturn => tokio::task::spawn_blocking(coturn::measure).await?,
         Bench::Idle => Box::pin(idle::measure()).await,
         Bench::Storm => Box::pin(storm::measure()).await,
         Bench::Sleep => Box::pin(sleep::measure()).await,

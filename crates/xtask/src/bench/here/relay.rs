@@ -29,25 +29,25 @@ use wire::channel::{ChannelId, DataHeader};
 
 use super::{figures::Figure, scene::millis};
 
-const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+pub(super) const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
 const WINDOW: Duration = Duration::from_secs(2);
 
 /// The first of these warms up and is not counted.
-const ROUNDS: usize = 7;
+pub(super) const ROUNDS: usize = 7;
 
 /// The thread that is measured, by the name that both forwarders have.
 const THREAD: &str = "shard-0";
 
 /// What is sent.
-struct Load {
-    name: &'static str,
-    packet_bytes: usize,
+pub(super) struct Load {
+    pub(super) name: &'static str,
+    pub(super) packet_bytes: usize,
     /// Packets of a train; fewer if the kernel takes fewer.
     train: usize,
 }
 
-const LOADS: [Load; 3] = [
+pub(super) const LOADS: [Load; 3] = [
     Load { name: "trains of 1400 B", packet_bytes: 1400, train: 40 },
     Load { name: "single packets of 1400 B", packet_bytes: 1400, train: 1 },
     Load { name: "single packets of 120 B", packet_bytes: 120, train: 1 },
@@ -69,7 +69,7 @@ pub(super) fn measure() -> anyhow::Result<Vec<Figure>> {
         for round in 0..ROUNDS {
             let runs = [(&mut by_relay, through_relay(load)?), (&mut bare, through_nothing(load)?)];
             for (runs, passed) in runs.into_iter().filter(|_| round > 0) {
-                runs.note(passed);
+                runs.note(&passed);
             }
         }
         figures.extend(by_relay.figures(&format!("relay, {}", load.name))?);
@@ -158,7 +158,7 @@ fn beside_a_flood() -> anyhow::Result<Vec<Figure>> {
 }
 
 /// What arrived in a window, and the time that the forwarding thread took for it.
-struct Passed {
+pub(super) struct Passed {
     packets: u64,
     bytes: u64,
     processor: Duration,
@@ -166,18 +166,18 @@ struct Passed {
 }
 
 #[derive(Default)]
-struct Runs {
-    packets_per_second: Vec<f64>,
-    seconds_per_gigabyte: Vec<f64>,
+pub(super) struct Runs {
+    pub(super) packets_per_second: Vec<f64>,
+    pub(super) seconds_per_gigabyte: Vec<f64>,
 }
 
 impl Runs {
-    fn note(&mut self, passed: Passed) {
+    pub(super) fn note(&mut self, passed: &Passed) {
         self.packets_per_second.push(passed.packets as f64 / passed.time.as_secs_f64());
         self.seconds_per_gigabyte.push(passed.processor.as_secs_f64() / (passed.bytes as f64 / 1e9));
     }
 
-    fn figures(&self, name: &str) -> anyhow::Result<[Figure; 2]> {
+    pub(super) fn figures(&self, name: &str) -> anyhow::Result<[Figure; 2]> {
         Ok([
             Figure::median(format!("{name}: packets"), "1/s", &self.packets_per_second)?,
             Figure::median(format!("{name}: processor"), "s/GB", &self.seconds_per_gigabyte)?,
@@ -185,17 +185,17 @@ impl Runs {
     }
 }
 
-fn through_relay(load: &Load) -> anyhow::Result<Passed> {
+pub(super) fn through_relay(load: &Load) -> anyhow::Result<Passed> {
     let (sender, receiver) = (TrainSocket::bind(LOOPBACK)?, TrainSocket::bind(LOOPBACK)?);
     let open = [(CHANNELS[0], sender.local_addr()?, receiver.local_addr()?)];
     let (relay, _events) = one_shard(&open, NonZeroU64::MAX)?;
-    pass(&load.train(&sender, &CHANNELS[..1])?, load.packet_bytes, None, sender, receiver, relay.local_addr())
+    pass(&load.offer(&sender, &CHANNELS[..1], None)?, sender, receiver, relay.local_addr(), &shard_time)
 }
 
 fn through_nothing(load: &Load) -> anyhow::Result<Passed> {
     let (sender, receiver) = (TrainSocket::bind(LOOPBACK)?, TrainSocket::bind(LOOPBACK)?);
     let bare = BareForwarder::start(THREAD, &[(sender.local_addr()?, receiver.local_addr()?)])?;
-    pass(&load.train(&sender, &CHANNELS[..1])?, load.packet_bytes, None, sender, receiver, bare.address())
+    pass(&load.offer(&sender, &CHANNELS[..1], None)?, sender, receiver, bare.address(), &shard_time)
 }
 
 /// The costly load through a relay, at so many packets a second or as many as can be sent.
@@ -204,8 +204,8 @@ fn costly(packets_per_second: Option<f64>) -> anyhow::Result<Passed> {
     let ends = (sender.local_addr()?, receiver.local_addr()?);
     let open = CHANNELS[..2].iter().map(|slot| (*slot, ends.0, ends.1)).collect::<Vec<_>>();
     let (relay, _events) = one_shard(&open, NonZeroU64::MAX)?;
-    let train = COSTLY.train(&sender, &CHANNELS[..2])?;
-    pass(&train, COSTLY.packet_bytes, packets_per_second, sender, receiver, relay.local_addr())
+    let offer = COSTLY.offer(&sender, &CHANNELS[..2], packets_per_second)?;
+    pass(&offer, sender, receiver, relay.local_addr(), &shard_time)
 }
 
 fn relay_round_trips(
@@ -217,17 +217,16 @@ fn relay_round_trips(
     let (near, far) = pinger.ends()?;
     let channels = [(CHANNELS[0], sender.local_addr()?, receiver.local_addr()?), (CHANNELS[2], near, far)];
     let (relay, _events) = one_shard(&channels, leg_bytes_per_sec)?;
-    let train = load.train(&sender, &CHANNELS[..1])?;
-    let flow = || pass(&train, load.packet_bytes, packets_per_second, sender, receiver, relay.local_addr());
+    let offer = load.offer(&sender, &CHANNELS[..1], packets_per_second)?;
+    let flow = || pass(&offer, sender, receiver, relay.local_addr(), &shard_time);
     pinger.while_busy(relay.local_addr(), flow)
 }
 
 fn bare_round_trips(load: &Load, packets_per_second: f64) -> anyhow::Result<Pings> {
     let (sender, receiver, pinger) = (TrainSocket::bind(LOOPBACK)?, TrainSocket::bind(LOOPBACK)?, Pinger::bind()?);
     let bare = BareForwarder::start(THREAD, &[(sender.local_addr()?, receiver.local_addr()?), pinger.ends()?])?;
-    let train = load.train(&sender, &CHANNELS[..1])?;
-    let paced = Some(packets_per_second);
-    pinger.while_busy(bare.address(), || pass(&train, load.packet_bytes, paced, sender, receiver, bare.address()))
+    let offer = load.offer(&sender, &CHANNELS[..1], Some(packets_per_second))?;
+    pinger.while_busy(bare.address(), || pass(&offer, sender, receiver, bare.address(), &shard_time))
 }
 
 /// Slots of the channels of all loads, and of the pings.
@@ -251,16 +250,31 @@ fn one_shard(
 }
 
 impl Load {
-    /// A train of packets that belong to these channels in turn.
-    fn train(&self, sender: &TrainSocket, slots: &[u32]) -> anyhow::Result<Vec<u8>> {
+    /// Packets that belong to these channels in turn, at so many a second or as many as can be sent.
+    fn offer(&self, sender: &TrainSocket, slots: &[u32], packets_per_second: Option<f64>) -> anyhow::Result<Offer> {
+        let headers = slots.iter().map(|slot| Ok(DataHeader { channel: channel(*slot)? }.to_bytes().to_vec()));
+        let headers = headers.collect::<anyhow::Result<Vec<_>>>()?;
+        Ok(self.behind(sender, &headers, packets_per_second))
+    }
+
+    /// Packets behind these headers in turn.
+    pub(super) fn behind(&self, sender: &TrainSocket, headers: &[Vec<u8>], packets_per_second: Option<f64>) -> Offer {
         let mut train = Vec::new();
-        for slot in slots.iter().cycle().take(self.train.min(sender.max_segments())) {
-            let mut packet = DataHeader { channel: channel(*slot)? }.to_bytes().to_vec();
+        for header in headers.iter().cycle().take(self.train.min(sender.max_segments())) {
+            let mut packet = header.clone();
             packet.resize(self.packet_bytes, 0x40);
             train.extend(packet);
         }
-        Ok(train)
+        Offer { train, packet_bytes: self.packet_bytes, packets_per_second }
     }
+}
+
+/// What a sender offers.
+pub(super) struct Offer {
+    train: Vec<u8>,
+    packet_bytes: usize,
+    /// `None`: as many as the kernel takes.
+    packets_per_second: Option<f64>,
 }
 
 /// Pings that were sent, and the round trips in milliseconds of those that came back in time.
@@ -334,17 +348,17 @@ const PING_LOST: Duration = Duration::from_millis(200);
 /// How often a sender with a pace looks how much is due.
 const PACE: Duration = Duration::from_micros(200);
 
-/// Sends trains at a pace, or as fast as the kernel takes them, and counts what arrives in a window.
-fn pass(
-    train: &[u8],
-    segment: usize,
-    packets_per_second: Option<f64>,
+/// Sends what is offered and counts what arrives in a window, and what the forwarder uses meanwhile.
+pub(super) fn pass(
+    offer: &Offer,
     sender: TrainSocket,
     mut receiver: TrainSocket,
     forwarder: SocketAddr,
+    processor_time: &dyn Fn() -> anyhow::Result<Duration>,
 ) -> anyhow::Result<Passed> {
+    let Offer { train, packet_bytes, packets_per_second } = offer;
     let stop = AtomicBool::new(false);
-    let packets_of_train = (train.len() / segment) as f64;
+    let packets_of_train = (train.len() / packet_bytes) as f64;
     let stop = &stop;
     thread::scope(|scope| {
         scope.spawn(move || {
@@ -354,7 +368,7 @@ fn pass(
                     thread::sleep(PACE);
                     continue;
                 }
-                sender.send(train, segment, forwarder);
+                sender.send(train, *packet_bytes, forwarder);
                 sent += packets_of_train;
             }
         });
@@ -375,15 +389,21 @@ fn pass(
     })
 }
 
-/// What the forwarding thread has used so far: proc(5), `/proc/PID/schedstat`, nanoseconds.
-pub(super) fn processor_time() -> anyhow::Result<Duration> {
-    for task in fs::read_dir("/proc/self/task")? {
+/// What the forwarding thread of this process has used so far.
+pub(super) fn shard_time() -> anyhow::Result<Duration> {
+    processor_time("self", |name| name == THREAD)
+}
+
+/// What a process's threads of such names have used so far: proc(5), `/proc/PID/task/TID/schedstat`, nanoseconds.
+pub(super) fn processor_time(process: &str, of: impl Fn(&str) -> bool) -> anyhow::Result<Duration> {
+    let mut sum = None;
+    for task in fs::read_dir(format!("/proc/{process}/task"))? {
         let task = task?.path();
-        if fs::read_to_string(task.join("comm")).is_ok_and(|name| name.trim_end() == THREAD) {
+        if fs::read_to_string(task.join("comm")).is_ok_and(|name| of(name.trim_end())) {
             let times = fs::read_to_string(task.join("schedstat"))?;
             let nanos = times.split(' ').next().context("schedstat is empty")?.parse()?;
-            return Ok(Duration::from_nanos(nanos));
+            sum = Some(sum.unwrap_or_default() + Duration::from_nanos(nanos));
         }
     }
-    anyhow::bail!("the thread {THREAD} has ended")
+    sum.context("the threads that are measured have ended")
 }

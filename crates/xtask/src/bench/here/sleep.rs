@@ -32,7 +32,7 @@ use wire::{
 
 use super::{
     figures::Figure,
-    relay::processor_time,
+    relay::shard_time,
     scene::{self, millis},
 };
 
@@ -99,14 +99,14 @@ fn fleet() -> anyhow::Result<Vec<Figure>> {
     let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let (listener, _events) = Listener::bind(loopback, &SigningKey::generate(&mut OsRng), forward, config)?;
     // A thread has its name once it runs.
-    while processor_time().is_err() {
+    while shard_time().is_err() {
         thread::yield_now();
     }
     let (mut cores, mut heard) = (Vec::new(), Vec::new());
     // A stride that has no factor with the number of agents visits each once, in no order that memory likes.
     let mut place = 0_u32;
     for round in 0..ROUNDS {
-        let (counts_before, processor_before) = (heard_by(&sleepers), processor_time()?);
+        let (counts_before, processor_before) = (heard_by(&sleepers), shard_time()?);
         let start = Instant::now();
         let mut due = 0.0;
         let mut sent = 0_u64;
@@ -127,7 +127,7 @@ fn fleet() -> anyhow::Result<Vec<Figure>> {
         }
         let took = start.elapsed().as_secs_f64();
         thread::sleep(Duration::from_millis(50));
-        let processor = (processor_time()? - processor_before).as_secs_f64();
+        let processor = (shard_time()? - processor_before).as_secs_f64();
         if round > 0 {
             cores.push(processor / took);
             heard.push((heard_by(&sleepers) - counts_before) as f64 / took);

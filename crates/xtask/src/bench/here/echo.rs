@@ -4,6 +4,10 @@
 use std::{net::Ipv4Addr, net::SocketAddr, time::Duration};
 
 use anyhow::Context as _;
+use testkit::{
+    hostile::{agent::AgentPeer, session::PeerSession, technician::TechnicianPeer},
+    relay::RelayProcess,
+};
 use tokio::{net::UdpSocket, task::JoinSet, time::Instant};
 use transport::bench::BareForwarder;
 use wire::session::{ToAgent, ToTechnician};
@@ -20,67 +24,91 @@ const KEYS: usize = 1000;
 const PAUSE: Duration = Duration::from_millis(5);
 
 pub(super) async fn measure() -> anyhow::Result<Vec<Figure>> {
-    let (session, bare) = (through_session().await?, through_nothing().await?);
-    let p99 = Figure::share("key to echo through a session, p99", "ms", &session, 0.99)?;
-    let bare_p99 = Figure::share("datagram to echo through a bare forwarder, p99", "ms", &bare, 0.99)?;
+    let (mut session, mut bare) = (Session::start().await?, Datagrams::start().await?);
+    let (mut through_session, mut through_nothing) = (Vec::new(), Vec::new());
+    for key in 0..WARM_UP + KEYS {
+        // By turns: both see the same machine.
+        let (by_session, by_datagram) = (session.echo().await?, bare.echo().await?);
+        if key >= WARM_UP {
+            through_session.push(by_session);
+            through_nothing.push(by_datagram);
+        }
+    }
+    let p99 = Figure::share("key to echo through a session, p99", "ms", &through_session, 0.99)?;
+    let bare_p99 = Figure::share("datagram to echo through a bare forwarder, p99", "ms", &through_nothing, 0.99)?;
     let ratio = Figure::median("p99 against the bare one", "x", &[p99.value / bare_p99.value])?.with_bar("≤ 1.5");
     Ok(vec![
-        Figure::median("key to echo through a session", "ms", &session)?,
+        Figure::median("key to echo through a session", "ms", &through_session)?,
         p99,
-        Figure::median("datagram to echo through a bare forwarder", "ms", &bare)?,
+        Figure::median("datagram to echo through a bare forwarder", "ms", &through_nothing)?,
         bare_p99,
         ratio,
     ])
 }
 
-async fn through_session() -> anyhow::Result<Vec<f64>> {
-    let Bare { agent: _agent, technician: _technician, mut at_agent, mut at_technician, relay: _relay } =
-        Bare::start().await?;
-    let mut echo = JoinSet::new();
-    echo.spawn(async move {
-        while at_agent.receiver.recv::<ToAgent>().await?.is_some() {
-            at_agent.sender.send(&ToTechnician::Resumed).await?;
-        }
-        anyhow::Ok(())
-    });
-    let mut times = Vec::new();
-    for key in 0..WARM_UP + KEYS {
-        tokio::time::sleep(PAUSE).await;
-        let pressed = Instant::now();
-        at_technician.sender.send(&ToAgent::Unsubscribe).await?;
-        at_technician.receiver.recv::<ToTechnician>().await?.context("the agent left")?;
-        if key >= WARM_UP {
-            times.push(millis(pressed.elapsed()));
-        }
-    }
-    Ok(times)
+/// A sealed session by way of a relay, whose agent answers.
+struct Session {
+    at_technician: PeerSession,
+    _peers: (AgentPeer, TechnicianPeer, RelayProcess),
+    _echo: JoinSet<anyhow::Result<()>>,
 }
 
-async fn through_nothing() -> anyhow::Result<Vec<f64>> {
-    let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let (near, far) = (UdpSocket::bind(loopback).await?, UdpSocket::bind(loopback).await?);
-    let bare = BareForwarder::start("bare", &[(near.local_addr()?, far.local_addr()?)])?;
-    let mut echo = JoinSet::new();
-    let address = bare.address();
-    echo.spawn(async move {
-        let mut buffer = [0; 2048];
-        loop {
-            let (bytes, _) = far.recv_from(&mut buffer).await?;
-            far.send_to(&buffer[..bytes], address).await?;
-        }
-        #[expect(unreachable_code, reason = "tells the type")]
-        anyhow::Ok(())
-    });
-    let mut buffer = [0; 2048];
-    let mut times = Vec::new();
-    for key in 0..WARM_UP + KEYS {
+impl Session {
+    async fn start() -> anyhow::Result<Self> {
+        let Bare { agent, technician, mut at_agent, at_technician, relay } = Bare::start().await?;
+        let mut echo = JoinSet::new();
+        echo.spawn(async move {
+            while at_agent.receiver.recv::<ToAgent>().await?.is_some() {
+                at_agent.sender.send(&ToTechnician::Resumed).await?;
+            }
+            anyhow::Ok(())
+        });
+        Ok(Self { at_technician, _peers: (agent, technician, relay), _echo: echo })
+    }
+
+    /// Milliseconds until a key is back.
+    async fn echo(&mut self) -> anyhow::Result<f64> {
         tokio::time::sleep(PAUSE).await;
         let pressed = Instant::now();
-        near.send_to(&[0x40; 60], address).await?;
-        near.recv_from(&mut buffer).await?;
-        if key >= WARM_UP {
-            times.push(millis(pressed.elapsed()));
-        }
+        self.at_technician.sender.send(&ToAgent::Unsubscribe).await?;
+        self.at_technician.receiver.recv::<ToTechnician>().await?.context("the agent left")?;
+        Ok(millis(pressed.elapsed()))
     }
-    Ok(times)
+}
+
+/// Somebody who sends datagrams back, behind a bare forwarder.
+struct Datagrams {
+    near: UdpSocket,
+    bare: BareForwarder,
+    _echo: JoinSet<anyhow::Result<()>>,
+}
+
+impl Datagrams {
+    async fn start() -> anyhow::Result<Self> {
+        let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let (near, far) = (UdpSocket::bind(loopback).await?, UdpSocket::bind(loopback).await?);
+        let bare = BareForwarder::start("bare", &[(near.local_addr()?, far.local_addr()?)])?;
+        let mut echo = JoinSet::new();
+        let address = bare.address();
+        echo.spawn(async move {
+            let mut buffer = [0; 2048];
+            loop {
+                let (bytes, _) = far.recv_from(&mut buffer).await?;
+                far.send_to(&buffer[..bytes], address).await?;
+            }
+            #[expect(unreachable_code, reason = "tells the type")]
+            anyhow::Ok(())
+        });
+        Ok(Self { near, bare, _echo: echo })
+    }
+
+    /// Milliseconds until a datagram is back.
+    async fn echo(&mut self) -> anyhow::Result<f64> {
+        tokio::time::sleep(PAUSE).await;
+        let mut buffer = [0; 2048];
+        let pressed = Instant::now();
+        self.near.send_to(&[0x40; 60], self.bare.address()).await?;
+        self.near.recv_from(&mut buffer).await?;
+        Ok(millis(pressed.elapsed()))
+    }
 }

@@ -418,8 +418,9 @@ impl RelayActor {
         Some((address(slot.agent)?, address(slot.technician)?))
     }
 
+    /// Costs as much as the connection has channels, however many slots are open: whoever moves on and on takes no time of others'.
     fn rebind_all_of(&self, id: ConnectionId) {
-        for slot in self.slots.values().filter(|slot| slot.agent == id || slot.technician == id) {
+        for slot in self.broker.channels_of(id).filter_map(|channel| self.slots.get(&channel.slot())) {
             if let Some((agent, technician)) = self.addresses(*slot) {
                 self.table.rebind(slot.channel, agent, technician);
             }

@@ -236,6 +236,12 @@ impl Broker {
         }
     }
 
+    /// The open channels of which a connection is one end; none if it is not known. At most
+    /// [`BrokerConfig::max_channels_per_connection`].
+    pub fn channels_of(&self, id: ConnectionId) -> impl Iterator<Item = ChannelId> + '_ {
+        self.connections.get(&id).into_iter().flat_map(|connection| connection.channels.iter().copied())
+    }
+
     /// When [`Broker::handle_timeout`] has something to do.
     pub fn poll_timeout(&self) -> Option<Moment> {
         let tidying =

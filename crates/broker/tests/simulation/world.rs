@@ -281,6 +281,7 @@ impl World {
         for (id, peer) in &self.peers {
             *connections.entry(peer.address.expect("every peer has one")).or_default() += 1;
             assert!(peer.channels.len() <= config.max_channels_per_connection);
+            assert!(self.broker.channels_of(*id).eq(peer.channels.iter().copied()), "{id}: not what it was told of");
             for channel in &peer.channels {
                 let slot = self.slots.0.get(channel).unwrap_or_else(|| panic!("{id} believes in {channel}"));
                 assert!([slot.agent, slot.technician].contains(id), "{channel} is nothing of {id}");

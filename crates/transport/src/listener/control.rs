@@ -42,8 +42,8 @@ use crate::{
 /// A handshake that takes longer is given up: it is two round trips.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
-/// Events that may wait to be taken before nothing more is read from clients. Comings and goings are not held up by it; there are
-/// at most as many as connections.
+/// Events that may wait to be taken before nothing more is read from clients. Comings, goings and moves are not held up by it; of each
+/// there is at most one for a connection.
 const EVENTS_HELD: usize = 256;
 
 /// Most packets that leave as one train. A server's first flight is two.
@@ -397,13 +397,24 @@ impl ControlEndpoint {
         let _ = self.endpoint.handle_event(ConnectionHandle(place), EndpointEvent::drained());
     }
 
-    /// The next thing that happened.
+    /// The next thing that happened. Of several moves of one client only the newest is told.
     pub(super) fn poll_event(&mut self) -> Option<PeerEvent> {
-        self.events.pop_front()
+        let mut event = self.events.pop_front()?;
+        if let PeerEvent::Moved { peer, address } = &mut event
+            && let Some(client) = self.client(*peer)
+        {
+            *address = client.tell_move();
+        }
+        Some(event)
     }
 
     /// Takes back an event that could not be handed on.
     pub(super) fn take_back(&mut self, event: PeerEvent) {
+        if let PeerEvent::Moved { peer, .. } = event
+            && let Some(client) = self.client(peer)
+        {
+            client.keep_move();
+        }
         self.events.push_front(event);
     }
 

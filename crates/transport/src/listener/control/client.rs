@@ -60,6 +60,8 @@ pub(super) struct Client {
     /// The pipe that it came by.
     pub(super) came_by: Option<PipeKey>,
     moving: Option<Moving>,
+    /// Its last move waits to be told. Where it moved to is said when that is done: a client that moves on and on has one event waiting.
+    move_waits: bool,
     unproved: Unproved,
     /// When its timer is set for.
     pub(super) wakes_at: Option<Instant>,
@@ -139,6 +141,7 @@ impl Client {
             unsent: Vec::new(),
             slow_at: None,
             moving: None,
+            move_waits: false,
             unproved: Unproved::new(handshake_until),
             wakes_at: None,
             stirred: false,
@@ -397,10 +400,22 @@ impl Client {
     pub(super) fn look_at_path(&mut self, tell: Tell<'_>) {
         if let Some(moving) = self.moving.take_if(|moving| moving.proved) {
             self.address = moving.to;
-            if matches!(self.state, State::Open) {
+            if matches!(self.state, State::Open) && !self.move_waits {
+                self.move_waits = true;
                 tell(PeerEvent::Moved { peer: self.id, address: self.address });
             }
         }
+    }
+
+    /// Its move is told now. Returns where it is.
+    pub(super) fn tell_move(&mut self) -> SocketAddr {
+        self.move_waits = false;
+        self.address
+    }
+
+    /// Its move could not be told after all and waits again.
+    pub(super) fn keep_move(&mut self) {
+        self.move_waits = true;
     }
 
     /// Lets the endpoint know what the connection wants of it.

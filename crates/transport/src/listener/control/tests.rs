@@ -322,6 +322,52 @@ fn an_address_is_told_once_it_has_answered_and_not_before() {
 }
 
 #[test]
+fn of_a_client_that_moves_on_and_on_one_event_waits_and_tells_where_it_is() {
+    let mut world = World::new();
+    let (visitor, peer) = world.guest(HOME);
+    world.busy = true;
+    for place in [ELSEWHERE, HOME, ELSEWHERE, HOME, ELSEWHERE] {
+        (world.visitors[visitor].says_to_be, world.visitors[visitor].is_at) = (at(place), vec![at(place)]);
+        world.visitors[visitor].connection.ping();
+        world.pass(Duration::from_secs(1));
+    }
+    let moved = world.control.poll_event().unwrap();
+    assert_eq!(moved, PeerEvent::Moved { peer, address: at(ELSEWHERE) });
+    assert_eq!(world.control.poll_event(), None);
+
+    // There was no room for it yet, and the client moves on meanwhile.
+    world.control.take_back(moved);
+    (world.visitors[visitor].says_to_be, world.visitors[visitor].is_at) = (at(HOME), vec![at(HOME)]);
+    world.visitors[visitor].connection.ping();
+    world.pass(Duration::from_secs(1));
+    world.busy = false;
+    world.work();
+    assert_eq!(world.take_events(), [PeerEvent::Moved { peer, address: at(HOME) }]);
+
+    // The next move is told again.
+    (world.visitors[visitor].says_to_be, world.visitors[visitor].is_at) = (at(ELSEWHERE), vec![at(ELSEWHERE)]);
+    world.visitors[visitor].connection.ping();
+    world.pass(Duration::from_secs(1));
+    assert_eq!(world.take_events(), [PeerEvent::Moved { peer, address: at(ELSEWHERE) }]);
+}
+
+#[test]
+fn a_client_that_changes_its_keys_is_understood_and_understands() {
+    let mut world = World::new();
+    let (visitor, peer) = world.guest(HOME);
+    for _ in 0..3 {
+        world.visitors[visitor].connection.force_key_update();
+        world.visitors[visitor].ask();
+        world.pass(Duration::from_secs(1));
+        let events = world.take_events();
+        assert!(matches!(events.as_slice(), [PeerEvent::Message { .. }]), "{events:?}");
+        world.control.tell(peer, &REFUSED, world.now);
+        world.pass(Duration::from_secs(1));
+        assert!(world.visitors[visitor].read() > 0);
+    }
+}
+
+#[test]
 fn a_client_that_writes_another_sender_on_its_packets_is_not_believed() {
     let mut world = World::new();
     let (visitor, peer) = world.guest(HOME);

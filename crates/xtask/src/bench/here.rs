@@ -4,10 +4,12 @@ mod agent;
 mod attach;
 mod crowd;
 mod echo;
+mod fair;
 mod figures;
 mod idle;
 mod machine;
 mod path;
+mod pipes;
 mod relay;
 mod revoke;
 mod scene;
@@ -59,6 +61,7 @@ async fn measure(bench: Bench) -> anyhow::Result<Vec<Figure>> {
         Bench::Stream => Box::pin(stream::measure()).await,
         Bench::Revoke => Box::pin(revoke::measure()).await,
         Bench::Path => Box::pin(path::measure()).await,
+        Bench::Pipes => Box::pin(pipes::measure()).await,
         Bench::Relay => tokio::task::spawn_blocking(relay::measure).await?,
         Bench::Idle => Box::pin(idle::measure()).await,
         Bench::Storm => Box::pin(storm::measure()).await,

@@ -2,22 +2,9 @@
 
 use anyhow::Context as _;
 use serde_json::Value;
-use testkit::{PATIENCE, relay::RelayProcess, running::Running};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use testkit::{PATIENCE, running::Running};
 
 use crate::world::{Log, World};
-
-/// A number in what a relay tells of itself.
-async fn metric(relay: &RelayProcess, name: &str) -> anyhow::Result<u64> {
-    let address = relay.http().context("the relay tells nothing of itself")?;
-    let mut stream = tokio::net::TcpStream::connect(address).await?;
-    let request = format!("GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
-    stream.write_all(request.as_bytes()).await?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text).await?;
-    let line = text.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("{name} in {text}"))?;
-    Ok(line.trim().parse()?)
-}
 
 fn kind(status: &Value) -> Option<&str> {
     status["path"]["kind"].as_str()
@@ -52,10 +39,10 @@ async fn after_the_yes_a_session_goes_directly_and_the_relay_forwards_next_to_no
     world.technician.wait_live(&attached).await?;
     world.share.sees("Connected directly").await?;
 
-    let before = metric(&world.relay, "assent_relay_forwarded_bytes_total").await?;
+    let before = world.relay.metric("forwarded_bytes_total").await?;
     let done = world.run_to_end(&["--reason", "to see it", "--", "head", "-c", "1000000", "/dev/zero"]).await?;
     assert_eq!((done.code(), done.stdout.len()), (0, 1_000_000), "{}", done.stderr);
-    let forwarded = metric(&world.relay, "assent_relay_forwarded_bytes_total").await? - before;
+    let forwarded = world.relay.metric("forwarded_bytes_total").await? - before;
     assert!(forwarded < 50_000, "the relay forwarded {forwarded} bytes of a session that goes directly");
 
     world.technician.run(["end"]).await?;

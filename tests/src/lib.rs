@@ -17,5 +17,6 @@ mod lab;
 mod netcheck;
 mod runs;
 mod session;
+mod sleeping;
 mod tcp;
 mod world;

@@ -13,10 +13,9 @@
 use std::{
     collections::BTreeSet,
     fs::{self, File},
-    io::{self, Write as _},
+    io::Write as _,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
-    ops::Deref,
-    os::fd::AsFd as _,
+    ops::{Deref, DerefMut},
     path::PathBuf,
     process::Output,
     sync::{
@@ -26,7 +25,6 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tokio::sync::oneshot;
 
 use crate::{
@@ -145,6 +143,12 @@ impl<T> Deref for Posted<T> {
     }
 }
 
+impl<T> DerefMut for Posted<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.thing
+    }
+}
+
 /// The network.
 #[derive(Debug)]
 pub struct Lab {
@@ -208,7 +212,7 @@ impl Lab {
     /// When it does not start.
     pub fn proxy(&self, side: Side, port: u16) -> anyhow::Result<Posted<ConnectProxy>> {
         let place = (format!("{RELAY_NAME}:{port}"), (Self::RELAY_V4, port).into());
-        self.post(side.router(), async move || ConnectProxy::start_on(side.router_v4(), [place]))
+        self.post(side.router(), async move || Ok(ConnectProxy::start_on(side.router_v4(), [place])?))
     }
 
     /// Starts a slow line in front of the relay, whose UDP address on its own machine is `target`. It is reached at [`Lab::RELAY_V4`].
@@ -217,23 +221,35 @@ impl Lab {
     ///
     /// When it does not start.
     pub fn slow_line(&self, target: SocketAddr, conditions: Conditions) -> anyhow::Result<Posted<DelayLink>> {
-        self.post("relay", async move || DelayLink::start_on(Self::RELAY_V4, target, conditions).await)
+        self.post("relay", async move || Ok(DelayLink::start_on(Self::RELAY_V4, target, conditions).await?))
     }
 
-    /// Starts something on a machine, inside of this process: on a thread whose sockets are that machine's.
+    /// Starts something on a side's machine, inside of this process: on a thread of its own, whose sockets and tasks are that machine's.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start.
+    pub fn post_at<T: Send + 'static>(
+        &self,
+        side: Side,
+        start: impl AsyncFnOnce() -> anyhow::Result<T> + Send + 'static,
+    ) -> anyhow::Result<Posted<T>> {
+        self.post(side.host(), start)
+    }
+
     fn post<T: Send + 'static>(
         &self,
         host: &str,
-        start: impl AsyncFnOnce() -> io::Result<T> + Send + 'static,
+        start: impl AsyncFnOnce() -> anyhow::Result<T> + Send + 'static,
     ) -> anyhow::Result<Posted<T>> {
-        let namespace = File::open(PathBuf::from("/run/netns").join(self.name(host)))?;
+        let machine = Host::in_namespace(&self.name(host));
         let (ready, started) = mpsc::channel();
         let (stop, stopped) = oneshot::channel::<()>();
         let begin = move || {
-            move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
+            machine.enter()?;
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let thing = runtime.block_on(start())?;
-            Ok::<_, io::Error>((runtime, thing))
+            anyhow::Ok((runtime, thing))
         };
         std::thread::Builder::new().name(host.to_owned()).spawn(move || match begin() {
             Ok((runtime, thing)) => {

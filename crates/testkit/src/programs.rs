@@ -1,13 +1,15 @@
 //! Where the built programs are, and private homes for them.
 
 use std::{
-    env, fs,
+    env, fs, io,
+    os::fd::AsFd as _,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
     time::SystemTime,
 };
 
 use anyhow::{Context as _, bail};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use tempfile::TempDir;
 use tokio::process::Command;
 
@@ -164,6 +166,17 @@ impl Host {
         Self { namespace: Some(name.to_owned()) }
     }
 
+    /// Moves the calling thread there: sockets that it opens from now on are that machine's.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such namespace, or this user may not enter it.
+    pub(crate) fn enter(&self) -> io::Result<()> {
+        let Some(name) = &self.namespace else { return Ok(()) };
+        let namespace = fs::File::open(Path::new("/run/netns").join(name))?;
+        Ok(move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?)
+    }
+
     /// A command that runs `program` there. The process is the program's own.
     pub fn command(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
         let Some(namespace) = &self.namespace else { return command(program) };
@@ -230,8 +243,6 @@ fn build(profile_dir: &Path) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-
     use super::*;
 
     #[test]

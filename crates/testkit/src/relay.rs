@@ -1,15 +1,21 @@
 //! A real relay, which can be killed and come back.
 
 use std::{
-    fmt::Write as _,
     fs,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    io::{self, Write as _},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
     path::{Path, PathBuf},
+    thread,
+    time::Duration,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use rustix::process::Signal;
 use serde_json::Value;
+use tokio::{
+    sync::oneshot,
+    time::{Instant, interval},
+};
 use wire::link::RelayLink;
 
 use crate::{
@@ -17,6 +23,9 @@ use crate::{
     programs::{Home, Host, Program},
     running::{Finished, Running},
 };
+
+/// Between two looks at a number; each takes a connection.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// Where a relay listens.
 #[derive(Debug, Clone)]
@@ -111,6 +120,44 @@ impl RelayProcess {
         self.http
     }
 
+    /// A number that it tells of itself, by the name of its series without `assent_relay_`. Zero for labels that have not been counted yet.
+    ///
+    /// # Errors
+    ///
+    /// When it tells nothing, or knows no series of that name.
+    pub async fn metric(&self, series: &str) -> anyhow::Result<u64> {
+        let (host, address) = (self.place.host.clone(), self.http.context("the relay tells nothing of itself")?);
+        let read = move || {
+            host.enter()?;
+            let mut stream = TcpStream::connect(address)?;
+            write!(stream, "GET /metrics HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+            io::read_to_string(stream)
+        };
+        let (tell, told) = oneshot::channel();
+        // A thread that entered a namespace stays there, so it is none of the runtime's.
+        thread::Builder::new().name("metrics".to_owned()).spawn(move || tell.send(read()))?;
+        let text = told.await.context("the reader has ended")??;
+        read_metric(&text, series).with_context(|| format!("there is no {series} in {text}"))
+    }
+
+    /// Waits until a number has come to a value.
+    ///
+    /// # Errors
+    ///
+    /// When that takes longer than `within`, and as for [`RelayProcess::metric`].
+    pub async fn metric_becomes(&self, series: &str, value: u64, within: Duration) -> anyhow::Result<()> {
+        let deadline = Instant::now() + within;
+        let mut looks = interval(LOOK);
+        loop {
+            looks.tick().await;
+            let is = self.metric(series).await?;
+            if is == value {
+                return Ok(());
+            }
+            ensure!(Instant::now() < deadline, "after {within:?} {series} is {is} instead of {value}");
+        }
+    }
+
     /// Its state directory.
     pub fn state_dir(&self) -> PathBuf {
         state_dir(&self.home)
@@ -173,9 +220,7 @@ async fn spawn(place: &Place, program: &Path, home: &Home, settings: &str) -> an
     let mut command = place.host.command(program);
     home.apply(&mut command);
     let config = home.config().join("relay.toml");
-    let mut text = String::new();
-    writeln!(text, "{settings}").context("a String takes everything")?;
-    fs::File::create(&config).and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()))?;
+    writeln!(fs::File::create(&config)?, "{settings}")?;
     command
         .args(["serve", "--json", "--http", "127.0.0.1:0", "--listen"])
         .arg(SocketAddr::new(place.ip, place.port).to_string());
@@ -191,9 +236,27 @@ fn listening_in(line: &str) -> Option<Listening> {
     Some(Listening { link, http: event["http"].as_str().and_then(|address| address.parse().ok()) })
 }
 
+fn read_metric(text: &str, series: &str) -> Option<u64> {
+    let name = series.split('{').next()?;
+    // So that a name with a slip in it is not zero for ever.
+    text.contains(&format!("# TYPE assent_relay_{name} ")).then_some(())?;
+    let mut lines = text.lines();
+    let value = lines.find_map(|line| line.strip_prefix("assent_relay_")?.strip_prefix(series)?.strip_prefix(' '));
+    value.map_or(Some(0), |value| value.parse().ok())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_is_found_by_its_whole_name_and_unknown_labels_are_zero() {
+        let text = "# HELP assent_relay_beats_total Beats.\n# TYPE assent_relay_beats_total counter\n\
+                    assent_relay_beats_total{of=\"a\"} 7\n# TYPE assent_relay_beat gauge\nassent_relay_beat 3\n";
+        assert_eq!(read_metric(text, "beats_total{of=\"a\"}"), Some(7));
+        assert_eq!(read_metric(text, "beats_total{of=\"b\"}"), Some(0));
+        assert_eq!((read_metric(text, "beat"), read_metric(text, "bea")), (Some(3), None));
+    }
 
     #[test]
     fn a_relay_tells_where_it_listens() {

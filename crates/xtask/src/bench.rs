@@ -47,6 +47,8 @@ pub enum Bench {
     Echo,
     /// What changes of path cost, what lossy paths carry, and a direct path beside plain QUIC
     Path,
+    /// Pipes over TCP beside UDP: memory of the relay for each agent that waits, bulk, and the relay's processor for it
+    Pipes,
     /// What one shard of the relay forwards, and what that costs, beside a forwarder that knows nothing
     Relay,
     /// What forwarding costs beside coturn (`turnserver`), which must be installed; only when it is named

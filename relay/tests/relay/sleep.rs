@@ -8,7 +8,7 @@ use transport::node::{CarrierChoice, ControlEvent, Loss, Node, NodeOptions};
 use trust::keys::SigningKey;
 use wire::{
     beat::{BEAT_BYTES, Beat, BeatKind, KeyEpoch, SleepSlot},
-    control::{FirstFlight, FromRelay, Refusal, ToRelay},
+    control::{ChannelEnd, FirstFlight, FromRelay, Refusal, Rendezvous, Side, ToRelay},
     ids::Locator,
     link::RelayLink,
 };
@@ -111,6 +111,35 @@ async fn an_agent_with_a_session_does_not_sleep() {
     let (mut at_agent, mut at_technician) = seal(&agent, &technician, channel).await;
     // Longer than it would take otherwise.
     assert!(timeout(4 * IDLE, agent.control.recv()).await.is_err(), "nothing happens");
+    exchange(&mut at_agent, &mut at_technician).await;
+    assert_eq!(world.metric("sleepers_laid_down_total").await, 0);
+}
+
+#[tokio::test]
+async fn a_rejoin_finds_the_agent_awake_although_its_channel_is_long_gone() {
+    let world = World::start("").await;
+    let identity = key();
+    let (mut agent, mut technician) = (world.sleepy(&identity).await, world.connect().await);
+    let locator = agent.allocate().await;
+    let channel = technician.attach(locator).await;
+    assert_eq!(agent.opened().await, channel);
+    let (mut at_agent, mut at_technician) = seal(&agent, &technician, channel).await;
+    exchange(&mut at_agent, &mut at_technician).await;
+    technician.control.send(ToRelay::CloseChannel { channel }).await.unwrap();
+    for side in [&mut agent, &mut technician] {
+        assert_eq!(side.message().await, FromRelay::ChannelClosed { channel, reason: ChannelEnd::Closed });
+    }
+    // Longer than it would take otherwise: what nobody carries at present is a session still.
+    assert!(timeout(4 * IDLE, agent.control.recv()).await.is_err(), "nothing happens");
+
+    let rendezvous = Rendezvous([9; 16]);
+    technician.control.send(ToRelay::Rejoin { rendezvous, side: Side::Technician }).await.unwrap();
+    world.metric_becomes("rejoins_waiting", 1).await;
+    agent.control.send(ToRelay::Rejoin { rendezvous, side: Side::Agent }).await.unwrap();
+    let (new, found) = (agent.opened().await, technician.opened().await);
+    assert_eq!(new, found);
+    agent.node.move_session(at_agent.session_ref(), new).unwrap();
+    technician.node.move_session(at_technician.session_ref(), new).unwrap();
     exchange(&mut at_agent, &mut at_technician).await;
     assert_eq!(world.metric("sleepers_laid_down_total").await, 0);
 }

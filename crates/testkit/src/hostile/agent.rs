@@ -39,8 +39,36 @@ impl AgentPeer {
     ///
     /// When the relay cannot be reached.
     pub async fn connect(link: &wire::link::RelayLink) -> anyhow::Result<Self> {
-        let (node, control) = Node::start(link.clone(), NodeOptions::default()).await?;
+        Self::connect_with(link, NodeOptions::default()).await
+    }
+
+    /// As [`AgentPeer::connect`], with options.
+    ///
+    /// # Errors
+    ///
+    /// When the relay cannot be reached.
+    pub async fn connect_with(link: &wire::link::RelayLink, options: NodeOptions) -> anyhow::Result<Self> {
+        let (node, control) = Node::start(link.clone(), options).await?;
         Ok(Self { node, control, key: SigningKey::generate(&mut OsRng) })
+    }
+
+    /// Waits until it sleeps.
+    ///
+    /// # Errors
+    ///
+    /// When the relay goes away or does not let it.
+    pub async fn falls_asleep(&mut self) -> anyhow::Result<()> {
+        within_patience("sleep", async {
+            loop {
+                match self.control.recv().await {
+                    Some(ControlEvent::Asleep) => return Ok(()),
+                    Some(ControlEvent::Down { why, .. }) => bail!("the relay was lost: {why}"),
+                    Some(_) => {}
+                    None => bail!("the node was closed"),
+                }
+            }
+        })
+        .await
     }
 
     /// Asks for a locator.

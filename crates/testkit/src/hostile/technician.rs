@@ -46,7 +46,16 @@ impl TechnicianPeer {
     ///
     /// When the relay cannot be reached.
     pub async fn connect(link: &wire::link::RelayLink) -> anyhow::Result<Self> {
-        let (node, control) = Node::start(link.clone(), NodeOptions::default()).await?;
+        Self::connect_with(link, NodeOptions::default()).await
+    }
+
+    /// As [`TechnicianPeer::connect`], with options.
+    ///
+    /// # Errors
+    ///
+    /// When the relay cannot be reached.
+    pub async fn connect_with(link: &wire::link::RelayLink, options: NodeOptions) -> anyhow::Result<Self> {
+        let (node, control) = Node::start(link.clone(), options).await?;
         Ok(Self { node, control, key: SigningKey::generate(&mut OsRng) })
     }
 

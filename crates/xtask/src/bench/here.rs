@@ -5,10 +5,12 @@ mod attach;
 mod coturn;
 mod crowd;
 mod echo;
+mod fair;
 mod figures;
 mod idle;
 mod machine;
 mod path;
+mod pipes;
 mod relay;
 mod revoke;
 mod scene;
@@ -61,6 +63,7 @@ async fn measure(bench: Bench) -> anyhow::Result<Vec<Figure>> {
         Bench::Stream => Box::pin(stream::measure()).await,
         Bench::Revoke => Box::pin(revoke::measure()).await,
         Bench::Path => Box::pin(path::measure()).await,
+        Bench::Pipes => Box::pin(pipes::measure()).await,
         Bench::Relay => tokio::task::spawn_blocking(relay::measure).await?,
         Bench::Coturn => tokio::task::spawn_blocking(coturn::measure).await?,
         Bench::Idle => Box::pin(idle::measure()).await,

@@ -4,6 +4,7 @@ use anyhow::Context as _;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use testkit::hostile::agent::AgentPeer;
 use tokio::task::JoinSet;
+use transport::node::{CarrierChoice, NodeOptions};
 use wire::link::RelayLink;
 
 /// Handshakes under way at once; with more the relay asks for further round trips.
@@ -17,6 +18,15 @@ pub(super) fn many_sockets() -> anyhow::Result<()> {
 
 /// Agents that are connected, have a locator and wait.
 pub(super) async fn connect(link: &RelayLink, count: usize) -> anyhow::Result<Vec<AgentPeer>> {
+    connect_by(CarrierChoice::default(), link, count).await
+}
+
+/// As [`connect`], all by one carrier.
+pub(super) async fn connect_by(
+    carrier: CarrierChoice,
+    link: &RelayLink,
+    count: usize,
+) -> anyhow::Result<Vec<AgentPeer>> {
     let mut agents = Vec::with_capacity(count);
     let mut connecting = JoinSet::new();
     for started in 0..count {
@@ -25,7 +35,8 @@ pub(super) async fn connect(link: &RelayLink, count: usize) -> anyhow::Result<Ve
         }
         let link = link.clone();
         connecting.spawn(async move {
-            let mut agent = AgentPeer::connect(&link).await?;
+            let options = NodeOptions { carrier, ..NodeOptions::default() };
+            let mut agent = AgentPeer::connect_with(&link, options).await?;
             agent.allocate().await?;
             anyhow::Ok(agent)
         });

@@ -58,6 +58,6 @@ async fn answered(agent: &mut AgentPeer) -> anyhow::Result<()> {
     }
 }
 
-fn resident_kib(pid: u32) -> anyhow::Result<f64> {
+pub(super) fn resident_kib(pid: u32) -> anyhow::Result<f64> {
     Ok(Usage::of(pid).context("the relay ended")?.resident_bytes as f64 / 1024.0)
 }

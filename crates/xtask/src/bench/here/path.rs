@@ -7,10 +7,12 @@ use tokio::time::{Instant, sleep, timeout};
 use transport::{
     bench::PlainPair,
     sealed::{Carrier, Sealed},
-    streams::Priority,
 };
 
-use super::{figures::Figure, scene::Bare};
+use super::{
+    figures::Figure,
+    scene::{self, Bare},
+};
 use crate::process::{cargo, run};
 
 /// The scenario that writes its figures to the file that the variable names.
@@ -94,24 +96,9 @@ async fn beside_plain_quic() -> anyhow::Result<Vec<Figure>> {
 }
 
 /// From the agent to the technician: Mbit/s.
-async fn transfer([agent, technician]: [&Sealed; 2], content: &[u8]) -> anyhow::Result<f64> {
+async fn transfer(ends: [&Sealed; 2], content: &[u8]) -> anyhow::Result<f64> {
     let started = Instant::now();
-    let send = async {
-        let mut stream = agent.open_uni(Priority::Bulk).await?;
-        stream.write_all(content).await?;
-        stream.finish().await?;
-        anyhow::Ok(())
-    };
-    let receive = async {
-        let mut stream = technician.accept_uni().await?;
-        let mut received = 0;
-        while let Some(bytes) = stream.read(64 * 1024).await? {
-            received += bytes.len();
-        }
-        anyhow::Ok(received)
-    };
-    let ((), received) = tokio::try_join!(send, receive)?;
-    ensure!(received == content.len(), "{received} bytes of {} arrived", content.len());
+    scene::transfer(ends, content).await?;
     Ok(mbit_s(started))
 }
 

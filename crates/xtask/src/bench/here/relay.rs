@@ -27,7 +27,7 @@ use transport::{
 use trust::keys::SigningKey;
 use wire::channel::{ChannelId, DataHeader};
 
-use super::{figures::Figure, scene::millis};
+use super::{fair, figures::Figure, scene::millis};
 
 pub(super) const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
@@ -44,7 +44,7 @@ pub(super) struct Load {
     pub(super) name: &'static str,
     pub(super) packet_bytes: usize,
     /// Packets of a train; fewer if the kernel takes fewer.
-    train: usize,
+    pub(super) train: usize,
 }
 
 pub(super) const LOADS: [Load; 3] = [
@@ -59,8 +59,8 @@ const LEG_BYTES_PER_SEC: NonZeroU64 = NonZeroU64::new(16_000_000).unwrap();
 /// Offered of what a relay forwards when as much as possible is offered, in search of the most that it delivers.
 const OFFERS: [f64; 4] = [0.7, 0.85, 1.0, 1.2];
 
-/// A load whose packets have to be forwarded one by one but cost their sender little: a train in which two channels take turns.
-const COSTLY: Load = Load { name: "two channels in turn, 400 B", packet_bytes: 400, train: 40 };
+/// A load whose packets have to be looked at one by one but cost their sender little: a train in which two channels take turns.
+pub(super) const COSTLY: Load = Load { name: "two channels in turn, 400 B", packet_bytes: 400, train: 40 };
 
 pub(super) fn measure() -> anyhow::Result<Vec<Figure>> {
     let mut figures = Vec::new();
@@ -90,6 +90,7 @@ pub(super) fn measure() -> anyhow::Result<Vec<Figure>> {
         figures.extend([packets.with_bar("≥ 0.85"), processor.with_bar("≤ 1.15")]);
     }
     figures.extend(overload()?);
+    figures.extend(fair::measure()?);
     figures.extend(latency()?);
     figures.extend(beside_a_flood()?);
     Ok(figures)
@@ -202,9 +203,9 @@ fn through_nothing(load: &Load) -> anyhow::Result<Passed> {
 fn costly(packets_per_second: Option<f64>) -> anyhow::Result<Passed> {
     let (sender, receiver) = (TrainSocket::bind(LOOPBACK)?, TrainSocket::bind(LOOPBACK)?);
     let ends = (sender.local_addr()?, receiver.local_addr()?);
-    let open = CHANNELS[..2].iter().map(|slot| (*slot, ends.0, ends.1)).collect::<Vec<_>>();
+    let open = CHANNELS.iter().map(|slot| (*slot, ends.0, ends.1)).collect::<Vec<_>>();
     let (relay, _events) = one_shard(&open, NonZeroU64::MAX)?;
-    let offer = COSTLY.offer(&sender, &CHANNELS[..2], packets_per_second)?;
+    let offer = COSTLY.offer(&sender, &CHANNELS, packets_per_second)?;
     pass(&offer, sender, receiver, relay.local_addr(), &shard_time)
 }
 
@@ -215,24 +216,31 @@ fn relay_round_trips(
 ) -> anyhow::Result<Pings> {
     let (sender, receiver, pinger) = (TrainSocket::bind(LOOPBACK)?, TrainSocket::bind(LOOPBACK)?, Pinger::bind()?);
     let (near, far) = pinger.ends()?;
-    let channels = [(CHANNELS[0], sender.local_addr()?, receiver.local_addr()?), (CHANNELS[2], near, far)];
+    let channels = [(CHANNELS[0], sender.local_addr()?, receiver.local_addr()?), (PING_CHANNEL, near, far)];
     let (relay, _events) = one_shard(&channels, leg_bytes_per_sec)?;
     let offer = load.offer(&sender, &CHANNELS[..1], packets_per_second)?;
     let flow = || pass(&offer, sender, receiver, relay.local_addr(), &shard_time);
-    pinger.while_busy(relay.local_addr(), flow)
+    pinger.while_busy(relay.local_addr(), BETWEEN_PINGS, flow)
 }
 
 fn bare_round_trips(load: &Load, packets_per_second: f64) -> anyhow::Result<Pings> {
     let (sender, receiver, pinger) = (TrainSocket::bind(LOOPBACK)?, TrainSocket::bind(LOOPBACK)?, Pinger::bind()?);
     let bare = BareForwarder::start(THREAD, &[(sender.local_addr()?, receiver.local_addr()?), pinger.ends()?])?;
     let offer = load.offer(&sender, &CHANNELS[..1], Some(packets_per_second))?;
-    pinger.while_busy(bare.address(), || pass(&offer, sender, receiver, bare.address(), &shard_time))
+    let flow = || pass(&offer, sender, receiver, bare.address(), &shard_time);
+    pinger.while_busy(bare.address(), BETWEEN_PINGS, flow)
 }
 
-/// Slots of the channels of all loads, and of the pings.
-const CHANNELS: [u32; 3] = [7, 8, 9];
+/// Slots of the channels of all loads.
+const CHANNELS: [u32; 2] = [7, 8];
 
-fn channel(slot: u32) -> anyhow::Result<ChannelId> {
+/// More than there are channels.
+const SLOTS: u32 = 32;
+
+/// The slot of the pings.
+pub(super) const PING_CHANNEL: u32 = 9;
+
+pub(super) fn channel(slot: u32) -> anyhow::Result<ChannelId> {
     ChannelId::new(slot, 0x00ab_cdef).context("both parts fit")
 }
 
@@ -241,7 +249,7 @@ fn one_shard(
     open: &[(u32, SocketAddr, SocketAddr)],
     leg_bytes_per_sec: NonZeroU64,
 ) -> anyhow::Result<(Listener, PeerEvents)> {
-    let table = Arc::new(SlotTable::new(16, leg_bytes_per_sec));
+    let table = Arc::new(SlotTable::new(SLOTS, leg_bytes_per_sec));
     for (slot, one, other) in open {
         table.open(channel(*slot)?, *one, *other);
     }
@@ -251,7 +259,12 @@ fn one_shard(
 
 impl Load {
     /// Packets that belong to these channels in turn, at so many a second or as many as can be sent.
-    fn offer(&self, sender: &TrainSocket, slots: &[u32], packets_per_second: Option<f64>) -> anyhow::Result<Offer> {
+    pub(super) fn offer(
+        &self,
+        sender: &TrainSocket,
+        slots: &[u32],
+        packets_per_second: Option<f64>,
+    ) -> anyhow::Result<Offer> {
         let headers = slots.iter().map(|slot| Ok(DataHeader { channel: channel(*slot)? }.to_bytes().to_vec()));
         let headers = headers.collect::<anyhow::Result<Vec<_>>>()?;
         Ok(self.behind(sender, &headers, packets_per_second))
@@ -271,7 +284,7 @@ impl Load {
 
 /// What a sender offers.
 pub(super) struct Offer {
-    train: Vec<u8>,
+    pub(super) train: Vec<u8>,
     packet_bytes: usize,
     /// `None`: as many as the kernel takes.
     packets_per_second: Option<f64>,
@@ -279,19 +292,19 @@ pub(super) struct Offer {
 
 /// Pings that were sent, and the round trips in milliseconds of those that came back in time.
 #[derive(Default)]
-struct Pings {
-    sent: usize,
-    times: Vec<f64>,
+pub(super) struct Pings {
+    pub(super) sent: usize,
+    pub(super) times: Vec<f64>,
 }
 
 /// Somebody who asks, and somebody who answers, both by way of a forwarder.
-struct Pinger {
+pub(super) struct Pinger {
     near: UdpSocket,
     far: UdpSocket,
 }
 
 impl Pinger {
-    fn bind() -> anyhow::Result<Self> {
+    pub(super) fn bind() -> anyhow::Result<Self> {
         let [near, far] = [UdpSocket::bind(LOOPBACK)?, UdpSocket::bind(LOOPBACK)?];
         for socket in [&near, &far] {
             socket.set_read_timeout(Some(PING_LOST))?;
@@ -299,17 +312,18 @@ impl Pinger {
         Ok(Self { near, far })
     }
 
-    fn ends(&self) -> anyhow::Result<(SocketAddr, SocketAddr)> {
+    pub(super) fn ends(&self) -> anyhow::Result<(SocketAddr, SocketAddr)> {
         Ok((self.near.local_addr()?, self.far.local_addr()?))
     }
 
-    /// What comes back while `work` is done.
-    fn while_busy(
+    /// What comes back on the pings' channel while `work` is done, with such pauses between two pings.
+    pub(super) fn while_busy<T>(
         &self,
         forwarder: SocketAddr,
-        work: impl FnOnce() -> anyhow::Result<Passed>,
+        pause: Duration,
+        work: impl FnOnce() -> anyhow::Result<T>,
     ) -> anyhow::Result<Pings> {
-        let mut ping = DataHeader { channel: channel(CHANNELS[2])? }.to_bytes().to_vec();
+        let mut ping = DataHeader { channel: channel(PING_CHANNEL)? }.to_bytes().to_vec();
         ping.resize(64, 0x40);
         let stop = AtomicBool::new(false);
         thread::scope(|scope| {
@@ -325,7 +339,7 @@ impl Pinger {
             let pings = scope.spawn(|| {
                 let (mut pings, mut buffer) = (Pings::default(), [0; 2048]);
                 while !stop.load(Ordering::Relaxed) {
-                    thread::sleep(BETWEEN_PINGS);
+                    thread::sleep(pause);
                     let start = Instant::now();
                     pings.sent += 1;
                     if self.near.send_to(&ping, forwarder).is_ok() && self.near.recv_from(&mut buffer).is_ok() {
@@ -342,11 +356,12 @@ impl Pinger {
     }
 }
 
-const BETWEEN_PINGS: Duration = Duration::from_millis(2);
+/// Between two pings of a session in which something goes on.
+pub(super) const BETWEEN_PINGS: Duration = Duration::from_millis(2);
 const PING_LOST: Duration = Duration::from_millis(200);
 
 /// How often a sender with a pace looks how much is due.
-const PACE: Duration = Duration::from_micros(200);
+pub(super) const PACE: Duration = Duration::from_micros(200);
 
 /// Sends what is offered and counts what arrives in a window, and what the forwarder uses meanwhile.
 pub(super) fn pass(

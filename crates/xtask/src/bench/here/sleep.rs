@@ -1,11 +1,12 @@
-//! What a fleet that sleeps costs a relay: memory for a million agents, processor time for their beats, and how soon one of them is there.
+//! What a fleet that sleeps costs a relay: memory for a million agents, processor time for their beats, what sessions on the same shard notice of
+//! them, and how soon one of them is there.
 //!
 //! The beats come from a handful of sockets on loopback, one packet at a time at random moments, as a fleet's do; each agent beats once,
 //! and every fourth beat asks for an answer. Loopback charges the sender for what a network card's interrupts would cost the relay.
 
 use std::{
     net::{Ipv4Addr, SocketAddr, UdpSocket},
-    num::NonZeroU8,
+    num::{NonZeroU8, NonZeroU64},
     sync::Arc,
     thread,
     time::Duration,
@@ -13,7 +14,7 @@ use std::{
 
 use anyhow::Context as _;
 use rand_core::{OsRng, RngCore as _};
-use relay::sleepers::Sleepers;
+use relay::{sleepers::Sleepers, slots::SlotTable};
 use testkit::tree::Usage;
 use tokio::time::Instant;
 use transport::{
@@ -32,7 +33,7 @@ use wire::{
 
 use super::{
     figures::Figure,
-    relay::shard_time,
+    relay::{BETWEEN_PINGS, PING_CHANNEL, Pinger, channel, shard_time},
     scene::{self, millis},
 };
 
@@ -50,7 +51,10 @@ const ROUNDS: usize = 6;
 const SENDERS: usize = 16;
 
 /// One in so many beats asks for an answer.
-const ASK_EACH: u32 = 4;
+const ASK_EACH: u64 = 4;
+
+/// Between two round trips of a session in which nothing goes on.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Agents that are woken, one after the other; the first few warm up.
 const WAKES: usize = 320;
@@ -65,16 +69,54 @@ pub(super) async fn measure() -> anyhow::Result<Vec<Figure>> {
     Ok(figures)
 }
 
-/// What a shard does with packets here: nothing but listen to beats.
-struct Fleet(Arc<Sleepers>);
+/// What a shard does with packets here: it listens to beats, and forwards the packets of sessions.
+struct Relaying {
+    sleepers: Arc<Sleepers>,
+    sessions: SlotTable,
+}
 
-impl Forward for Fleet {
-    fn route(&self, _: SocketAddr, _: DataHeader, _: usize, _: usize, _: Moment) -> Route {
-        Route::Nowhere
+impl Forward for Relaying {
+    fn route(&self, from: SocketAddr, header: DataHeader, bytes: usize, segments: usize, now: Moment) -> Route {
+        self.sessions.route(from, header, bytes, segments, now)
     }
 
     fn beats(&self, beats: &[BeatFrom], now: Moment, answer: &mut dyn FnMut(&BeatFrom, [u8; BEAT_BYTES])) {
-        self.0.beats(beats, now, answer);
+        self.sleepers.beats(beats, now, answer);
+    }
+}
+
+/// Agents whose beats come from a few sockets.
+struct Fleet {
+    senders: Vec<UdpSocket>,
+    beds: Vec<Bed>,
+    /// Whose turn it is.
+    place: u32,
+    /// Beats so far.
+    sent: u64,
+}
+
+impl Fleet {
+    /// Beats at the rate of all of them, for one window. Returns how long that took.
+    fn beat(&mut self, to: SocketAddr) -> anyhow::Result<f64> {
+        let start = Instant::now();
+        let mut due = 0.0;
+        while start.elapsed() < WINDOW {
+            if start.elapsed().as_secs_f64() < due {
+                // A sleep would bunch the beats together.
+                thread::yield_now();
+                continue;
+            }
+            // A stride that has no factor with the number of agents visits each once, in no order that memory likes.
+            self.place = (self.place + 618_033) % AGENTS;
+            let ask = self.sent.is_multiple_of(ASK_EACH);
+            self.sent += 1;
+            let packet = beat(&self.beds[self.place as usize], self.sent, ask);
+            self.senders[self.place as usize % SENDERS].send_to(&packet, to)?;
+            // Exponential gaps: a fleet's beats know nothing of each other.
+            let uniform = (f64::from(OsRng.next_u32()) + 1.0) / (f64::from(u32::MAX) + 2.0);
+            due -= uniform.ln() / BEATS_PER_SECOND;
+        }
+        Ok(start.elapsed().as_secs_f64())
     }
 }
 
@@ -95,37 +137,22 @@ fn fleet() -> anyhow::Result<Vec<Figure>> {
     let counted = sleepers.bytes() as f64 / f64::from(AGENTS);
 
     let config = ListenerConfig { shards: NonZeroU8::MIN, ..ListenerConfig::default() };
-    let forward: Arc<dyn Forward> = Arc::new(Fleet(Arc::clone(&sleepers)));
+    let pinger = Pinger::bind()?;
+    let sessions = SlotTable::new(PING_CHANNEL + 1, NonZeroU64::MAX);
+    let (near, far) = pinger.ends()?;
+    sessions.open(channel(PING_CHANNEL)?, near, far);
+    let forward: Arc<dyn Forward> = Arc::new(Relaying { sleepers: Arc::clone(&sleepers), sessions });
     let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let (listener, _events) = Listener::bind(loopback, &SigningKey::generate(&mut OsRng), forward, config)?;
     // A thread has its name once it runs.
     while shard_time().is_err() {
         thread::yield_now();
     }
+    let mut fleet = Fleet { senders, beds, place: 0, sent: 0 };
     let (mut cores, mut heard) = (Vec::new(), Vec::new());
-    // A stride that has no factor with the number of agents visits each once, in no order that memory likes.
-    let mut place = 0_u32;
     for round in 0..ROUNDS {
         let (counts_before, processor_before) = (heard_by(&sleepers), shard_time()?);
-        let start = Instant::now();
-        let mut due = 0.0;
-        let mut sent = 0_u64;
-        while start.elapsed() < WINDOW {
-            if start.elapsed().as_secs_f64() < due {
-                // A sleep would bunch the beats together.
-                thread::yield_now();
-                continue;
-            }
-            place = (place + 618_033) % AGENTS;
-            let ask = u32::try_from(sent % u64::from(ASK_EACH))? == 0;
-            let packet = beat(&beds[place as usize], 1 + round as u64, ask);
-            senders[place as usize % SENDERS].send_to(&packet, listener.local_addr())?;
-            sent += 1;
-            // Exponential gaps: a fleet's beats know nothing of each other.
-            let uniform = (f64::from(OsRng.next_u32()) + 1.0) / (f64::from(u32::MAX) + 2.0);
-            due -= uniform.ln() / BEATS_PER_SECOND;
-        }
-        let took = start.elapsed().as_secs_f64();
+        let took = fleet.beat(listener.local_addr())?;
         thread::sleep(Duration::from_millis(50));
         let processor = (shard_time()? - processor_before).as_secs_f64();
         if round > 0 {
@@ -133,13 +160,46 @@ fn fleet() -> anyhow::Result<Vec<Figure>> {
             heard.push((heard_by(&sleepers) - counts_before) as f64 / took);
         }
     }
-    Ok(vec![
+    let mut figures = vec![
         Figure::median(format!("memory for each of {AGENTS} sleeping agents, resident"), "B", &[resident])?
             .with_bar("≤ 160"),
         Figure::median("the same as the table counts it", "B", &[counted])?,
         Figure::median("beats heard", "1/s", &heard)?,
         Figure::median("processor of the shard for them, every fourth answered", "core", &cores)?.with_bar("≤ 0.1"),
-    ])
+    ];
+    figures.extend(beside_beats(&mut fleet, &pinger, listener.local_addr())?);
+    Ok(figures)
+}
+
+/// Round trips of a session on the shard that hears the beats, beside those while the same beats go to somebody who does not listen.
+fn beside_beats(fleet: &mut Fleet, pinger: &Pinger, relay: SocketAddr) -> anyhow::Result<Vec<Figure>> {
+    let deaf = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let mut figures = Vec::new();
+    // A shard lets beats come together once nobody else has said anything for a while.
+    for (told, pause) in [("that is busy", BETWEEN_PINGS), ("after a pause", PAUSE)] {
+        let (mut beside, mut alone) = (Vec::new(), Vec::new());
+        for round in 0..ROUNDS {
+            for (times, to) in [(&mut alone, deaf.local_addr()?), (&mut beside, relay)] {
+                let pings = pinger.while_busy(relay, pause, || fleet.beat(to))?;
+                if round > 0 {
+                    times.extend(pings.times);
+                }
+            }
+        }
+        for (name, share) in [("p50", 0.5), ("p99", 0.99)] {
+            let without = format!("round trip of a session {told}, without beats, {name}");
+            let without = Figure::share(without, "ms", &alone, share)?;
+            let with = Figure::share(
+                format!("the same beside {BEATS_PER_SECOND} beats a second, {name}"),
+                "ms",
+                &beside,
+                share,
+            )?;
+            let ratio = Figure::median(format!("with beats to without, {name}"), "x", &[with.value / without.value])?;
+            figures.extend([without, with, ratio.with_bar("≤ 1.5")]);
+        }
+    }
+    Ok(figures)
 }
 
 fn sender() -> anyhow::Result<UdpSocket> {

@@ -4,6 +4,7 @@
 
 #![cfg(test)]
 
+mod asleep;
 mod browser;
 mod codes;
 mod corpus;

@@ -227,8 +227,8 @@ impl Live<'_> {
             }
             Some(progress) = self.samples.progress() => self.handle_samples(progress),
             () = mapping_changed(self.mapping.as_ref()) => self.gather(),
-            () = self.sealed.path_changed() => self.show_path(),
-            _ = path_look.tick() => self.show_path(),
+            () = self.sealed.path_changed() => self.look_at_path(),
+            _ = path_look.tick() => self.look_at_path(),
         }
     }
 
@@ -330,7 +330,7 @@ impl Live<'_> {
             ControlEvent::Message(FromRelay::ChannelOpen { channel, origin: ChannelOrigin::Rejoin, .. }) => {
                 if self.share.node.move_session(self.sealed.session_ref(), channel).is_ok() {
                     self.channel = Some(channel);
-                    self.show_path();
+                    self.look_at_path();
                 }
             }
             ControlEvent::Message(FromRelay::ChannelOpen { channel, origin: ChannelOrigin::Attach, .. }) => {
@@ -348,7 +348,7 @@ impl Live<'_> {
         }
     }
 
-    /// Asks the relay to find the technician again. The inner connection decides how long that may take.
+    /// Asks the relay to find the technician again. How long that may take, the silence of the session decides.
     fn rejoin(&mut self) {
         self.channel = None;
         let rendezvous = self.paired.rendezvous;
@@ -364,12 +364,17 @@ impl Live<'_> {
         }
     }
 
-    fn show_path(&mut self) {
-        let stats = self.sealed.stats();
+    /// Shows how the connection is doing, and ends a session that nobody comes back to.
+    fn look_at_path(&mut self) {
+        let (stats, patience) = (self.sealed.stats(), self.share.config.reconnect_within);
         if stats.carrier == Carrier::Direct {
             self.core.direct_is_used();
         }
-        if self.channel.is_some() || stats.carrier == Carrier::Direct {
+        if stats.silence.lasts >= patience {
+            self.core.end(EndReason::ConnectionLost, clock::now());
+        } else if stats.silence.is_odd() {
+            self.share.stage.connection(wording::silence(stats.silence, patience));
+        } else if self.channel.is_some() || stats.carrier == Carrier::Direct {
             let way = if stats.carrier == Carrier::Direct { "directly" } else { stats.way() };
             self.share.stage.connection(format!("Connected {way}, {} ms", stats.rtt.as_millis()));
         }

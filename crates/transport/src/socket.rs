@@ -344,9 +344,10 @@ impl NodeSocket {
         let payload = packet.get(HEADER_BYTES..).unwrap_or_default();
         let quic = is_quic(payload);
         let Some(paths) = table.paths(arrival.key) else { return false };
-        paths.heard(arrival.path, PathFlags::of(packet), quic, now);
+        let flags = PathFlags::of(packet);
+        paths.heard(arrival.path, flags, quic, now);
         if quic {
-            return true;
+            return paths.takes(flags, now);
         }
         match Probe::parse(payload) {
             // Direct paths have probes of their own, which are tagged.

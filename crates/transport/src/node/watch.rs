@@ -61,6 +61,7 @@ impl<'a> Watch<'a> {
                 // The question comes from the new address, and so shows it to the relay. It goes out on the sessions as well, whose paths
                 // are looked into when it is not answered there.
                 Next::Ask => nudge(self.endpoint, self.socket),
+                Next::Woke => wake(self.endpoint, self.socket),
                 Next::Gone => return,
             }
         }
@@ -74,6 +75,12 @@ fn nudge(endpoint: &Endpoint, socket: &Arc<NodeSocket>) {
     let socket: Arc<dyn AsyncUdpSocket> = Arc::clone(socket) as _;
     // Fails only if the socket has no address; silence is then noticed by other means.
     let _ = endpoint.rebind_abstract(socket);
+}
+
+/// As [`nudge`], when this machine stood still: whoever waited for it hears of it at once.
+pub(super) fn wake(endpoint: &Endpoint, socket: &Arc<NodeSocket>) {
+    socket.table().woke(socket.uptime());
+    nudge(endpoint, socket);
 }
 
 /// What there is to see of a relay.
@@ -92,6 +99,8 @@ struct Seen {
 enum Next {
     Wait,
     Ask,
+    /// This machine stood still: what was asked before counts for nothing.
+    Woke,
     /// It was asked and does not answer.
     Gone,
 }
@@ -149,7 +158,7 @@ impl Suspicion {
             return Next::Wait;
         }
         self.asked = Some(Question { at: now, heard_before: heard });
-        Next::Ask
+        if slept { Next::Woke } else { Next::Ask }
     }
 }
 
@@ -166,7 +175,7 @@ mod tests {
         while at < from + Duration::from_secs(60) {
             match suspicion.look(seen(at), START + at) {
                 Next::Wait => at += LOOK,
-                next @ (Next::Ask | Next::Gone) => return (next, at),
+                next @ (Next::Ask | Next::Woke | Next::Gone) => return (next, at),
             }
         }
         (Next::Wait, at)
@@ -215,7 +224,7 @@ mod tests {
         assert_eq!(suspicion.look(Seen { silent: true, ..FINE }, START + LOOK), Next::Ask);
         // The machine sleeps before the answer comes.
         let night = Duration::from_secs(8 * 3600);
-        assert_eq!(suspicion.look(FINE, START + night), Next::Ask, "not gone: it had no chance to answer");
+        assert_eq!(suspicion.look(FINE, START + night), Next::Woke, "not gone: it had no chance to answer");
         assert_eq!(next(&mut suspicion, |_| FINE, night + LOOK), (Next::Gone, night + ANSWER_WITHIN));
     }
 

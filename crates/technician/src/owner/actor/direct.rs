@@ -197,6 +197,7 @@ mod tests {
             carrier,
             relay_over_tcp: false,
             direct,
+            silence: Default::default(),
         }
     }
 

@@ -208,7 +208,7 @@ impl Lab {
     /// When it does not start.
     pub fn proxy(&self, side: Side, port: u16) -> anyhow::Result<Posted<ConnectProxy>> {
         let place = (format!("{RELAY_NAME}:{port}"), (Self::RELAY_V4, port).into());
-        self.post(side.router(), async move || ConnectProxy::start_on(side.router_v4(), [place]))
+        self.post_at(side.router(), async move || ConnectProxy::start_on(side.router_v4(), [place]))
     }
 
     /// Starts a slow line in front of the relay, whose UDP address on its own machine is `target`. It is reached at [`Lab::RELAY_V4`].
@@ -217,11 +217,24 @@ impl Lab {
     ///
     /// When it does not start.
     pub fn slow_line(&self, target: SocketAddr, conditions: Conditions) -> anyhow::Result<Posted<DelayLink>> {
-        self.post("relay", async move || DelayLink::start_on(Self::RELAY_V4, target, conditions).await)
+        self.post_at("relay", async move || DelayLink::start_on(Self::RELAY_V4, target, conditions).await)
     }
 
-    /// Starts something on a machine, inside of this process: on a thread whose sockets are that machine's.
-    fn post<T: Send + 'static>(
+    /// Starts something on a side's machine, inside of this process: on a thread with a runtime, whose sockets are that machine's. Tasks that it
+    /// spawns there go on until what is returned is dropped.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start.
+    pub fn post<T: Send + 'static>(
+        &self,
+        side: Side,
+        start: impl AsyncFnOnce() -> io::Result<T> + Send + 'static,
+    ) -> anyhow::Result<Posted<T>> {
+        self.post_at(side.host(), start)
+    }
+
+    fn post_at<T: Send + 'static>(
         &self,
         host: &str,
         start: impl AsyncFnOnce() -> io::Result<T> + Send + 'static,

@@ -11,6 +11,7 @@ mod control;
 mod driver;
 mod mapping;
 pub mod netcheck;
+mod network;
 mod supervisor;
 mod watch;
 
@@ -39,6 +40,7 @@ pub use self::{
     connect::ConnectError,
     control::{Control, ControlEvent, Loss, NotConnected},
     mapping::MappedPort,
+    network::NetworkChanges,
 };
 use self::{
     connect::{Connector, Within},
@@ -263,7 +265,11 @@ impl Node {
         let node = Self::over(endpoint, socket);
         let sleep_after = options.sleep_after.filter(|_| options.identity.is_some());
         let (supervisor, control) = Supervisor::new(connector, sleep_after, node.shared.stop.clone());
-        lock(&node.shared.tasks).spawn(supervisor.run(first));
+        let network = network::watch(Arc::clone(&node.shared.socket), node.shared.stop.clone());
+        let mut tasks = lock(&node.shared.tasks);
+        tasks.spawn(supervisor.run(first));
+        tasks.spawn(network);
+        drop(tasks);
         Ok((node, control))
     }
 

@@ -9,7 +9,7 @@ use tokio::{
 };
 use transport::{
     clock,
-    node::{ConnectError, Control, ControlEvent, Loss, Node},
+    node::{ConnectError, Control, ControlEvent, Loss, NetworkChanges, Node},
     sealed::{Carrier, CloseCode, Sealed, SealedEnd},
     silence::Silence,
     streams::{ByteReceiver, FrameReceiver, FrameSender, StreamError},
@@ -74,6 +74,7 @@ pub(super) struct SessionActor {
     /// Says when the machine's name is known.
     card: watch::Receiver<Readings>,
     direct: Direct,
+    network: NetworkChanges,
     /// When the agent is no longer waited for after this side ended the session.
     goodbye: Option<tokio::time::Instant>,
 }
@@ -101,6 +102,7 @@ impl SessionActor {
         let desk = Desk::new(board, &request, &paired, setup.places.receipts(), expected, clock::now());
         let card = ports.readings.subscribe();
         let direct = Direct::new(setup.direct);
+        let network = node.network_changes();
         Ok(Self {
             desk,
             ports,
@@ -119,6 +121,7 @@ impl SessionActor {
             early: None,
             card,
             direct,
+            network,
             goodbye: None,
         })
     }
@@ -157,6 +160,10 @@ impl SessionActor {
                     }
                 }
                 () = self.sealed.path_changed() => self.look_at_path(),
+                () = self.network.next() => {
+                    self.direct.network_changed();
+                    self.desk.board.note("this machine's network has changed".to_owned(), clock::now());
+                }
                 _ = tick.tick() => self.look_at_path(),
             }
             self.desk.take_events(clock::now());

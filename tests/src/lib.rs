@@ -19,4 +19,5 @@ mod netcheck;
 mod runs;
 mod session;
 mod tcp;
+mod waiting;
 mod world;

@@ -462,6 +462,7 @@ fn loss_words(why: &Loss) -> String {
         | Loss::Draining
         | Loss::Closed { .. }
         | Loss::Restarted
+        | Loss::Slept
         | Loss::Silent
         | Loss::Protocol { .. }
         | _ => why.to_string(),

@@ -12,7 +12,10 @@ use clap::{
 };
 use serde::Deserialize;
 use session::agent::DirectWish;
-use transport::node::CarrierChoice;
+use transport::{
+    node::CarrierChoice,
+    silence::{PATIENCE, PATIENCE_LEAST, PATIENCE_MOST},
+};
 use wire::link::RelayLink;
 
 /// Get help on this computer, and stay in charge of it.
@@ -63,7 +66,8 @@ Examples:
   assent-share --consent terminal                              ask in this terminal, as over SSH
 
 Files:
-  ~/.config/assent/share.toml     settings (relay, carrier, direct, unlock_delay_secs, longest_session_secs, organisations)
+  ~/.config/assent/share.toml     settings (relay, carrier, direct, unlock_delay_secs, longest_session_secs,
+                                  reconnect_within_secs, organisations)
   ~/.local/state/assent/sessions  what happened in each session; check with: assent verify FILE
 
 Exit codes: 0 the session is over, 1 there was no way to ask or to keep the record, 2 wrong usage, 5 the relay cannot be reached";
@@ -90,6 +94,9 @@ pub struct ShareConfig {
     pub unlock_delay: Duration,
     /// Longest session. `longest_session_secs`, 60..=43,200, default 14,400.
     pub longest_session: Duration,
+    /// How long the technician's machine may be silent, asleep for example, before the session is ended. `reconnect_within_secs`, 30..=1,800,
+    /// default 600.
+    pub reconnect_within: Duration,
     /// Certificates (PEM) of the organisations whose technicians are shown as verified. `organisations`, default none.
     pub organisations: Vec<PathBuf>,
     /// Whether the two machines may connect directly once something is allowed. `direct`, default true; `--no-direct` comes first.
@@ -105,6 +112,7 @@ struct ShareFile {
     direct: Option<bool>,
     unlock_delay_secs: Option<u64>,
     longest_session_secs: Option<u64>,
+    reconnect_within_secs: Option<u64>,
     #[serde(default)]
     organisations: Vec<PathBuf>,
 }
@@ -133,7 +141,9 @@ pub enum ConfigError {
     },
     /// The file is no TOML, or has an unknown key or a wrong type.
     #[error("the configuration file {path} is not valid: {reason}")]
-    #[diagnostic(help("known keys: relay, carrier, direct, unlock_delay_secs, longest_session_secs, organisations"))]
+    #[diagnostic(help(
+        "known keys: relay, carrier, direct, unlock_delay_secs, longest_session_secs, reconnect_within_secs, organisations"
+    ))]
     Invalid {
         /// The file.
         path: PathBuf,
@@ -185,6 +195,10 @@ impl Arguments {
             state_dir: self.state_dir.clone().unwrap_or_else(default_state_dir),
             unlock_delay: seconds("unlock_delay_secs", file.unlock_delay_secs, 10, 1, 60)?,
             longest_session: seconds("longest_session_secs", file.longest_session_secs, 14_400, 60, 43_200)?,
+            reconnect_within: {
+                let [least, most, usual] = [PATIENCE_LEAST, PATIENCE_MOST, PATIENCE].map(|time| time.as_secs());
+                seconds("reconnect_within_secs", file.reconnect_within_secs, usual, least, most)?
+            },
             organisations: file.organisations,
             direct: match file.direct {
                 Some(true) | None if !self.no_direct => DirectWish::Wanted,
@@ -257,6 +271,7 @@ mod tests {
         assert_eq!(config.relay.to_string(), LINK);
         assert_eq!(config.unlock_delay, Duration::from_secs(3));
         assert_eq!(config.longest_session, Duration::from_secs(14_400));
+        assert_eq!(config.reconnect_within, Duration::from_secs(600));
         assert_eq!(config.state_dir, Path::new("/tmp/x"));
         let other = LINK.replace("relay.example.org", "192.0.2.1");
         let config = resolve(&format!("relay = \"{LINK}\"\n"), &["--relay", &other]).unwrap();
@@ -286,5 +301,6 @@ mod tests {
         says("relay = 7", "invalid type");
         says(&format!("relay = \"{LINK}\"\nunlock_delay_secs = 0"), "unlock_delay_secs = 0");
         says(&format!("relay = \"{LINK}\"\nlongest_session_secs = 90000"), "longest_session_secs = 90000");
+        says(&format!("relay = \"{LINK}\"\nreconnect_within_secs = 5"), "reconnect_within_secs = 5");
     }
 }

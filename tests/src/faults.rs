@@ -7,7 +7,10 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use testkit::{PATIENCE, share::ShareOptions, tree::Tree};
 use tokio::time::timeout;
 
-use crate::world::{LONG, World};
+use crate::{
+    asleep::with_settings,
+    world::{LONG, World},
+};
 
 #[tokio::test]
 async fn a_session_survives_a_relay_that_is_killed_and_restarted() -> anyhow::Result<()> {
@@ -74,7 +77,10 @@ async fn open_gate(gate: &Path) -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_relay_that_does_not_come_back_ends_the_session_with_a_reason() -> anyhow::Result<()> {
-    let mut world = World::start_relayed().await?;
+    const IMPATIENT: &str = "reconnect_within_secs = 30";
+    let options = ShareOptions { settings: IMPATIENT.to_owned(), ..ShareOptions::behind_the_relay() };
+    let mut world = World::start_with(&options).await?;
+    world.technician = with_settings(world.technician, IMPATIENT)?;
     let mut attached = world.attach().await?;
     world.relay.kill().await?;
     let end = attached.wait_exit(LONG * 2).await?;

@@ -4,6 +4,7 @@
 
 #![cfg(test)]
 
+mod asleep;
 mod browser;
 mod codes;
 mod corpus;
@@ -19,4 +20,5 @@ mod runs;
 mod session;
 mod sleeping;
 mod tcp;
+mod waiting;
 mod world;

@@ -18,7 +18,7 @@ use rand_core::OsRng;
 use session::agent::{AgentSession, AgentSetup, Effect, Phase as SessionPhase};
 use tokio::{sync::mpsc, task::JoinSet};
 use transport::clock;
-use transport::node::{ControlEvent, MappedPort};
+use transport::node::{ControlEvent, MappedPort, NetworkChanges};
 use transport::sealed::{Carrier, CloseCode, Sealed};
 use transport::streams::{FrameReceiver, FrameSender, StreamError};
 use trust::pairing::Paired;
@@ -87,7 +87,6 @@ pub(super) async fn serve(share: &mut Share, attached: Attached) -> Result<(), S
         Samples::new(Arc::clone(&sealed)).map_err(|source| ShareError::System { what: "start a thread", source })?;
     let mut live = Live {
         runs: Runs::new(share.executor.clone(), Arc::clone(&sealed), run_events),
-        share,
         core,
         sealed,
         outbox: Some(outbox),
@@ -97,6 +96,7 @@ pub(super) async fn serve(share: &mut Share, attached: Attached) -> Result<(), S
         lookups: JoinSet::new(),
         gathering: JoinSet::new(),
         gathered_at: None,
+        network: share.node.network_changes(),
         mapping: None,
         samples,
         front_end_there: true,
@@ -106,6 +106,7 @@ pub(super) async fn serve(share: &mut Share, attached: Attached) -> Result<(), S
         paired: attached.paired,
         channel: Some(attached.channel),
         over: None,
+        share,
     };
     live.run().await
 }
@@ -159,6 +160,7 @@ struct Live<'a> {
     /// Finds out the addresses of this machine; one at a time.
     gathering: JoinSet<Vec<SocketAddr>>,
     gathered_at: Option<Moment>,
+    network: NetworkChanges,
     /// What the router of this network forwards, while direct paths are open.
     mapping: Option<MappedPort>,
     samples: Samples,
@@ -227,8 +229,9 @@ impl Live<'_> {
             }
             Some(progress) = self.samples.progress() => self.handle_samples(progress),
             () = mapping_changed(self.mapping.as_ref()) => self.gather(),
-            () = self.sealed.path_changed() => self.show_path(),
-            _ = path_look.tick() => self.show_path(),
+            () = self.network.next() => self.handle_new_network(),
+            () = self.sealed.path_changed() => self.look_at_path(),
+            _ = path_look.tick() => self.look_at_path(),
         }
     }
 
@@ -330,7 +333,7 @@ impl Live<'_> {
             ControlEvent::Message(FromRelay::ChannelOpen { channel, origin: ChannelOrigin::Rejoin, .. }) => {
                 if self.share.node.move_session(self.sealed.session_ref(), channel).is_ok() {
                     self.channel = Some(channel);
-                    self.show_path();
+                    self.look_at_path();
                 }
             }
             ControlEvent::Message(FromRelay::ChannelOpen { channel, origin: ChannelOrigin::Attach, .. }) => {
@@ -348,7 +351,7 @@ impl Live<'_> {
         }
     }
 
-    /// Asks the relay to find the technician again. The inner connection decides how long that may take.
+    /// Asks the relay to find the technician again. How long that may take, the silence of the session decides.
     fn rejoin(&mut self) {
         self.channel = None;
         let rendezvous = self.paired.rendezvous;
@@ -364,12 +367,17 @@ impl Live<'_> {
         }
     }
 
-    fn show_path(&mut self) {
-        let stats = self.sealed.stats();
+    /// Shows how the connection is doing, and ends a session that nobody comes back to.
+    fn look_at_path(&mut self) {
+        let (stats, patience) = (self.sealed.stats(), self.share.config.reconnect_within);
         if stats.carrier == Carrier::Direct {
             self.core.direct_is_used();
         }
-        if self.channel.is_some() || stats.carrier == Carrier::Direct {
+        if stats.silence.lasts >= patience {
+            self.core.end(EndReason::ConnectionLost, clock::now());
+        } else if stats.silence.is_odd() {
+            self.share.stage.connection(wording::silence(stats.silence, patience));
+        } else if self.channel.is_some() || stats.carrier == Carrier::Direct {
             let way = if stats.carrier == Carrier::Direct { "directly" } else { stats.way() };
             self.share.stage.connection(format!("Connected {way}, {} ms", stats.rtt.as_millis()));
         }
@@ -456,12 +464,25 @@ impl Live<'_> {
         }
     }
 
-    /// Finds out the addresses of this machine, for the technician.
+    /// The technician is told the addresses of the new network, if it was told those of the one before.
+    fn handle_new_network(&mut self) {
+        self.share.stage.happened("The network of this computer has changed".to_owned());
+        if self.mapping.is_some() {
+            self.gather();
+        }
+    }
+
+    /// Finds out the addresses of this machine, for the technician: now, or when the relay may be asked again.
     fn gather(&mut self) {
         self.gathering.abort_all();
-        self.gathered_at = Some(clock::now());
+        let now = clock::now();
+        let at = self.gathered_at.map_or(now, |last| (last + GATHER_APART).max(now));
+        self.gathered_at = Some(at);
         let node = self.share.node.clone();
-        self.gathering.spawn(async move { node.candidates().await });
+        self.gathering.spawn(async move {
+            clock::sleep_until(at).await;
+            node.candidates().await
+        });
     }
 
     /// Makes one record durable. The person and signals are listened to meanwhile, and what they stop is stopped at once.

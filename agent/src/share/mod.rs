@@ -228,6 +228,8 @@ impl Share {
     /// Shows codes until a technician proved one. `None`: the person does not want to go on.
     async fn wait_for_technician(&mut self) -> Result<Option<Attached>, ShareError> {
         let mut shown: Option<Shown> = None;
+        // Somebody may be reading one out that leads nowhere.
+        let mut code_lost = false;
         loop {
             let lapses_at = shown.as_ref().map(|shown| shown.tries.lapses_at());
             match self.next(lapses_at).await {
@@ -247,11 +249,18 @@ impl Share {
                 Happened::Relay(ControlEvent::Up) => {
                     // A relay that was away has forgotten the code.
                     shown = None;
+                    code_lost = false;
                     self.ask_for_code();
                 }
                 Happened::Relay(ControlEvent::Down { why, retry_in }) => {
-                    shown = None;
-                    let detail = format!("{why}; trying again in {}", wording::duration(retry_in));
+                    let mut detail = format!("{why}; trying again in {}", wording::duration(retry_in));
+                    if shown.take().is_some() {
+                        code_lost = true;
+                        self.events.code_void(&format!("The code does not work any more: {why}."));
+                    }
+                    if code_lost {
+                        detail.push_str(". The code that was shown does not work any more; there will be a new one");
+                    }
                     self.stage.phase(Phase::Connecting { detail });
                 }
                 Happened::Relay(ControlEvent::Message(message)) => {

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use session::agent::DirectWish;
+use transport::silence::Silence;
 use wire::control::Refusal;
 use wire::run::{RunLimits, RunOutcome, StartFailure};
 use wire::session::{Ability, DenyReason, EndReason};
@@ -128,6 +129,17 @@ pub(super) fn addresses(wish: DirectWish) -> &'static str {
     }
 }
 
+/// What is told while nothing is heard of the technician.
+pub(super) fn silence(silence: Silence, patience: Duration) -> String {
+    let why = if silence.slept_here {
+        "this computer was asleep"
+    } else {
+        "the technician's computer does not answer; it may be asleep"
+    };
+    let left = duration(patience.saturating_sub(silence.lasts));
+    format!("Reconnecting: {why}. Without an answer the session ends within {left}")
+}
+
 /// Why a session is over, and what that means for the person.
 pub(super) fn ended(reason: EndReason) -> String {
     match reason {
@@ -182,6 +194,17 @@ mod tests {
         for ability in Ability::ALL {
             assert!(!in_short(*ability).contains(ability.name()) && !in_short(*ability).contains("does not know"));
         }
+    }
+
+    #[test]
+    fn a_silence_is_told_with_its_reason_and_what_follows() {
+        let told = |slept_here| {
+            let silence = Silence { lasts: Duration::from_secs(60), slept_here };
+            super::silence(silence, Duration::from_secs(600))
+        };
+        assert!(told(false).contains("the technician's computer does not answer"), "{}", told(false));
+        assert!(told(true).contains("this computer was asleep"), "{}", told(true));
+        assert!(told(true).ends_with("the session ends within 9 minutes"), "{}", told(true));
     }
 
     #[test]

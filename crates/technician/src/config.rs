@@ -1,9 +1,12 @@
 //! `config.toml`: settings that a technician keeps.
 
-use std::{io, path::Path};
+use std::{io, path::Path, time::Duration};
 
 use serde::Deserialize;
-use transport::node::CarrierChoice;
+use transport::{
+    node::CarrierChoice,
+    silence::{PATIENCE_LEAST, PATIENCE_MOST},
+};
 use wire::link::{LinkError, RelayLink};
 
 /// Settings, resolved from the file. Every key is optional; an unknown one is an error, so that a misspelt one is noticed.
@@ -20,6 +23,9 @@ pub(crate) struct TechnicianConfig {
     /// `direct`: whether to connect directly once the end user has allowed something, on which each side sees the other's network
     /// address. Default true. `--no-direct` comes first.
     pub(crate) direct: Option<bool>,
+    /// `reconnect_within_secs`: how long the end user's machine may be silent, asleep for example, before the session is given up, 30..=1,800.
+    /// Default 600. The end user's machine has a patience of its own.
+    pub(crate) reconnect_within: Option<Duration>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -29,6 +35,7 @@ struct TechnicianFile {
     carrier: Option<String>,
     name: Option<String>,
     direct: Option<bool>,
+    reconnect_within_secs: Option<u64>,
 }
 
 /// Why the settings cannot be used.
@@ -50,6 +57,9 @@ pub(crate) enum ConfigError {
     /// `name` is empty or too long.
     #[error("the setting `name` is empty or longer than 128 bytes")]
     Name,
+    /// `reconnect_within_secs` is out of range.
+    #[error("the setting `reconnect_within_secs` is not between 30 and 1800")]
+    ReconnectWithin,
 }
 
 /// Largest file that is read.
@@ -80,7 +90,11 @@ impl TechnicianConfig {
         if name.as_ref().is_some_and(|name| name.is_empty() || name.len() > 128) {
             return Err(ConfigError::Name);
         }
-        Ok(Self { relay, carrier, name, direct: file.direct })
+        let reconnect_within = file.reconnect_within_secs.map(Duration::from_secs);
+        if reconnect_within.is_some_and(|within| !(PATIENCE_LEAST..=PATIENCE_MOST).contains(&within)) {
+            return Err(ConfigError::ReconnectWithin);
+        }
+        Ok(Self { relay, carrier, name, direct: file.direct, reconnect_within })
     }
 }
 
@@ -99,12 +113,16 @@ mod tests {
     #[test]
     fn all_settings_are_read() {
         let link = format!("assent://relay.example.org:4433#{}", "ab".repeat(32));
-        let text = format!("relay = \"{link}\"\ncarrier = \"tcp\"\nname = \" Ana Ruiz \"\ndirect = false");
+        let text = format!(
+            "relay = \"{link}\"\ncarrier = \"tcp\"\nname = \" Ana Ruiz \"\ndirect = false\n\
+                            reconnect_within_secs = 90"
+        );
         let config = TechnicianConfig::parse(&text).unwrap();
         assert_eq!(config.relay, link.parse().ok());
         assert_eq!(config.carrier, Some(CarrierChoice::Tcp));
         assert_eq!(config.name.as_deref(), Some("Ana Ruiz"));
         assert_eq!(config.direct, Some(false));
+        assert_eq!(config.reconnect_within, Some(Duration::from_secs(90)));
     }
 
     #[test]
@@ -115,5 +133,8 @@ mod tests {
         assert!(matches!(wrong("relay = \"https://x\""), ConfigError::Relay(LinkError::Scheme)));
         assert!(matches!(wrong("carrier = \"pigeon\""), ConfigError::Carrier));
         assert!(matches!(wrong("name = \" \""), ConfigError::Name));
+        for seconds in [0, 29, 1801] {
+            assert!(matches!(wrong(&format!("reconnect_within_secs = {seconds}")), ConfigError::ReconnectWithin));
+        }
     }
 }

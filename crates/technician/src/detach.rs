@@ -47,6 +47,8 @@ pub(crate) struct Start {
     pub(crate) reason: String,
     /// Whether to connect directly.
     pub(crate) direct: bool,
+    /// How long the end user's machine may be silent.
+    pub(crate) reconnect_within_secs: u64,
 }
 
 /// What the process in the background tells.

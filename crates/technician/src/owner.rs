@@ -15,7 +15,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, oneshot, watch};
 use transport::node::CarrierChoice;
@@ -54,6 +54,8 @@ pub(crate) struct Setup {
     pub(crate) reason: Sentence,
     /// Whether to connect directly, on which each side sees the other's network address.
     pub(crate) direct: bool,
+    /// How long the end user's machine may be silent before the session is given up.
+    pub(crate) patience: Duration,
     /// Where files and sockets lie.
     pub(crate) places: Places,
 }
@@ -131,7 +133,7 @@ pub(crate) struct Outcome {
 /// Prepares an attach. Nothing happens before the returned future is polled; dropping it drops the connection.
 pub(crate) fn prepare(setup: Setup) -> (Handle, impl Future<Output = Result<Outcome, AttachError>>) {
     let (commands, inbox) = mpsc::channel(COMMANDS);
-    let board = board::Board::new(&setup.name, &setup.relay);
+    let board = board::Board::new(&setup.name, &setup.relay, setup.patience);
     let (status, status_out) = watch::channel(Arc::new(board.status(None, transport::clock::now())));
     let (readings, readings_out) = watch::channel(Readings::default());
     let handle = Handle { status: status_out, readings: readings_out, commands };

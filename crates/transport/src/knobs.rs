@@ -9,7 +9,10 @@ use quinn::{MtuDiscoveryConfig, TransportConfig, VarInt};
 use rand_core::{OsRng, RngCore};
 use wire::path::FLIP_BYTES;
 
-use crate::congestion::{AfreshOnChange, ShortQueue};
+use crate::{
+    congestion::{AfreshOnChange, ShortQueue},
+    silence::PATIENCE_MOST,
+};
 
 /// First guess of the round-trip time (quinn's own is 333 ms). It sets how soon a lost first packet is sent again: 300 ms.
 const INITIAL_RTT: Duration = Duration::from_millis(100);
@@ -29,8 +32,8 @@ const CONTROL_KEEP_ALIVE_JITTER_MS: u32 = 6_000;
 /// A control message has at most 3 KiB and few have more than 64 bytes, so a window of this many is never full between honest peers.
 const CONTROL_STREAM_BYTES: u32 = 8 * 1024;
 
-/// A session survives this much silence. A relay that is back within 20 s leaves time for finding out, connecting and rejoining.
-const SESSION_IDLE: Duration = Duration::from_secs(30);
+/// A session's connection survives this much silence. More than what any program waits, each by a clock that counts suspended time.
+const SESSION_IDLE: Duration = Duration::from_secs(PATIENCE_MOST.as_secs() + 60);
 
 /// How often an idle session shows that it is alive.
 const SESSION_KEEP_ALIVE: Duration = Duration::from_secs(5);

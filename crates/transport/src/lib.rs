@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`node`] | agent and technician: connect to the relay, start sealed sessions, stay connected |
 //! | [`sealed`] | the session between them, before and after pairing |
+//! | [`silence`] | how long its other end was not heard, and how long it is waited for |
 //! | [`streams`] | messages and bytes on its streams |
 //! | [`listener`] | the relay: control connections, and forwarding of sealed packets |
 //! | [`clock`] | what time it is |
@@ -33,6 +34,7 @@ mod restart;
 #[cfg(test)]
 mod scenarios;
 pub mod sealed;
+pub mod silence;
 mod sleeper;
 mod socket;
 pub mod streams;

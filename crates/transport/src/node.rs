@@ -2,7 +2,8 @@
 //!
 //! [`Node::start`] connects to the relay that a link names and returns the [`Node`], which carries sessions, and the
 //! [`Control`], which speaks with the relay. When the control connection is lost, the node reconnects by itself for as long as
-//! it lives; sessions survive that if both sides meet again within 20 s or so and [`Node::move_session`] is told.
+//! it lives; sessions survive that if both sides meet again before one of them has lost its [patience](crate::silence) and
+//! [`Node::move_session`] is told.
 
 pub(crate) mod candidates;
 mod connect;
@@ -10,6 +11,7 @@ mod control;
 mod driver;
 mod mapping;
 pub mod netcheck;
+mod network;
 mod supervisor;
 mod watch;
 
@@ -38,6 +40,7 @@ pub use self::{
     connect::ConnectError,
     control::{Control, ControlEvent, Loss, NotConnected},
     mapping::MappedPort,
+    network::NetworkChanges,
 };
 use self::{
     connect::{Connector, Within},
@@ -262,7 +265,11 @@ impl Node {
         let node = Self::over(endpoint, socket);
         let sleep_after = options.sleep_after.filter(|_| options.identity.is_some());
         let (supervisor, control) = Supervisor::new(connector, sleep_after, node.shared.stop.clone());
-        lock(&node.shared.tasks).spawn(supervisor.run(first));
+        let network = network::watch(Arc::clone(&node.shared.socket), node.shared.stop.clone());
+        let mut tasks = lock(&node.shared.tasks);
+        tasks.spawn(supervisor.run(first));
+        tasks.spawn(network);
+        drop(tasks);
         Ok((node, control))
     }
 
@@ -282,6 +289,12 @@ impl Node {
         let place = socket.table().relay_place(relay);
         socket.table().set_live(Some(place));
         Self::over(endpoint_over(&socket).expect("the port has an address"), socket)
+    }
+
+    /// What a node with a control connection does when its machine wakes up.
+    #[cfg(test)]
+    pub(crate) fn wakes_up(&self) {
+        watch::wake(&self.shared.endpoint, &self.shared.socket);
     }
 
     #[cfg(test)]

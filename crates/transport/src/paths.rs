@@ -32,7 +32,7 @@ use std::{
 use tokio::sync::Notify;
 use wire::{
     channel::{ChannelId, Epoch, PathFlags},
-    path::{Flip, Probe},
+    path::{Flip, PROBE_BYTES, Probe},
 };
 
 use self::{
@@ -40,7 +40,7 @@ use self::{
     direct::{Direct, Window},
     doubt::Doubt,
     path::Path,
-    technician::{Announcement, Wanted},
+    technician::{Announcement, Stale, Wanted},
 };
 use crate::{
     address::Label,
@@ -62,6 +62,10 @@ const ASK_SPARE: Duration = Duration::from_secs(5);
 
 /// A path that nobody wants and that has not answered for so long is given up.
 const GIVEN_UP_AFTER: Duration = Duration::from_secs(30);
+
+/// After so long a silence QUIC's waits, which double, are too long to be waited for: an end *hails* the other by a probe now and then, which needs no
+/// leave of congestion control, and what is heard then begins everything afresh. A quiet session is silent for half of this.
+const LONG_SILENCE: Duration = Duration::from_secs(10);
 
 /// Names a path inside its session. Never used twice there, as long as nobody moves a session 65536 times.
 pub(crate) type PathId = u16;
@@ -116,6 +120,10 @@ pub(crate) struct Paths {
     moved: Arc<Notify>,
     /// The driver sleeps until something is sent.
     watched: bool,
+    /// When the other end is to be hailed, by the present path.
+    hail_at: Option<Uptime>,
+    /// When anything came, by whatever path.
+    heard_at: Uptime,
 
     /// Agent: since when, if it hears nothing.
     deaf: Option<Deaf>,
@@ -129,6 +137,8 @@ pub(crate) struct Paths {
     flipped_at: Option<Uptime>,
     announcement: Option<Announcement>,
     announced_at: Option<Uptime>,
+    /// Technician: what the agent sent before it heard of the next flip is not for quinn.
+    stale: Option<Stale>,
     /// Technician: the agent's headers carry the present count.
     in_step: bool,
     /// Technician: read by its congestion control.
@@ -158,6 +168,8 @@ impl Paths {
             stir: Arc::default(),
             moved: Arc::default(),
             watched: false,
+            hail_at: None,
+            heard_at: Uptime::ZERO,
             deaf: None,
             followed_at: None,
             confirmed: None,
@@ -166,6 +178,7 @@ impl Paths {
             flipped_at: None,
             announcement: None,
             announced_at: None,
+            stale: None,
             in_step: true,
             changes: Arc::default(),
             direct: None,
@@ -260,6 +273,9 @@ impl Paths {
             let stalest = stalest.map(|path| path.id);
             self.paths.retain(|path| Some(path.id) != stalest);
         }
+        if self.is_new() {
+            self.heard_at = now;
+        }
         let id = self.next_id;
         self.next_id = self.next_id.wrapping_add(1);
         self.paths.push(Path::new(id, carrier, channel, now, draw));
@@ -278,6 +294,17 @@ impl Paths {
     /// A packet or probe came by this path.
     pub(crate) fn heard(&mut self, id: PathId, flags: PathFlags, is_quic: bool, now: Uptime) {
         let end = self.end;
+        // Time in which nobody was heard makes no path older.
+        let silence = now.saturating_sub(self.heard_at);
+        if silence >= LONG_SILENCE {
+            for path in &mut self.paths {
+                path.sign_at += silence;
+            }
+        }
+        self.heard_at = now;
+        if end == End::Technician {
+            self.heard_again(id, now);
+        }
         if let Some(path) = self.path_mut(id) {
             path.unanswered_since = None;
             if is_quic {
@@ -290,6 +317,7 @@ impl Paths {
         if id == self.current {
             self.doubt = None;
             self.deaf = None;
+            self.hail_at = None;
             if !flags.hears_nothing {
                 self.lost_since = None;
             }
@@ -387,7 +415,24 @@ impl Paths {
             }
         }
         self.try_addresses(now, acts, &mut next);
+        self.hail(now, acts, &mut next);
         next
+    }
+
+    /// Calls an end that was silent for long. Whichever of both is heard first, it is the technician that begins afresh.
+    fn hail(&mut self, now: Uptime, acts: &mut Vec<Act>, next: &mut Option<Uptime>) {
+        let since = self.path(self.current).and_then(|path| path.unanswered_since);
+        let Some(at) = self.hail_at.or(since.map(|since| since + LONG_SILENCE)) else {
+            self.watched = true;
+            return;
+        };
+        if now < at {
+            earliest(next, at);
+            return;
+        }
+        self.ask(self.current, PROBE_BYTES, now, acts);
+        self.hail_at = Some(now + ASK_SPARE);
+        earliest(next, now + ASK_SPARE);
     }
 
     fn flags(&self) -> PathFlags {
@@ -402,6 +447,15 @@ impl Paths {
         self.paths.iter_mut().find(|path| path.id == id)
     }
 
+    /// This machine stood still: the other end may have sent into nothing for long.
+    pub(crate) fn woke(&mut self, now: Uptime) {
+        match self.end {
+            End::Agent => self.hail_at = Some(now),
+            End::Technician => self.begin_afresh(now),
+        }
+        self.stir.notify_one();
+    }
+
     fn has_spare(&self) -> bool {
         self.paths.iter().any(|path| path.id != self.current && path.channel.is_some())
     }
@@ -410,8 +464,11 @@ impl Paths {
     fn give_up(&mut self, now: Uptime) {
         // Whoever goes directly has to be able to come back, however seldom the relay is asked.
         let lifeline = if self.goes_directly() { self.lifeline() } else { None };
+        // While nothing comes by any path, none is worse than another, and the two ends might give up different ones.
+        let heard = now.saturating_sub(self.heard_at) < LONG_SILENCE;
         let Self { paths, current, wanted, .. } = self;
-        let stale = |path: &Path| path.channel.is_none() || now.saturating_sub(path.sign_at) >= GIVEN_UP_AFTER;
+        let old = |path: &Path| heard && now.saturating_sub(path.sign_at) >= GIVEN_UP_AFTER;
+        let stale = |path: &Path| path.channel.is_none() || old(path);
         let needed = |id| id == *current || Some(id) == lifeline || wanted.is_some_and(|wanted| wanted.id == id);
         paths.retain(|path| needed(path.id) || !stale(path));
     }

@@ -4,6 +4,7 @@
 //! a pair of lines: `RELAY` is slow and narrow, `DIRECT` is what a local network would be. Figures are bounds with room, not
 //! measurements: what was measured stands in the decision record 0006.
 
+mod asleep;
 mod direct;
 mod dying;
 mod figures;

@@ -4,7 +4,12 @@
 //! messages can be sent. [`Unpaired::into_paired`] takes the proof of pairing and gives the [`Sealed`] session with its
 //! streams. Both types close the connection when they and all their streams are dropped.
 
-use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use quinn::{ConnectionError, VarInt};
 use tokio::{
@@ -25,8 +30,10 @@ use wire::{
 
 use crate::{
     address::SessionKey,
+    clock,
     paths::Paths,
-    socket::NodeSocket,
+    silence::{Listening, Silence},
+    socket::{NodeSocket, lock},
     streams::{ByteReceiver, ByteSender, FrameReceiver, FrameSender, Lanes, Priority, StreamError},
     table::End,
 };
@@ -83,7 +90,7 @@ pub enum SealedEnd {
     /// It was closed or dropped here.
     #[error("the connection was closed here")]
     Here,
-    /// Nothing came from the peer for 30 s.
+    /// Nothing came from the peer for longer than any program waits ([`PATIENCE_MOST`](crate::silence::PATIENCE_MOST)).
     #[error("the other side has not been heard for too long")]
     TimedOut,
     /// The peer knows nothing of this connection: its program was restarted.
@@ -163,6 +170,8 @@ pub struct PathStats {
     pub relay_over_tcp: bool,
     /// How it stands with direct paths.
     pub direct: DirectState,
+    /// How long the other end has not been heard. Whether this machine slept meanwhile is found out by looking every second or two.
+    pub silence: Silence,
 }
 
 impl PathStats {
@@ -186,6 +195,7 @@ struct Link {
     peer: PublicKey,
     socket: Arc<NodeSocket>,
     key: SessionKey,
+    listening: Mutex<Listening>,
     /// Keeps the time of the session's paths; ends with this.
     _driver: JoinSet<()>,
 }
@@ -193,6 +203,11 @@ struct Link {
 impl Link {
     fn stats(&self) -> PathStats {
         let stats = self.connection.stats();
+        // Counted after they were opened with the session's keys: nobody between can make one.
+        let heard = stats.frame_rx;
+        let heard =
+            heard.acks + heard.ping + heard.stream + heard.datagram + heard.path_challenge + heard.path_response;
+        let silence = lock(&self.listening).look(heard, clock::now());
         let now = self.socket.uptime();
         let about = |paths: &mut Paths| (paths.carrier(), paths.direct_state(now), paths.direct_rtt());
         let (relay_over_tcp, (carrier, direct, rtt)) = {
@@ -209,6 +224,7 @@ impl Link {
             carrier,
             relay_over_tcp,
             direct,
+            silence,
         }
     }
 
@@ -332,7 +348,8 @@ impl Unpaired {
         driver: JoinSet<()>,
         control: ControlStream,
     ) -> Self {
-        let link = Link { connection, peer, socket, key, _driver: driver };
+        let listening = Mutex::new(Listening::new(clock::now()));
+        let link = Link { connection, peer, socket, key, listening, _driver: driver };
         Self { link: Arc::new(link), deadline, control }
     }
 

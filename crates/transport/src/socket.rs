@@ -19,7 +19,7 @@ use quinn::{
     udp::{EcnCodepoint, RecvMeta, Transmit},
 };
 use tokio::{
-    sync::{Notify, mpsc},
+    sync::{Notify, mpsc, watch},
     time::Instant,
 };
 use wire::{
@@ -74,6 +74,8 @@ pub(crate) struct NodeSocket {
     /// A session without a channel has sent something.
     held: Notify,
     observation: Observation,
+    /// Counts changes of this machine's network.
+    network: watch::Sender<u64>,
     /// Who takes packets for a sleeping agent, while this one sleeps.
     beats: Mutex<Option<mpsc::Sender<[u8; BEAT_BYTES]>>>,
     stranger: Count,
@@ -110,6 +112,7 @@ impl NodeSocket {
             unbound: Notify::new(),
             held: Notify::new(),
             observation: Observation::default(),
+            network: watch::Sender::new(0),
             beats: Mutex::default(),
             stranger: Count::default(),
             bad_probe: Count::default(),
@@ -129,6 +132,11 @@ impl NodeSocket {
     /// What the relay says about where this socket's packets come from.
     pub(crate) fn observation(&self) -> &Observation {
         &self.observation
+    }
+
+    /// Counts changes of this machine's network.
+    pub(crate) fn network(&self) -> &watch::Sender<u64> {
+        &self.network
     }
 
     pub(crate) fn uptime(&self) -> Uptime {
@@ -344,9 +352,10 @@ impl NodeSocket {
         let payload = packet.get(HEADER_BYTES..).unwrap_or_default();
         let quic = is_quic(payload);
         let Some(paths) = table.paths(arrival.key) else { return false };
-        paths.heard(arrival.path, PathFlags::of(packet), quic, now);
+        let flags = PathFlags::of(packet);
+        paths.heard(arrival.path, flags, quic, now);
         if quic {
-            return true;
+            return paths.takes(flags, now);
         }
         match Probe::parse(payload) {
             // Direct paths have probes of their own, which are tagged.

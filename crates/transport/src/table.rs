@@ -352,6 +352,13 @@ impl Table {
         self.any_session() && self.sessions.iter().all(|session| session.over || session.paired)
     }
 
+    /// This machine stood still for a while.
+    pub(crate) fn woke(&mut self, now: Uptime) {
+        for session in self.sessions.iter_mut().filter(|session| !session.over) {
+            session.paths.woke(now);
+        }
+    }
+
     /// Whether some session sends and hears nothing: the relay may be gone without a word.
     pub(crate) fn any_silent(&self, now: Uptime) -> bool {
         let silent = |since: Uptime| now.saturating_sub(since) >= SILENCE;

@@ -337,7 +337,7 @@ async fn a_program_that_ends_says_so_through_its_pipe() {
     let Pair { agent, at_agent, at_technician, relay, .. } = pair;
     drop(at_agent);
     agent.close().await;
-    // Not by silence, which would take 30 s.
+    // Not by silence, which would take many minutes.
     let ended = timeout(Duration::from_secs(10), at_technician.sealed.closed()).await;
     assert!(ended.is_ok(), "the technician hears it");
     let pipes = relay.pipes.as_ref().unwrap();

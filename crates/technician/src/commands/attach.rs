@@ -1,8 +1,8 @@
 //! `assent attach`, and the process that it leaves in the background.
 
-use std::{io::IsTerminal as _, sync::Arc};
+use std::{io::IsTerminal as _, sync::Arc, time::Duration};
 
-use transport::node::CarrierChoice;
+use transport::{node::CarrierChoice, silence::PATIENCE};
 use trust::code::SessionCode;
 use wire::{
     link::RelayLink,
@@ -46,11 +46,13 @@ pub(super) fn attach(args: AttachArgs, places: &Places) -> Result<Exit, Problem>
     let name = args.name.or(config.name).unwrap_or_else(account_name);
     let reason = args.reason.unwrap_or_default();
     let direct = !args.no_direct && config.direct.unwrap_or(true);
+    let patience = config.reconnect_within.unwrap_or(PATIENCE);
     if args.detach {
-        let start = Start { code: typed, relay: relay.to_string(), carrier: carrier.to_string(), name, reason, direct };
+        let (relay, carrier, reconnect_within_secs) = (relay.to_string(), carrier.to_string(), patience.as_secs());
+        let start = Start { code: typed, relay, carrier, name, reason, direct, reconnect_within_secs };
         return super::wait_for(detached(start, args.json));
     }
-    let setup = setup(code, (relay, carrier), &name, &reason, direct, places)?;
+    let setup = setup(code, (relay, carrier), (&name, &reason), direct, patience, places)?;
     let form = if args.json { Form::Json } else { Form::Text };
     let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     super::wait_for(async move {
@@ -66,14 +68,14 @@ pub(super) fn attach(args: AttachArgs, places: &Places) -> Result<Exit, Problem>
 fn setup(
     code: SessionCode,
     (relay, carrier): (RelayLink, CarrierChoice),
-    name: &str,
-    reason: &str,
+    (name, reason): (&str, &str),
     direct: bool,
+    patience: Duration,
     places: &Places,
 ) -> Result<Setup, Problem> {
     let identity = Identity::load(&places.state).map_err(|error| bad_identity(&error))?;
     let (name, reason) = (Label::cut(name), Sentence::cut(reason));
-    Ok(Setup { relay, carrier, code, identity, name, reason, direct, places: places.clone() })
+    Ok(Setup { relay, carrier, code, identity, name, reason, direct, patience, places: places.clone() })
 }
 
 async fn on_screen(
@@ -289,7 +291,8 @@ async fn background(reporter: &mut Reporter, start: Start, places: &Places) -> R
     let relay = start
         .relay()
         .map_err(|error| Problem::new(Exit::Usage, error.to_string(), NOTHING_SENT, "Copy the relay link again."))?;
-    let setup = setup(code, (relay, start.carrier()), &start.name, &start.reason, start.direct, places)?;
+    let patience = Duration::from_secs(start.reconnect_within_secs);
+    let setup = setup(code, (relay, start.carrier()), (&start.name, &start.reason), start.direct, patience, places)?;
     drop(start);
     let mut signals = Signals::new().map_err(|error| no_signals(&error))?;
     let (mut handle, session) = owner::prepare(setup);

@@ -9,8 +9,9 @@ use tokio::{
 };
 use transport::{
     clock,
-    node::{ConnectError, Control, ControlEvent, Loss, Node},
+    node::{ConnectError, Control, ControlEvent, Loss, NetworkChanges, Node},
     sealed::{Carrier, CloseCode, Sealed, SealedEnd},
+    silence::Silence,
     streams::{ByteReceiver, FrameReceiver, FrameSender, StreamError},
 };
 use trust::pairing::Paired;
@@ -29,7 +30,10 @@ use super::{
     courier::TooMuchOutput,
     incoming::{self, DiagnosticsError, Opened},
 };
-use crate::local::{server, socket::SessionSocket};
+use crate::{
+    local::{server, socket::SessionSocket},
+    units,
+};
 
 mod desk;
 mod direct;
@@ -70,6 +74,7 @@ pub(super) struct SessionActor {
     /// Says when the machine's name is known.
     card: watch::Receiver<Readings>,
     direct: Direct,
+    network: NetworkChanges,
     /// When the agent is no longer waited for after this side ended the session.
     goodbye: Option<tokio::time::Instant>,
 }
@@ -97,6 +102,7 @@ impl SessionActor {
         let desk = Desk::new(board, &request, &paired, setup.places.receipts(), expected, clock::now());
         let card = ports.readings.subscribe();
         let direct = Direct::new(setup.direct);
+        let network = node.network_changes();
         Ok(Self {
             desk,
             ports,
@@ -115,6 +121,7 @@ impl SessionActor {
             early: None,
             card,
             direct,
+            network,
             goodbye: None,
         })
     }
@@ -153,6 +160,10 @@ impl SessionActor {
                     }
                 }
                 () = self.sealed.path_changed() => self.look_at_path(),
+                () = self.network.next() => {
+                    self.direct.network_changed();
+                    self.desk.board.note("this machine's network has changed".to_owned(), clock::now());
+                }
                 _ = tick.tick() => self.look_at_path(),
             }
             self.desk.take_events(clock::now());
@@ -241,15 +252,13 @@ impl SessionActor {
     }
 
     async fn take_relay_event(&mut self, event: Option<ControlEvent>) {
-        let now = clock::now();
         match event {
             Some(ControlEvent::Up) => self.rejoin().await,
             Some(ControlEvent::Message(FromRelay::ChannelOpen { channel, origin: ChannelOrigin::Rejoin, .. })) => {
                 match self.node.move_session(self.sealed.session_ref(), channel) {
                     Ok(()) => {
                         self.channel = Some(channel);
-                        self.desk.path_found(now);
-                        self.desk.measured(Some(self.sealed.stats()), now);
+                        self.look_at_path();
                     }
                     Err(error) => tracing::warn!(%error, "the session was not moved"),
                 }
@@ -283,12 +292,22 @@ impl SessionActor {
     /// Looks how the path is doing.
     fn look_at_path(&mut self) {
         let (now, stats) = (clock::now(), self.sealed.stats());
-        let goes_directly = stats.carrier == Carrier::Direct;
-        if self.channel.is_none() && !goes_directly {
-            // The relay was lost before the direct path was.
-            self.desk.path_lost("the direct connection was lost, and the relay before it", now);
+        let there_is_a_way = self.channel.is_some() || stats.carrier == Carrier::Direct;
+        let is_odd = stats.silence.is_odd();
+        if is_odd && (there_is_a_way || stats.silence.slept_here) {
+            self.desk.path_lost(silence_words(stats.silence), now);
+        } else if there_is_a_way {
+            self.desk.path_found(now);
+        } else {
+            // Unless a better reason is known: the relay was lost before the direct path was.
+            self.desk.path_still_lost("the direct connection was lost, and the relay before it", now);
         }
-        self.desk.measured((self.channel.is_some() || goes_directly).then_some(stats), now);
+        self.desk.measured((there_is_a_way && !is_odd).then_some(stats), now);
+        if stats.silence.lasts >= self.setup.patience && self.desk.core.end_reason().is_none() {
+            let words = given_up_words(stats.silence, self.setup.patience);
+            self.desk.board.end_detail.get_or_insert(words);
+            self.desk.core.close(EndReason::ConnectionLost);
+        }
         if let Some(news) = self.direct.news(&stats) {
             self.desk.board.note(news, now);
         }
@@ -304,7 +323,7 @@ impl SessionActor {
         }
     }
 
-    /// Asks the relay to find the agent again. The sealed connection's own patience decides how long that may take.
+    /// Asks the relay to find the agent again. How long that may take, the silence of the session decides.
     async fn rejoin(&mut self) {
         if self.channel.is_some() {
             // The relay has forgotten the channel along with the connection.
@@ -415,6 +434,21 @@ impl SessionActor {
     }
 }
 
+/// Why there seems to be nobody at the other end, in a few words.
+fn silence_words(silence: Silence) -> &'static str {
+    if silence.slept_here { "this machine slept" } else { "the end user's machine does not answer; it may be asleep" }
+}
+
+/// Why the session is not waited for any longer.
+fn given_up_words(silence: Silence, patience: Duration) -> String {
+    let patience = units::duration(patience);
+    if silence.slept_here {
+        format!("this machine slept for longer than a session waits, which is {patience}")
+    } else {
+        format!("the end user's machine has not answered for {patience}")
+    }
+}
+
 /// Why there is no relay, in a few words: the session goes on looking for it.
 fn loss_words(why: &Loss) -> String {
     match why {
@@ -428,6 +462,7 @@ fn loss_words(why: &Loss) -> String {
         | Loss::Draining
         | Loss::Closed { .. }
         | Loss::Restarted
+        | Loss::Slept
         | Loss::Silent
         | Loss::Protocol { .. }
         | _ => why.to_string(),

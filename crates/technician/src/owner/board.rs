@@ -36,9 +36,6 @@ const ACTIVITY: usize = 200;
 /// Runs that are shown, those that are not over included.
 const RUNS: usize = 48;
 
-/// How long a session outlives its path: the transport's own patience with a silent peer.
-const PATH_PATIENCE: Duration = Duration::from_secs(30);
-
 /// Everything that is shown and that the core does not keep.
 #[derive(Debug)]
 pub(super) struct Board {
@@ -53,6 +50,8 @@ pub(super) struct Board {
     /// Why the session goes by this path, in words.
     pub(super) path_why: Option<String>,
     reconnects: u32,
+    /// How long a session outlives its path.
+    patience: Duration,
     lost: Option<(Moment, String)>,
     pub(super) absence: Option<Absence>,
     /// Whether the first question was answered.
@@ -73,7 +72,7 @@ struct RunRecord {
 }
 
 impl Board {
-    pub(super) fn new(name: &Label, relay: &RelayLink) -> Self {
+    pub(super) fn new(name: &Label, relay: &RelayLink, patience: Duration) -> Self {
         let host = if relay.host().contains(':') { format!("[{}]", relay.host()) } else { relay.host().to_owned() };
         Self {
             relay: format!("{host}:{}", relay.port()),
@@ -86,6 +85,7 @@ impl Board {
             meter: Meter::default(),
             path_why: None,
             reconnects: 0,
+            patience,
             lost: None,
             absence: None,
             answered: false,
@@ -164,6 +164,11 @@ impl Board {
         known.is_none()
     }
 
+    /// Whether the path is gone.
+    pub(super) fn is_lost(&self) -> bool {
+        self.lost.is_some()
+    }
+
     /// There is a path again. `false` if there was one.
     pub(super) fn path_found(&mut self) -> bool {
         let was_lost = self.lost.take().is_some();
@@ -221,7 +226,7 @@ impl Board {
             let gone = now - *since;
             return Phase::Reconnecting {
                 for_secs: gone.as_secs(),
-                gives_up_in_secs: PATH_PATIENCE.saturating_sub(gone).as_secs(),
+                gives_up_in_secs: self.patience.saturating_sub(gone).as_secs(),
                 detail: detail.clone(),
             };
         }

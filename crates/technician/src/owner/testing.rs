@@ -56,6 +56,7 @@ impl World {
             name: Label::cut("Ana Ruiz"),
             reason: Sentence::cut("the printer"),
             direct: true,
+            patience: transport::silence::PATIENCE,
             places,
         }
     }

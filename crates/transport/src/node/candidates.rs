@@ -13,7 +13,10 @@ use tokio::{
 use wire::path::CANDIDATES;
 
 use super::Node;
-use crate::{address::canonical, socket::lock};
+use crate::{
+    address::canonical,
+    socket::{NodeSocket, lock},
+};
 
 /// How long the relay may take to say from where this node's packets come. It is one round trip away, and not knowing costs only one
 /// candidate.
@@ -83,7 +86,7 @@ impl Node {
         // Over TCP a relay does not see where UDP would come from.
         let over_tcp = self.shared.socket.table().is_live_by_pipe();
         let observed = if over_tcp { None } else { self.shared.socket.observation().ask().await };
-        let mut found = self.own_addresses();
+        let mut found = of_this_machine(&self.shared.socket);
         for address in observed.into_iter().chain(self.shared.socket.observation().mapped()) {
             if !found.contains(&address) {
                 found.push(address);
@@ -92,16 +95,15 @@ impl Node {
         found.truncate(CANDIDATES);
         found
     }
+}
 
-    /// The addresses of this machine that the node can be reached at. When they change, so do its candidates.
-    pub fn own_addresses(&self) -> Vec<SocketAddr> {
-        let Ok(bound) = self.shared.socket.bound_to() else { return Vec::new() };
-        let relay_is_here =
-            self.shared.socket.table().live_relay().is_some_and(|relay| canonical(relay).ip().is_loopback());
-        let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
-        let up = interfaces.into_iter().filter(if_addrs::Interface::is_oper_up);
-        own_addresses(bound, relay_is_here, up.map(|interface| interface.ip()))
-    }
+/// The addresses of this machine that a node can be reached at. When they change, so do its candidates.
+pub(super) fn of_this_machine(socket: &NodeSocket) -> Vec<SocketAddr> {
+    let Ok(bound) = socket.bound_to() else { return Vec::new() };
+    let relay_is_here = socket.table().live_relay().is_some_and(|relay| canonical(relay).ip().is_loopback());
+    let interfaces = if_addrs::get_if_addrs().unwrap_or_default();
+    let up = interfaces.into_iter().filter(if_addrs::Interface::is_oper_up);
+    own_addresses(bound, relay_is_here, up.map(|interface| interface.ip()))
 }
 
 pub(super) fn own_addresses(

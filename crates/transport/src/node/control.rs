@@ -64,6 +64,9 @@ pub enum Loss {
     /// The relay answers and does not know the connection: it was restarted.
     #[error("the relay was restarted")]
     Restarted,
+    /// This machine slept, and when it woke up the relay did not know it any more, or was not reached.
+    #[error("this machine slept, and the relay has given it up meanwhile")]
+    Slept,
     /// The relay does not answer any more.
     #[error("the relay does not answer any more")]
     Silent,

@@ -20,7 +20,7 @@ use igd_next::{PortMappingProtocol, SearchOptions, aio};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{Node, candidates::Observation};
+use super::{Node, candidates::Observation, network::NetworkChanges};
 use crate::socket::{NodeSocket, lock};
 
 /// How long a router keeps a mapping that is not renewed. It is renewed at half of it.
@@ -103,7 +103,8 @@ impl Node {
         if let Some(port) = port.filter(|_| !relay_is_here) {
             let (socket, wanted) = (Arc::clone(&socket), wanted.clone());
             lock(&self.shared.tasks).spawn(async move {
-                keep(socket.observation(), port, Ways::of_this_network, &wanted).await;
+                let mut network = NetworkChanges::of(&socket);
+                keep(socket.observation(), port, Ways::of_this_network, &mut network, &wanted).await;
             });
         }
         MappedPort { socket, _wanted: wanted.drop_guard() }
@@ -171,7 +172,13 @@ async fn found_by(ways: Ways) -> Vec<FoundMapping> {
 }
 
 /// Keeps a mapping until it is not wanted any more.
-async fn keep(observation: &Observation, port: NonZeroU16, ways: impl Fn() -> Ways, wanted: &CancellationToken) {
+async fn keep(
+    observation: &Observation,
+    port: NonZeroU16,
+    ways: impl Fn() -> Ways,
+    network: &mut NetworkChanges,
+    wanted: &CancellationToken,
+) {
     loop {
         let mapping = tokio::select! {
             // One that the router makes although nobody waits for it lapses by itself.
@@ -191,6 +198,8 @@ async fn keep(observation: &Observation, port: NonZeroU16, ways: impl Fn() -> Wa
         let stop = tokio::select! {
             () = wanted.cancelled() => true,
             () = sleep(wait) => false,
+            // Another network may have another router; the one of before forgets its mapping in time.
+            () = network.next() => false,
         };
         if stop {
             observation.set_mapped(None);

@@ -17,6 +17,7 @@ use wire::{
 use super::{
     connect::{Connector, Link},
     control::{Control, ControlEvent, EVENTS, Generation, Loss, REQUESTS, Request},
+    network::NetworkChanges,
     watch::Watch,
 };
 use crate::{
@@ -163,12 +164,18 @@ impl Supervisor {
                 }
             }
         };
+        let mut network = NetworkChanges::of(&self.connector.socket);
         loop {
+            let was_asked_to_wait = self.not_before.is_some();
             let retry_in = self.pause(backoff);
             let retry_at = Instant::now() + retry_in;
             let patience = self.connector.patience(backoff.failures);
             self.report(ControlEvent::Down { why, retry_in }).await;
-            sleep_until(retry_at).await;
+            tokio::select! {
+                () = sleep_until(retry_at) => {}
+                // What failed there may work here.
+                () = network.next(), if !was_asked_to_wait => {}
+            }
             match self.connector.connect(patience).await {
                 Ok(link) => return link,
                 Err(error) => why = Loss::Attempt(error),
@@ -216,6 +223,14 @@ impl Supervisor {
 
     /// Speaks on one connection until it is lost.
     async fn attend(&mut self, link: &mut Link, slept: &mut bool) -> Turn {
+        let mut watch = Watch::new(&self.connector, &link.connection);
+        match self.converse(link, slept, &mut watch).await {
+            Turn::Lost(why) => Turn::Lost(watch.explain(why)),
+            turn @ (Turn::Stop | Turn::Asleep(_) | Turn::Better(_)) => turn,
+        }
+    }
+
+    async fn converse(&mut self, link: &mut Link, slept: &mut bool, watch: &mut Watch) -> Turn {
         self.generation += 1;
         let Link { connection, pipe, .. } = link;
         let connection = &*connection;
@@ -247,7 +262,6 @@ impl Supervisor {
         self.connected.send_replace(Some(self.generation));
         self.report(ControlEvent::Up).await;
 
-        let mut watch = Watch::new(&self.connector);
         let better = self.connector.by_udp_again(stands_on_pipe);
         tokio::pin!(better);
         let socket = Arc::clone(&self.connector.socket);
@@ -270,6 +284,10 @@ impl Supervisor {
                     (Ok(_), Ok(Some(FromRelay::Refused { .. }))) if idle == Idle::Asked => idle.stir(self.sleep_after),
                     (Ok(room), Ok(Some(message))) => {
                         idle.stir(self.sleep_after);
+                        let given = matches!(message, FromRelay::LocatorAllocated { .. });
+                        if given || matches!(message, FromRelay::LocatorLapsed { .. }) {
+                            watch.expect(given);
+                        }
                         if let FromRelay::Draining { reconnect_in_ms } = message {
                             let wait = Duration::from_millis(u64::from(reconnect_in_ms)).min(DRAIN_MOST);
                             self.not_before = Some(Instant::now() + wait);
@@ -285,6 +303,9 @@ impl Supervisor {
                 },
                 Some(request) = self.requests.recv() => {
                     idle.stir(self.sleep_after);
+                    if matches!(request, Request::Say(_, ToRelay::ReleaseLocator { .. })) {
+                        watch.expect(false);
+                    }
                     if let Request::Say(generation, message) = request
                         && generation == self.generation
                         && let Err(turn) = self.say(connection, &mut sender, &message).await

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use wire::path::{Flip, PROBE_BYTES};
 
-use super::{ASK_MOST, Act, PathId, Paths, earliest};
+use super::{ASK_MOST, ASK_SPARE, Act, PathId, Paths, earliest};
 use crate::{
     address::Label,
     table::{End, Uptime},
@@ -17,9 +17,13 @@ pub(super) const FOLLOW_EVERY: Duration = Duration::from_millis(250);
 /// First wait before an agent that hears nothing says so again, doubled up to [`ASK_MOST`].
 const TELL_FIRST: Duration = Duration::from_millis(30);
 
+/// After so long it says so less often: the technician is not there, and says so when it comes back.
+const PATIENT_AFTER: Duration = Duration::from_secs(30);
+
 /// An agent that hears nothing, telling so.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Deaf {
+    since: Uptime,
     again_at: Uptime,
     wait: Duration,
 }
@@ -63,7 +67,7 @@ impl Paths {
     }
 
     pub(super) fn go_deaf(&mut self, now: Uptime) {
-        self.deaf = Some(Deaf { again_at: now, wait: TELL_FIRST });
+        self.deaf = Some(Deaf { since: now, again_at: now, wait: TELL_FIRST });
     }
 
     /// Agent: says on all other paths that nothing comes by the present one. The header of any packet says it.
@@ -78,7 +82,8 @@ impl Paths {
                     self.ask(id, PROBE_BYTES, now, acts);
                 }
             }
-            deaf = Deaf { again_at: now + deaf.wait, wait: (deaf.wait * 2).min(ASK_MOST) };
+            let most = if now.saturating_sub(deaf.since) >= PATIENT_AFTER { ASK_SPARE } else { ASK_MOST };
+            deaf = Deaf { again_at: now + deaf.wait, wait: (deaf.wait * 2).min(most), ..deaf };
             self.deaf = Some(deaf);
         }
         earliest(next, deaf.again_at);

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use wire::{channel::ChannelId, path::Probe};
 
-use super::{ASK_FIRST, PathId};
+use super::{ASK_FIRST, ASK_MOST, PathId};
 use crate::{sealed::Carrier, table::Uptime};
 
 /// Questions whose answers are still taken.
@@ -82,6 +82,13 @@ impl Path {
 
     pub(super) fn ask_at_once(&mut self, now: Uptime) {
         (self.ask_at, self.ask_wait) = (now, ASK_FIRST);
+    }
+
+    /// Something came by it: it is worth a question, but no more than [`ASK_MOST`] allows.
+    pub(super) fn ask_soon(&mut self) {
+        let last = self.asked.checked_sub(1).and_then(|last| self.asked_at.get(slot_of(last))).copied();
+        self.ask_wait = self.ask_wait.min(ASK_MOST);
+        self.ask_at = self.ask_at.min(last.unwrap_or_default() + ASK_MOST);
     }
 
     /// An answer took so long.

@@ -2,9 +2,14 @@
 
 use std::{sync::atomic::Ordering, time::Duration};
 
-use wire::path::{FULL_PROBE_BYTES, Flip, PROBE_BYTES};
+use wire::{
+    channel::{Epoch, PathFlags},
+    path::{FULL_PROBE_BYTES, Flip, PROBE_BYTES},
+};
 
-use super::{ASK_MOST, Act, Observed, PathId, Paths, direct::WARM_EVERY, earliest, path::Path};
+use super::{
+    ASK_MOST, ASK_SPARE, Act, LONG_SILENCE, Observed, PathId, Paths, direct::WARM_EVERY, earliest, path::Path,
+};
 use crate::{sealed::Carrier, table::Uptime};
 
 /// Changes of path are at least so far apart: each takes a connection id and several round trips.
@@ -29,6 +34,12 @@ const ANNOUNCEMENTS_LEAST: u32 = 4;
 /// Announcements after which the agent's validation is not waited for any more: it may have happened unseen.
 const ANNOUNCEMENTS: u32 = 8;
 
+/// After so long without an answer it is no longer asked several times a second. Whoever comes back says so.
+const PATIENT_AFTER: Duration = Duration::from_secs(30);
+
+/// So long at most what the agent sent before a flip is kept from quinn.
+const STALE_FOR: Duration = Duration::from_secs(3);
+
 /// A path that the technician wants to send by.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted {
@@ -36,6 +47,17 @@ pub(super) struct Wanted {
     pub(super) since: Uptime,
     /// Not for longer than this; `None`: until it answers.
     pub(super) until: Option<Uptime>,
+}
+
+/// What comes from an agent that was not heard for long.
+///
+/// Its first packets acknowledge what was sent before the silence, which QUIC takes for a round trip of minutes (RFC 9002 section 5.1), and a
+/// client of quinn cannot forget one. Those that answer the flip after it acknowledge what was sent now.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stale {
+    until: Uptime,
+    /// Flips before.
+    count: u32,
 }
 
 /// An announcement of the present path that goes on.
@@ -55,6 +77,51 @@ impl Paths {
         for path in &mut self.paths {
             path.ask_at_once(now);
         }
+    }
+
+    /// Technician: something comes by a path that was silent, or dead.
+    pub(super) fn heard_again(&mut self, id: PathId, now: Uptime) {
+        let lost = self.lost_since.is_some();
+        let Some(path) = self.path_mut(id) else { return };
+        let silent_for = path.unanswered_since.map_or(Duration::ZERO, |since| now.saturating_sub(since));
+        if lost {
+            path.ask_soon();
+            self.stir.notify_one();
+        }
+        if id == self.current && silent_for >= LONG_SILENCE {
+            self.begin_afresh(now);
+        }
+    }
+
+    /// Technician: goes on by the present path as if it were a new one, once that has answered, so that both ends measure it anew and send at
+    /// once what was lost.
+    pub(super) fn begin_afresh(&mut self, now: Uptime) {
+        if self.wanted.is_some() || self.handshaking {
+            return;
+        }
+        let id = self.current;
+        let Some(path) = self.path_mut(id).filter(|path| path.channel.is_some()) else { return };
+        path.ask_at_once(now);
+        self.wanted = Some(Wanted { id, since: now, until: None });
+        self.stale = Some(Stale { until: now + STALE_FOR, count: self.count });
+        self.stir.notify_one();
+    }
+
+    /// Whether a packet of QUIC with these flags is for quinn.
+    pub(crate) fn takes(&mut self, flags: PathFlags, now: Uptime) -> bool {
+        let Some(stale) = self.stale else { return true };
+        let answers_flip = self.count != stale.count && flags.epoch == Epoch::of(self.count);
+        if answers_flip || now >= stale.until {
+            self.stale = None;
+        }
+        self.stale.is_none()
+    }
+
+    /// Technician: the longest wait between two questions to a path that is needed.
+    fn ask_most(&self, wanted: bool, now: Uptime) -> Duration {
+        let since = self.wanted.filter(|_| wanted).map(|wanted| wanted.since).or(self.lost_since);
+        let long = since.is_some_and(|since| now.saturating_sub(since) >= PATIENT_AFTER);
+        if long { ASK_SPARE } else { ASK_MOST }
     }
 
     /// Technician: flips if there is a reason to and a path to flip to.
@@ -156,8 +223,9 @@ impl Paths {
             if now >= ask_at {
                 self.ask(id, if small { PROBE_BYTES } else { FULL_PROBE_BYTES }, now, acts);
                 ask_at = now + if needed && !heartbeat { ask_wait } else { every };
+                let most = self.ask_most(wanted, now);
                 if let Some(path) = self.path_mut(id) {
-                    (path.ask_at, path.ask_wait) = (ask_at, (ask_wait * 2).min(ASK_MOST));
+                    (path.ask_at, path.ask_wait) = (ask_at, (ask_wait * 2).min(most));
                 }
             }
             earliest(next, ask_at);

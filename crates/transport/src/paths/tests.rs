@@ -341,20 +341,70 @@ fn one_answer_in_time_ends_the_doubt() {
 }
 
 #[test]
-fn a_session_with_one_path_asks_nothing_and_waits_for_nothing() {
+fn a_session_with_one_path_asks_nothing_before_a_long_silence() {
     for end in [End::Agent, End::Technician] {
         let mut side = Side::new(end);
-        side.send();
         side.pass(60_000 * MS);
-        assert_eq!(side.tick(), (Vec::new(), None));
+        assert_eq!(side.tick(), (Vec::new(), None), "nothing was sent, so nothing is due");
+        side.send();
+        let sent = side.now;
+        side.pass(LONG_SILENCE - MS);
+        assert_eq!(side.tick(), (Vec::new(), Some(sent + LONG_SILENCE)));
+        side.pass(MS);
+        let (acts, next) = side.tick();
+        assert!(matches!(acts[..], [Act::Probe { probe: Probe::Ping(_), .. }]), "{acts:?}");
+        assert_eq!(next, Some(sent + LONG_SILENCE + ASK_SPARE), "now and then from here on");
+        side.hear(0, 0, false);
+        assert!(side.tick().0.is_empty() || end == End::Technician, "a technician asks again, to begin afresh");
     }
+}
+
+#[test]
+fn no_path_is_given_up_in_a_silence_nor_at_its_end() {
+    for end in [End::Agent, End::Technician] {
+        let mut side = Side::with_spare(end);
+        side.pass(300_000 * MS);
+        side.tick();
+        side.hear(0, 0, false);
+        side.tick();
+        assert_eq!((side.paths.find(channel(1)), side.paths.find(channel(2))), (Some(0), Some(1)));
+    }
+}
+
+#[test]
+fn what_an_agent_sent_before_a_silence_ended_is_not_for_quinn() {
+    let mut side = Side::new(End::Technician);
+    let flags = |count| PathFlags { epoch: Epoch::of(count), hears_nothing: false };
+    side.send();
+    side.hear(0, 0, false);
+    assert!(side.paths.takes(flags(0), side.now));
+    side.send();
+    side.pass(300_000 * MS);
+    side.hear(0, 0, false);
+    assert!(!side.paths.takes(flags(0), side.now));
+    assert!(!side.paths.takes(flags(1), side.now), "nobody has flipped yet");
+    side.answer_all();
+    side.tick();
+    assert_eq!(side.paths.count(), 1, "it began afresh");
+    assert!(!side.paths.takes(flags(0), side.now));
+    assert!(side.paths.takes(flags(1), side.now));
+    assert!(side.paths.takes(flags(0), side.now), "late ones of before do no harm any more");
+
+    side.send();
+    side.pass(300_000 * MS);
+    side.hear(0, 1, false);
+    side.pass(3000 * MS);
+    assert!(side.paths.takes(flags(1), side.now), "an agent that never follows is heard all the same");
 }
 
 #[test]
 fn paths_that_lead_nowhere_are_given_up() {
     for end in [End::Agent, End::Technician] {
         let mut side = Side::with_spare(end);
-        side.run(side.now + GIVEN_UP_AFTER + ASK_SPARE);
+        for _ in 0..7 {
+            side.run(side.now + ASK_SPARE);
+            side.hear(0, 0, false);
+        }
         side.tick();
         assert_eq!((side.paths.find(channel(1)), side.paths.find(channel(2))), (Some(0), None));
     }

@@ -322,6 +322,13 @@ impl Desk {
         }
     }
 
+    /// As [`Desk::path_lost`], for want of a better reason.
+    pub(super) fn path_still_lost(&mut self, why: &str, now: Moment) {
+        if !self.board.is_lost() {
+            self.path_lost(why, now);
+        }
+    }
+
     pub(super) fn path_found(&mut self, now: Moment) {
         if self.board.path_found() {
             self.board.note("connected again".to_owned(), now);

@@ -16,9 +16,6 @@ use wire::path::DirectOffer;
 /// How long the agent may take to answer with its addresses before it is asked again.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
-/// How often this machine's own addresses are looked at: new ones are a new network.
-const LOOK: Duration = Duration::from_secs(5);
-
 /// What one session does about direct paths.
 #[derive(Debug)]
 pub(super) struct Direct {
@@ -29,8 +26,8 @@ pub(super) struct Direct {
     refused: bool,
     open: bool,
     asked_at: Option<Instant>,
-    looked_at: Option<Instant>,
-    own: Vec<SocketAddr>,
+    /// This machine's network has changed.
+    moved: bool,
     /// What the router of this network forwards.
     mapping: Option<MappedPort>,
     /// The router's answer has come.
@@ -47,8 +44,7 @@ impl Direct {
             refused: false,
             open: false,
             asked_at: None,
-            looked_at: None,
-            own: Vec::new(),
+            moved: false,
             mapping: None,
             mapping_changed: false,
             gathering: JoinSet::new(),
@@ -89,7 +85,7 @@ impl Direct {
         }
         let now = Instant::now();
         let waiting = self.asked_at.is_some_and(|at| now - at < ANSWER_WITHIN) || !self.gathering.is_empty();
-        let moved = self.has_moved(node, now) || std::mem::take(&mut self.mapping_changed);
+        let moved = std::mem::take(&mut self.moved) || std::mem::take(&mut self.mapping_changed);
         if (sealed.wants_direct_round() && !waiting) || moved {
             self.asked_at = Some(now);
             self.gathering.abort_all();
@@ -97,6 +93,11 @@ impl Direct {
             self.gathering.spawn(async move { node.candidates().await });
         }
         false
+    }
+
+    /// This machine's network has changed: the agent is to be told the addresses of the new one.
+    pub(super) fn network_changed(&mut self) {
+        self.moved = true;
     }
 
     /// This machine's addresses, once they are known. `None`: there is a new one to find out.
@@ -135,17 +136,6 @@ impl Direct {
             sealed.close_direct();
         }
         was_open
-    }
-
-    fn has_moved(&mut self, node: &Node, now: Instant) -> bool {
-        if self.looked_at.is_some_and(|at| now - at < LOOK) {
-            return false;
-        }
-        let first = self.looked_at.replace(now).is_none();
-        let own = node.own_addresses();
-        let same = self.own == own;
-        self.own = own;
-        !first && !same
     }
 
     /// What is worth a line when the way of packets has changed.
@@ -197,6 +187,7 @@ mod tests {
             carrier,
             relay_over_tcp: false,
             direct,
+            silence: Default::default(),
         }
     }
 

@@ -175,7 +175,8 @@ pub(crate) fn phase_words(phase: &Phase) -> String {
             format!("Paused: {why}. The session ends in {ends_in_secs} s unless they come back")
         }
         Phase::Reconnecting { gives_up_in_secs, detail, .. } => {
-            format!("Reconnecting: {detail}. Giving up within {gives_up_in_secs} s")
+            let left = units::duration(Duration::from_secs(*gives_up_in_secs));
+            format!("Reconnecting: {detail}. Giving up within {left}")
         }
         Phase::Ended { text, .. } => format!("Ended: {text}"),
     }

@@ -23,6 +23,11 @@ fn nowhere() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 9))
 }
 
+/// A network in which nothing changes.
+fn the_same_network() -> NetworkChanges {
+    NetworkChanges::of(&NodeSocket::bind(None, crate::udp::Offloading::Never).unwrap())
+}
+
 /// Keeps a mapping until the test has seen the address, then lets it be removed.
 async fn keep_and_let_go(ways: Ways) -> Option<SocketAddr> {
     let observation = Observation::default();
@@ -37,7 +42,9 @@ async fn keep_and_let_go(ways: Ways) -> Option<SocketAddr> {
         wanted.cancel();
         mapped
     };
-    let kept = async { tokio::join!(keep(&observation, PORT, || ways, &wanted), look).1 };
+    let mut network = the_same_network();
+    let keep = keep(&observation, PORT, || ways, &mut network, &wanted);
+    let kept = async { tokio::join!(keep, look).1 };
     let mapped = timeout(PATIENT, kept).await.expect("the router answers");
     assert_eq!(observation.mapped(), None, "not a candidate any more");
     Some(mapped)
@@ -205,7 +212,9 @@ async fn nobody_waits_for_a_router_that_is_not_there() {
     let wanted = CancellationToken::new();
     wanted.cancel();
     let ways = || Ways { gateway: None, search: nowhere() };
-    timeout(Duration::from_secs(5), keep(&observation, PORT, ways, &wanted)).await.expect("it is not wanted");
+    timeout(Duration::from_secs(5), keep(&observation, PORT, ways, &mut the_same_network(), &wanted))
+        .await
+        .expect("it is not wanted");
     assert_eq!(observation.mapped(), None);
 }
 

@@ -22,6 +22,8 @@ use rustls::{
 };
 use trust::keys::SigningKey;
 
+use crate::tls::QUIC_VERSION;
+
 const SALT: &[u8] = b"assent-relay-restart-v1";
 
 /// quinn's 20 ms would take half an hour to tell 100,000 agents of a restart. Stateless resets are answered only to packets with
@@ -47,6 +49,7 @@ impl RestartKeys {
                 Box::new(Ids { keys: keys.clone(), shards: shards.clone(), shard })
             })
             .min_reset_interval(RESET_INTERVAL)
+            .supported_versions(vec![QUIC_VERSION])
             .grease_quic_bit(false);
         config
     }

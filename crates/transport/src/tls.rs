@@ -11,6 +11,8 @@
 //!
 //! "Any" means: whoever it is has the key. Who that is, pairing decides.
 
+mod control;
+
 use std::{
     any::Any,
     fmt,
@@ -40,6 +42,8 @@ use rustls::{
 use trust::keys::{PublicKey, SigningKey};
 use wire::limits::{CONTROL_ALPN, SESSION_ALPN};
 
+pub(crate) use self::control::{ControlServer, QUIC_VERSION};
+
 /// TLS wants a name. With raw keys it is not sent and not compared.
 pub(crate) const SERVER_NAME: &str = "assent.invalid";
 
@@ -55,12 +59,12 @@ impl From<Error> for KeyError {
 }
 
 /// The relay's end of control connections.
-pub(crate) fn control_server(key: &SigningKey) -> Result<QuicServerConfig, KeyError> {
+pub(crate) fn control_server(key: &SigningKey) -> Result<ControlServer, KeyError> {
     let config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&TLS13])?
         .with_client_cert_verifier(Arc::new(AnyKey { mandatory: false }))
         .with_cert_resolver(Arc::new(AlwaysResolvesServerRawPublicKeys::new(raw_key(key)?)));
-    server(config, CONTROL_ALPN)
+    ControlServer::new(server(config, CONTROL_ALPN))
 }
 
 /// An agent's or technician's end of the control connection, for one relay alone. Without an identity it stays nobody to the relay.
@@ -82,7 +86,7 @@ pub(crate) fn session_server(key: &SigningKey) -> Result<QuicServerConfig, KeyEr
         .with_protocol_versions(&[&TLS13])?
         .with_client_cert_verifier(Arc::new(AnyKey { mandatory: true }))
         .with_cert_resolver(Arc::new(AlwaysResolvesServerRawPublicKeys::new(raw_key(key)?)));
-    server(config, SESSION_ALPN)
+    QuicServerConfig::try_from(server(config, SESSION_ALPN)).map_err(|error| KeyError(error.to_string()))
 }
 
 /// The technician's end of a session.
@@ -112,11 +116,11 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(provider)
 }
 
-fn server(mut config: ServerConfig, alpn: &[u8]) -> Result<QuicServerConfig, KeyError> {
+fn server(mut config: ServerConfig, alpn: &[u8]) -> ServerConfig {
     config.alpn_protocols = vec![alpn.to_vec()];
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(NoServerSessionStorage {});
-    QuicServerConfig::try_from(config).map_err(|error| KeyError(error.to_string()))
+    config
 }
 
 fn client(mut config: ClientConfig, alpn: &[u8]) -> Result<QuicClientConfig, KeyError> {

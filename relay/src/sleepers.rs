@@ -182,36 +182,41 @@ impl Sleepers {
     /// Takes packets that came together, and answers those that deserve it.
     pub fn beats(&self, beats: &[BeatFrom], now: Moment, answer: &mut dyn FnMut(&BeatFrom, [u8; BEAT_BYTES])) {
         let context = self.context();
+        self.each(beats, |stripe, _, packet, _| stripe.fetch(index_of(packet.slot.slot)));
         let mut counts = [0; Outcome::ALL.len()];
-        let mut held: Option<(u32, MutexGuard<'_, Stripe>)> = None;
-        for beat in beats {
-            let (outcome, reply) = match Beat::parse(&beat.packet) {
-                None => (Outcome::Unknown, None),
-                Some((packet, tag)) => {
-                    let number = packet.slot.slot >> INDEX_BITS;
-                    if held.as_ref().is_none_or(|(of, _)| *of != number) {
-                        // One at a time: two that wait for each other never happen.
-                        drop(held.take());
-                        held = self.stripe(packet.slot.slot).map(|stripe| (number, lock(stripe)));
-                    }
-                    match &mut held {
-                        Some((_, stripe)) => {
-                            stripe.handle(index_of(packet.slot.slot), &packet, &tag, beat.from, &context, now)
-                        }
-                        None => (Outcome::Unknown, None),
-                    }
-                }
-            };
+        let mut known = 0;
+        self.each(beats, |stripe, beat, packet, tag| {
+            known += 1;
+            let (outcome, reply) = stripe.handle(index_of(packet.slot.slot), packet, tag, beat.from, &context, now);
             if let Some(count) = counts.get_mut(outcome as usize) {
                 *count += 1;
             }
             if let Some(reply) = reply {
                 answer(beat, reply);
             }
+        });
+        if let Some(count) = counts.get_mut(Outcome::Unknown as usize) {
+            *count += (beats.len() - known) as u64;
         }
-        drop(held);
         for (total, count) in self.outcomes.iter().zip(counts).filter(|(_, count)| *count > 0) {
             total.fetch_add(count, Relaxed);
+        }
+    }
+
+    /// Does something with each packet that has the form of an agent's and names a stripe, with that stripe locked.
+    fn each(&self, beats: &[BeatFrom], mut work: impl FnMut(&mut Stripe, &BeatFrom, &Beat, &[u8; 16])) {
+        let mut held: Option<(u32, MutexGuard<'_, Stripe>)> = None;
+        for beat in beats {
+            let Some((packet, tag)) = Beat::parse(&beat.packet) else { continue };
+            let number = packet.slot.slot >> INDEX_BITS;
+            if held.as_ref().is_none_or(|(of, _)| *of != number) {
+                // One at a time: two that wait for each other never happen.
+                drop(held.take());
+                held = self.stripe(packet.slot.slot).map(|stripe| (number, lock(stripe)));
+            }
+            if let Some((_, stripe)) = &mut held {
+                work(stripe, beat, &packet, &tag);
+            }
         }
     }
 

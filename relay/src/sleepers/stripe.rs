@@ -5,6 +5,7 @@
 //! that is genuine may have been sent on from somewhere else.
 
 use std::{
+    hint::black_box,
     net::{IpAddr, Ipv6Addr, SocketAddr},
     time::Duration,
 };
@@ -235,6 +236,14 @@ impl Stripe {
         let record = self.records.get_mut(index as usize).filter(|record| record.taken && record.agent == agent)?;
         let to = record.address().filter(|_| record.silent_for(now) <= LOST_AFTER)?;
         Some((to, record.say(BeatKind::Wake, slot, context)))
+    }
+
+    /// Has the processor fetch the record with this index. Done for all packets of a batch before the first of them is handled, so that it
+    /// waits for memory once and not for each.
+    pub(super) fn fetch(&self, index: u32) {
+        if let Some(Record { key, ip, seen, generation, .. }) = self.records.get(index as usize) {
+            black_box((key.0.first(), *ip, *seen, *generation));
+        }
     }
 
     /// Takes a packet for the record with this index, and says what it is answered with.

@@ -8,12 +8,13 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, OnceLock,
         atomic::{
             AtomicBool,
             Ordering::{Acquire, Relaxed, SeqCst},
         },
     },
+    thread::{self, Thread},
     time::{Duration, Instant},
 };
 
@@ -96,6 +97,8 @@ pub(super) struct Desk {
     /// The shard shall end at once.
     stopped: AtomicBool,
     waker: Waker,
+    /// The shard's own, once it runs. It may let beats come together, and does not hold up orders for that.
+    thread: OnceLock<Thread>,
     /// Packets of this shard's connections that other shards got.
     strays: Mutex<Vec<Stray>>,
     /// What came by this shard's pipes. Each has only so much in here.
@@ -181,6 +184,9 @@ impl Desk {
     pub(super) fn wake(&self) {
         // Fails when the shard has ended, or when it is to be woken already.
         let _ = self.waker.wake();
+        if let Some(thread) = self.thread.get() {
+            thread.unpark();
+        }
     }
 
     pub(super) fn add_to(&self, sum: &mut ListenerCounters) {
@@ -216,6 +222,7 @@ pub(super) struct Shard {
     taken_strays: Vec<Stray>,
     taken_trains: Vec<Train>,
     beats: Vec<BeatFrom>,
+    answers: Vec<(BeatFrom, [u8; BEAT_BYTES])>,
     calm: Calm,
     number: u8,
     mask: ShardMask,
@@ -258,6 +265,7 @@ impl Shard {
             stalled: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             waker: Waker::new(poll.registry(), ORDERS)?,
+            thread: OnceLock::new(),
             strays: Mutex::default(),
             trains: Mutex::default(),
             counts: PacketCounts::default(),
@@ -275,6 +283,7 @@ impl Shard {
             taken_strays: Vec::new(),
             taken_trains: Vec::new(),
             beats: Vec::with_capacity(BEATS),
+            answers: Vec::with_capacity(BEATS),
             calm: Calm::default(),
             number,
             mask,
@@ -290,6 +299,8 @@ impl Shard {
     /// Runs until it is told to end. `desks` are those of all shards, in their order.
     pub(super) fn run(mut self, desks: Vec<Arc<Desk>>) {
         self.desks = desks;
+        // Nobody else sets it.
+        let _ = self.desk.thread.set(thread::current());
         let mut ready = Events::with_capacity(2);
         let mut readable = true;
         while !self.desk.stopped.load(Acquire) {
@@ -311,8 +322,11 @@ impl Shard {
             let deadline = self.control.poll_timeout().into_iter().chain(self.wants_to_stop_at()).min();
             let timeout = deadline.map(|at| at.saturating_duration_since(now));
             if self.calm.waits(now) && timeout.is_none_or(|timeout| timeout > TOGETHER) {
-                // What comes meanwhile waits in the socket.
-                std::thread::sleep(TOGETHER);
+                // What comes meanwhile waits in the socket, which is looked at next without asking. An order ends it; so does nothing at times,
+                // which does no harm.
+                thread::park_timeout(TOGETHER);
+                readable = true;
+                continue;
             }
             // Interrupted by a signal, it has nothing to say.
             let _ = self.poll.poll(&mut ready, timeout);
@@ -356,13 +370,25 @@ impl Shard {
 
     /// What is needed to bring packets where they belong.
     fn sorting(&mut self, quic_now: Instant) -> (&mut Inbox, Sorting<'_>) {
-        let Self { inbox, control, wire, desks, mask, number, beats, .. } = self;
+        let Self { inbox, control, wire, desks, mask, number, beats, answers, .. } = self;
         let most = wire.socket.max_segments().max(1);
         let (number, now) = (*number, clock::now());
-        (
-            inbox,
-            Sorting { control, wire, desks, mask, number, most, now, quic_now, beats, beats_heard: 0, others_heard: 0 },
-        )
+        let (beats_heard, others_heard) = (0, 0);
+        let sorting = Sorting {
+            control,
+            wire,
+            desks,
+            mask,
+            number,
+            most,
+            now,
+            quic_now,
+            beats,
+            answers,
+            beats_heard,
+            others_heard,
+        };
+        (inbox, sorting)
     }
 
     /// Handles what came by pipes.
@@ -462,6 +488,8 @@ struct Sorting<'a> {
     quic_now: Instant,
     /// Those that were not handed on yet. Empty before and after.
     beats: &'a mut Vec<BeatFrom>,
+    /// To them. Empty before and after.
+    answers: &'a mut Vec<(BeatFrom, [u8; BEAT_BYTES])>,
     beats_heard: usize,
     others_heard: usize,
 }
@@ -520,10 +548,13 @@ impl Sorting<'_> {
         }
         let wire = self.wire;
         wire.desk.counts.beats.add(self.beats.len());
-        wire.forward.beats(self.beats, self.now, &mut |beat, answer| {
-            wire.send_beat(beat.from, beat.to, &answer);
-        });
+        let answers = &mut *self.answers;
+        wire.forward.beats(self.beats, self.now, &mut |beat, answer| answers.push((*beat, answer)));
         self.beats.clear();
+        // One after the other: between two records, each send would drive the other's data out of the caches, and hold the records' lock.
+        for (beat, answer) in self.answers.drain(..) {
+            wire.send_beat(beat.from, beat.to, &answer);
+        }
     }
 
     fn sort_train(&mut self, train: &Train) {

@@ -47,6 +47,7 @@ impl Observation {
     }
 
     /// A router forwards this address, or none any more.
+    #[cfg(feature = "port-mapping")]
     pub(super) fn set_mapped(&self, address: Option<SocketAddr>) {
         if std::mem::replace(&mut *lock(&self.mapped), address) != address {
             self.mapping.notify_one();

@@ -350,7 +350,7 @@ impl Shard {
         }
         sorting.hand_on_beats();
         let (beats, others) = (sorting.beats_heard, sorting.others_heard);
-        self.calm.heard(beats, others, now);
+        self.calm.heard(beats, others, self.desk.counts.forwarded_packets.read(), now);
         true
     }
 

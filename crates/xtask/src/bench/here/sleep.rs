@@ -177,15 +177,20 @@ fn beside_beats(fleet: &mut Fleet, pinger: &Pinger, relay: SocketAddr) -> anyhow
     let mut figures = Vec::new();
     // A shard lets beats come together once nobody else has said anything for a while.
     for (told, pause) in [("that is busy", BETWEEN_PINGS), ("after a pause", PAUSE)] {
-        let (mut beside, mut alone) = (Vec::new(), Vec::new());
+        let (mut beside, mut alone, mut cores) = (Vec::new(), Vec::new(), Vec::new());
         for round in 0..ROUNDS {
             for (times, to) in [(&mut alone, deaf.local_addr()?), (&mut beside, relay)] {
+                let before = processor_time()?;
                 let pings = pinger.while_busy(relay, pause, || fleet.beat(to))?;
                 if round > 0 {
                     times.extend(pings.times);
+                    if to == relay {
+                        cores.push((processor_time()? - before).as_secs_f64() / WINDOW.as_secs_f64());
+                    }
                 }
             }
         }
+        figures.push(Figure::median(format!("processor of the shard beside a session {told}"), "core", &cores)?);
         for (name, share) in [("p50", 0.5), ("p99", 0.99)] {
             let without = format!("round trip of a session {told}, without beats, {name}");
             let without = Figure::share(without, "ms", &alone, share)?;

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use transport::{
     clock,
     listener::{BeatFrom, Forward, Listener, ListenerConfig, Route},
-    node::{Control, ControlEvent, Node, NodeOptions},
+    node::{CarrierChoice, Control, ControlEvent, Node, NodeOptions},
 };
 use trust::{beat::seal, keys::SigningKey};
 use wire::{
@@ -233,6 +233,8 @@ async fn wakes() -> anyhow::Result<Vec<Figure>> {
     let relay = scene::relay().await?;
     let options = NodeOptions {
         bind: Some((Ipv4Addr::LOCALHOST, 0).into()),
+        // On a busy machine TCP may be there first, and over it nobody sleeps.
+        carrier: CarrierChoice::Udp,
         identity: Some(Arc::new(SigningKey::generate(&mut OsRng))),
         sleep_after: Some(IDLE),
         ..NodeOptions::default()

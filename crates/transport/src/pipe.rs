@@ -35,8 +35,8 @@ use wire::pipe::{PIPE_MESSAGE_BYTES, PipePacket};
 #[cfg(target_os = "linux")]
 const UNSENT_BYTES: u32 = 32 * 1024;
 
-/// What a WebSocket reads at once. A relay has many.
-const READ_BYTES: usize = 8 * 1024;
+/// What a WebSocket reads at once, and keeps room for although nothing comes. A relay has many; a larger message gets its room while it comes.
+const READ_BYTES: usize = 2 * 1024;
 
 /// Packets of one size that came by a pipe one after the other, as the kernel gives those of a socket.
 #[derive(Debug)]

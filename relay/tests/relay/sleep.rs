@@ -31,6 +31,8 @@ impl World {
     async fn identified(&self, identity: &Arc<SigningKey>, sleep_after: Option<Duration>) -> Peer {
         let options = NodeOptions {
             bind: Some("127.0.0.1:0".parse().unwrap()),
+            // On a busy machine TCP may be there first, and over it nobody sleeps.
+            carrier: CarrierChoice::Udp,
             identity: Some(Arc::clone(identity)),
             sleep_after,
             ..NodeOptions::default()

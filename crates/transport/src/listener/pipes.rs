@@ -365,6 +365,9 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
+/// TLS, in a box: whoever hands it on would keep room for it otherwise.
+type Stream = Box<TlsStream<TcpStream>>;
+
 /// What every connection needs.
 struct Door {
     registry: Arc<Registry>,
@@ -443,12 +446,13 @@ impl Door {
     }
 
     async fn serve(&self, stream: TcpStream, from: SocketAddr) {
-        let handshake = async {
+        // On the heap, and gone before the pipe stands: else each pipe would keep room for it.
+        let handshake = Box::pin(async {
             tune(&stream);
             let tls = Arc::clone(&self.tls.read().unwrap_or_else(PoisonError::into_inner));
             let stream = TlsAcceptor::from(tls).accept(stream).await.ok()?;
-            Some(self.upgrade(stream).await)
-        };
+            Some(self.upgrade(Box::new(stream)).await)
+        });
         let counts = &self.registry.counts;
         let socket = tokio::select! {
             () = self.stop.cancelled() => return,
@@ -471,7 +475,7 @@ impl Door {
     }
 
     /// Reads one HTTP request and answers it. `None`: it was for no pipe.
-    async fn upgrade(&self, stream: TlsStream<TcpStream>) -> Option<WebSocketStream<TlsStream<TcpStream>>> {
+    async fn upgrade(&self, stream: Stream) -> Option<WebSocketStream<Stream>> {
         let asked = Mutex::new(None);
         let service = service_fn(|mut request: Request<Incoming>| {
             let answer = self.answer(&request);
@@ -490,7 +494,7 @@ impl Door {
             self.registry.counts.not_a_pipe.add(1);
             return None;
         };
-        let parts = asked.await.ok()?.downcast::<TokioIo<TlsStream<TcpStream>>>().ok()?;
+        let parts = asked.await.ok()?.downcast::<TokioIo<Stream>>().ok()?;
         let (stream, read) = (parts.io.into_inner(), parts.read_buf.to_vec());
         Some(WebSocketStream::from_partially_read(stream, read, Role::Server, Some(websocket())).await)
     }

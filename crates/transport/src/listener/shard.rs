@@ -367,7 +367,7 @@ impl Shard {
         }
         sorting.end_batch();
         let (beats, others) = (sorting.beats_heard, sorting.others_heard);
-        self.calm.heard(beats, others, now);
+        self.calm.heard(beats, others, self.desk.counts.forwarded_packets.read(), now);
         true
     }
 

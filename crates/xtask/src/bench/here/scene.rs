@@ -25,7 +25,7 @@ use wire::{link::RelayLink, session::Ability};
 const OPEN_RELAY: &str = "\
     allocate_every_millis = 0\nattach_every_millis = 0\nfailed_attach_every_millis = 0\nmessage_every_millis = 0\n\
     max_connections = 100000\nmax_connections_per_address = 100000\nmax_channel_ends_per_address = 10000\n\
-    max_tcp_per_address = 10000\nmax_locators = 100000\nlocator_rest_secs = 0";
+    max_tcp_per_address = 10000\nleg_megabits_per_sec = 100000\nmax_locators = 100000\nlocator_rest_secs = 0";
 
 /// A relay without limits for its only address.
 pub(super) async fn relay() -> anyhow::Result<RelayProcess> {

@@ -180,12 +180,12 @@ fn beside_beats(fleet: &mut Fleet, pinger: &Pinger, relay: SocketAddr) -> anyhow
         let (mut beside, mut alone, mut cores) = (Vec::new(), Vec::new(), Vec::new());
         for round in 0..ROUNDS {
             for (times, to) in [(&mut alone, deaf.local_addr()?), (&mut beside, relay)] {
-                let before = processor_time()?;
+                let before = shard_time()?;
                 let pings = pinger.while_busy(relay, pause, || fleet.beat(to))?;
                 if round > 0 {
                     times.extend(pings.times);
                     if to == relay {
-                        cores.push((processor_time()? - before).as_secs_f64() / WINDOW.as_secs_f64());
+                        cores.push((shard_time()? - before).as_secs_f64() / WINDOW.as_secs_f64());
                     }
                 }
             }

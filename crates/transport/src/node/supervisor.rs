@@ -269,7 +269,10 @@ impl Supervisor {
                     // The relay would rather have us stay.
                     (Ok(_), Ok(Some(FromRelay::Refused { .. }))) if idle == Idle::Asked => idle.stir(self.sleep_after),
                     (Ok(room), Ok(Some(message))) => {
-                        idle.stir(self.sleep_after);
+                        // What it says before its answer crossed our question, which stands.
+                        if idle != Idle::Asked {
+                            idle.stir(self.sleep_after);
+                        }
                         if let FromRelay::Draining { reconnect_in_ms } = message {
                             let wait = Duration::from_millis(u64::from(reconnect_in_ms)).min(DRAIN_MOST);
                             self.not_before = Some(Instant::now() + wait);

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use rand_core::OsRng;
 use testkit::{
     PATIENCE,
+    delay_link::{Conditions, DelayLink},
     hostile::{agent::AgentPeer, session::introduction, technician::TechnicianPeer},
     lab::{Access, Lab, Nat, Posted, Side},
     programs::Program,
@@ -60,14 +61,7 @@ impl Town {
     /// An agent that sleeps when it has nothing to do.
     fn agent(&self) -> anyhow::Result<Posted<AgentPeer>> {
         let link = self.relay.link().clone();
-        let options = NodeOptions {
-            // Who came by TCP because the machine was busy would not sleep.
-            carrier: CarrierChoice::Udp,
-            identity: Some(Arc::new(SigningKey::generate(&mut OsRng))),
-            sleep_after: Some(IDLE),
-            ..NodeOptions::default()
-        };
-        self.lab.post_at(Side::Agent, async move || AgentPeer::connect_with(&link, options).await)
+        self.lab.post_at(Side::Agent, async move || AgentPeer::connect_with(&link, sleepy()).await)
     }
 
     /// An agent that has a code and sleeps, and whose first beat was heard.
@@ -99,6 +93,17 @@ impl Town {
     }
 }
 
+/// An agent that sleeps when it has nothing to do.
+fn sleepy() -> NodeOptions {
+    NodeOptions {
+        // Who came by TCP because the machine was busy would not sleep.
+        carrier: CarrierChoice::Udp,
+        identity: Some(Arc::new(SigningKey::generate(&mut OsRng))),
+        sleep_after: Some(IDLE),
+        ..NodeOptions::default()
+    }
+}
+
 /// An agent sleeps behind such a translator, something happens, and a technician asks for it.
 async fn woken_although(nat: Nat, what: impl AsyncFnOnce(&Town) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let Some(town) = Town::start(nat).await? else { return Ok(()) };
@@ -114,6 +119,16 @@ async fn woken_although(nat: Nat, what: impl AsyncFnOnce(&Town) -> anyhow::Resul
 async fn is_found_again(town: &Town) -> anyhow::Result<()> {
     assert_eq!(town.relay.metric(MOVED).await?, 0);
     town.relay.metric_becomes(MOVED, 1, BEAT).await
+}
+
+#[tokio::test]
+async fn what_the_relay_says_while_it_is_asked_for_a_bed_keeps_nobody_awake() -> anyhow::Result<()> {
+    let relay = RelayProcess::start().await?;
+    // There and back takes longer than the agent waits for something to do: the locator comes when it has asked to sleep already.
+    let line = DelayLink::start(relay.address(), Conditions::delay(IDLE)).await?;
+    let mut agent = AgentPeer::connect_with(&relay.link_by_way_of(line.address())?, sleepy()).await?;
+    agent.allocate().await?;
+    agent.falls_asleep().await
 }
 
 #[tokio::test]

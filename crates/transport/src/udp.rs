@@ -358,10 +358,12 @@ impl Inbox {
         Ok(())
     }
 
-    /// Empties the trains whose sender is an address that is made up here, and returns how many there were: somebody forges them.
-    pub(crate) fn refuse_synthetic(&mut self) -> usize {
+    /// Empties the trains whose sender is an address that nobody can have, and returns how many there were: somebody forges them. That is an
+    /// address that is made up here, and one without a port, to which a kernel refuses to send.
+    pub(crate) fn refuse_forged(&mut self) -> usize {
         let mut refused = 0;
-        for meta in self.metas[..self.filled].iter_mut().filter(|meta| is_synthetic(&meta.addr)) {
+        let forged = |address: &SocketAddr| is_synthetic(address) || address.port() == 0;
+        for meta in self.metas[..self.filled].iter_mut().filter(|meta| forged(&meta.addr)) {
             meta.len = 0;
             refused += 1;
         }
@@ -505,18 +507,19 @@ mod tests {
         assert_eq!(io.try_send(&train(&[0x40], None, pipe)), Sent::Lost);
         assert_eq!(io.errors(), (0, 0), "the kernel was not asked");
 
-        let mut inbox = Inbox::new(3, false);
+        let mut inbox = Inbox::new(4, false);
         let real = SocketAddr::from(([192, 0, 2, 1], 9));
+        let nowhere = SocketAddr::from(([192, 0, 2, 1], 0));
         inbox
             .fill(|slots, metas| {
-                for (slot, (meta, addr)) in slots.iter_mut().zip(metas.iter_mut().zip([pipe, real, pipe])) {
+                for (slot, (meta, addr)) in slots.iter_mut().zip(metas.iter_mut().zip([pipe, real, nowhere, pipe])) {
                     slot[0] = 0x40;
                     *meta = RecvMeta { addr, len: 1, stride: 1, ecn: None, dst_ip: None };
                 }
-                Ok(3)
+                Ok(4)
             })
             .unwrap();
-        assert_eq!(inbox.refuse_synthetic(), 2);
+        assert_eq!(inbox.refuse_forged(), 3);
         assert_eq!(inbox.next(|_| 1).map(|received| received.from), Some(real));
         assert!(inbox.next(|_| 1).is_none());
     }

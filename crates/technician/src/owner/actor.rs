@@ -141,6 +141,8 @@ impl SessionActor {
             tokio::select! {
                 biased;
                 command = self.ports.inbox.recv() => {
+                    // What is asked for right after a sleep is refused, not sent after whatever still waits.
+                    self.look_at_path();
                     let courier = self.desk.take_command(command, clock::now());
                     if let Some(courier) = courier {
                         let run = courier.run;

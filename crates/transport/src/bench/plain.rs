@@ -2,16 +2,21 @@
 
 use std::{
     io,
-    net::{Ipv4Addr, SocketAddr},
+    net::{Ipv4Addr, UdpSocket},
     sync::Arc,
     time::Duration,
 };
 
-use quinn::{ClientConfig, Connection, Endpoint, ServerConfig};
+use quinn::{ClientConfig, Connection, Endpoint, EndpointConfig, ServerConfig, TokioRuntime};
 use rand_core::OsRng;
+use socket2::SockRef;
 use trust::keys::SigningKey;
 
-use crate::{knobs, tls};
+use crate::{
+    knobs,
+    socket::{RECEIVE_BUFFER_BYTES, SEND_BUFFER_BYTES},
+    tls,
+};
 
 /// What a connection at the relay's distance assumes of its round trip before it has seen one.
 const FIRST_RTT: Duration = Duration::ZERO;
@@ -36,16 +41,15 @@ impl PlainPair {
     /// The operating system refuses a socket, or the handshake fails.
     pub async fn connect() -> io::Result<Self> {
         let (agent_key, technician_key) = (SigningKey::generate(&mut OsRng), SigningKey::generate(&mut OsRng));
-        let loopback = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let server_tls = tls::session_server(&agent_key).map_err(io::Error::other)?;
         let mut server = ServerConfig::with_crypto(Arc::new(server_tls));
         server.transport_config(knobs::session_agent(FIRST_RTT));
-        let agents = Endpoint::server(server, loopback)?;
+        let agents = endpoint(Some(server))?;
 
         let client_tls = tls::session_client(&technician_key).map_err(io::Error::other)?;
         let mut client = ClientConfig::new(Arc::new(client_tls));
         client.transport_config(knobs::session_technician(FIRST_RTT, Arc::default()));
-        let technicians = Endpoint::client(loopback)?;
+        let technicians = endpoint(None)?;
         let connecting = technicians.connect_with(client, agents.local_addr()?, tls::SERVER_NAME);
         let connecting = connecting.map_err(io::Error::other)?;
         let incoming = agents.accept();
@@ -78,4 +82,12 @@ impl PlainPair {
         let ((), received) = tokio::try_join!(send, receive)?;
         if received == bytes.len() { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
     }
+}
+
+/// One of quinn's, whose socket has the buffers that ours have.
+fn endpoint(server: Option<ServerConfig>) -> io::Result<Endpoint> {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
+    SockRef::from(&socket).set_recv_buffer_size(RECEIVE_BUFFER_BYTES)?;
+    SockRef::from(&socket).set_send_buffer_size(SEND_BUFFER_BYTES)?;
+    Endpoint::new(EndpointConfig::default(), server, socket, Arc::new(TokioRuntime))
 }

@@ -64,6 +64,9 @@ const STRAYS: usize = 256;
 /// How long a shard that stops looks after connections that were closed, for those whose last packet was lost.
 const CLOSING: Duration = Duration::from_secs(1);
 
+/// The longest packet of a session that is forwarded: what an Ethernet frame takes with UDP over IPv4. None is made that is as long.
+const DATA_BYTES: usize = 1472;
+
 /// Beats that are handed on at once.
 const BEATS: usize = 128;
 
@@ -356,7 +359,7 @@ impl Shard {
             }
         }
         // Nobody out there has an address that is made up here.
-        let forged = self.inbox.refuse_synthetic();
+        let forged = self.inbox.refuse_forged();
         if forged > 0 {
             self.desk.counts.unknown_kind.add(forged);
         }
@@ -514,6 +517,10 @@ impl Sorting<'_> {
         self.others_heard += usize::from(received.run.class != Class::Beat);
         match received.run.class {
             Class::Beat => self.keep_beat(&received),
+            // In pieces anybody can send what no network takes whole.
+            Class::Data(_) if received.run.stride > DATA_BYTES => {
+                self.wire.desk.counts.unknown_kind.add(received.run.segments())
+            }
             Class::Data(channel) => self.wire.pass_on(&received, channel, self.now, (self.coupler, self.most)),
             // Only relays say so, or the ends of a session to each other.
             Class::Unbound(_) | Class::Probe(_) | Class::Foreign => self.wire.desk.counts.unknown_kind.add(1),

@@ -125,29 +125,34 @@ impl ShardSocket {
         let mut sent = Sent::default();
         let may_go_whole = !is_train(transmit) || size_of(transmit) < self.uncut_from.get();
         let whole = if may_go_whole { self.send_once(transmit) } else { Err(io::ErrorKind::Unsupported.into()) };
+        let mut refused = is_refusal(&whole);
         match whole {
             Err(error) if error.kind() != io::ErrorKind::WouldBlock && is_train(transmit) => {
                 for contents in transmit.contents.chunks(size_of(transmit)) {
                     let packet = Transmit { contents, segment_size: None, ..transmit.clone() };
-                    sent.note(&packet, &self.send_once(&packet));
+                    let alone = self.send_once(&packet);
+                    sent.note(&packet, &alone);
+                    refused |= is_refusal(&alone);
                 }
-                if refuses_to_cut(&error) {
-                    self.start_anew(transmit, sent);
+                if refused && sent.done > 0 {
+                    self.uncut_from.set(size_of(transmit).min(self.uncut_from.get()));
                 }
             }
             result => sent.note(transmit, &result),
         }
+        if refused {
+            self.start_anew();
+        }
         sent
     }
 
-    /// Goes on after the kernel has refused a train whose packets became `sent` one by one.
+    /// Goes on after the kernel has refused something as such.
     ///
-    /// It refuses packets that are longer than the network takes which they go to, and anybody may send such. quinn-udp, which cannot tell that
-    /// from a network card that cuts no trains, would make none again, for nobody. So it starts anew, and trains of such packets are not tried again.
-    fn start_anew(&self, train: &Transmit<'_>, sent: Sent) {
-        if sent.done > 0 {
-            self.uncut_from.set(size_of(train).min(self.uncut_from.get()));
-        }
+    /// It refuses packets that are longer than the network takes which they go to, and to answer from or to addresses that it does not send from
+    /// or to; anybody may cause that. quinn-udp, which cannot tell it from a network card that cuts no trains or a kernel that takes no marks, would
+    /// do without both from then on, for everybody. A refused train whose packets leave one by one is remembered instead: trains of such long packets
+    /// are not tried again.
+    fn start_anew(&self) {
         if let Some(state) = &self.offload
             && let Ok(anew) = UdpSocketState::new(UdpSockRef::from(&self.io))
         {
@@ -217,9 +222,10 @@ fn is_train(transmit: &Transmit<'_>) -> bool {
     size_of(transmit) < transmit.contents.len()
 }
 
-/// Whether an error may mean that the kernel or the network card does not cut this train.
-fn refuses_to_cut(error: &io::Error) -> bool {
-    [Errno::INVAL, Errno::IO].into_iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+/// Whether quinn-udp does without something after this.
+fn is_refusal(result: &io::Result<()>) -> bool {
+    let number = result.as_ref().err().and_then(io::Error::raw_os_error);
+    [Errno::INVAL, Errno::IO].into_iter().any(|errno| number == Some(errno.raw_os_error()))
 }
 
 /// Packets of a train, or one.
@@ -269,6 +275,17 @@ mod tests {
             assert_eq!((sent.done, sent.bytes), (3, 3 * size));
         }
         assert_eq!(from.max_segments(), able);
+    }
+
+    #[test]
+    fn a_single_packet_that_the_kernel_refuses_takes_no_trains_from_others() {
+        let (from, to) = (bound(), bound());
+        let able = from.max_segments();
+        assert!(able > 1, "this kernel cuts trains");
+        let nowhere = SocketAddr::new(LOOPBACK.ip(), 0);
+        assert_eq!(send(&from, 1, 100, nowhere).refused, 1);
+        assert_eq!((from.max_segments(), from.uncut_from.get()), (able, usize::MAX));
+        assert_eq!(send(&from, 3, 100, to.local_addr().unwrap()).done, 3);
     }
 
     #[test]

@@ -228,7 +228,7 @@ impl Port for PipedPort {
             return Poll::Ready(());
         }
         if self.udp.poll_fill(cx, inbox).is_ready() {
-            self.forged.add(inbox.refuse_synthetic());
+            self.forged.add(inbox.refuse_forged());
             return Poll::Ready(());
         }
         self.pipes.poll_fill(cx, inbox)

@@ -172,7 +172,9 @@ impl Client {
     pub(super) fn handle_event(&mut self, event: ConnectionEvent, bytes: usize, now: Instant) {
         self.connection.handle_event(event);
         let at = canonical(self.connection.remote_address());
-        if at == self.address || self.is_handshaking() {
+        // quinn takes nothing from elsewhere before the handshake is done, and anything from the next packet on. By its own word, not by
+        // ours: what follows in the same batch comes before we have heard of it.
+        if at == self.address || self.connection.is_handshaking() {
             self.moving = None;
         } else if self.moving.as_ref().is_none_or(|moving| moving.to != at) {
             let responses = self.connection.stats().frame_rx.path_response;
@@ -254,8 +256,7 @@ impl Client {
         match event {
             Event::Connected => {
                 self.state = State::Open;
-                // A finished handshake proves the address (RFC 9000 section 8.1).
-                self.address = canonical(self.connection.remote_address());
+                // A finished handshake proves the address that it began at (RFC 9000 section 8.1), which need not be the last one heard from.
                 let identity = self.connection.crypto_session().peer_identity().and_then(tls::read_identity);
                 let agent = identity.map(|key| key.agent_id());
                 tell(PeerEvent::Connected { peer: self.id, address: self.address, client: self.came_from, agent });

@@ -406,6 +406,30 @@ fn a_client_that_lies_again_and_again_has_little_sent_to_its_victim() {
 }
 
 #[test]
+fn the_end_of_a_handshake_proves_no_address_but_its_own() {
+    let mut world = World::new();
+    let visitor = world.visitor(HOME);
+    // Up to where the client has the last word of the handshake to say.
+    while !world.visitors[visitor].connected {
+        world.pass(Duration::from_millis(1));
+    }
+    // What is under way ends the handshake. Directly behind it, before the relay looks at what that means, comes a packet as if from elsewhere.
+    world.visitors[visitor].says_to_be = at(ELSEWHERE);
+    world.visitors[visitor].connection.ping();
+    let World { visitors, post, now, .. } = &mut world;
+    visitors[visitor].work(*now, post);
+    let due = std::mem::take(&mut world.post);
+    assert!([HOME, ELSEWHERE].iter().all(|place| due.iter().any(|packet| packet.from == at(place))));
+    due.iter().for_each(|packet| world.deliver(packet));
+    world.visitors[visitor].says_to_be = at(HOME);
+    world.pass(Duration::from_secs(10));
+
+    let events = world.take_events();
+    let [PeerEvent::Connected { address, .. }] = events.as_slice() else { panic!("{events:?}") };
+    assert_eq!(*address, at(HOME));
+}
+
+#[test]
 fn after_an_address_that_does_not_answer_the_client_is_where_it_was() {
     let mut world = World::new();
     let (visitor, peer) = world.guest(HOME);

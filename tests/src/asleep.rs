@@ -116,9 +116,9 @@ async fn who_sleeps_for_too_long_has_no_session_any_more_and_both_are_told_why()
     let told = format!("{}{}", end.stdout, end.stderr);
     assert!(end.code() == 5 && told.contains("has not answered for 30 s"), "{told}");
 
-    // What its kernel has kept for it is the technician's goodbye, which a machine that is suspended does not get.
+    // It finds out by itself that it slept for longer than it waits, whatever its kernel has kept for it.
     world.signal_share(Signal::CONT)?;
     assert_eq!(world.share_exit().await?, Some(0));
-    world.share.sees("Nothing of it is running any more").await?;
+    world.share.sees("did not come back. Nothing of the session is running any more").await?;
     Ok(())
 }

@@ -115,10 +115,14 @@ async fn woken_although(nat: Nat, what: impl AsyncFnOnce(&Town) -> anyhow::Resul
     Ok(())
 }
 
-/// The relay learns by itself where the agent is now.
-async fn is_found_again(town: &Town) -> anyhow::Result<()> {
-    assert_eq!(town.relay.metric(MOVED).await?, 0);
-    town.relay.metric_becomes(MOVED, 1, BEAT).await
+/// The relay learns by itself where the agent is after what happens to the network.
+async fn found_again_although(nat: Nat, what: impl FnOnce(&Lab) -> anyhow::Result<()>) -> anyhow::Result<()> {
+    woken_although(nat, async |town| {
+        what(&town.lab)?;
+        assert_eq!(town.relay.metric(MOVED).await?, 0);
+        town.relay.metric_becomes(MOVED, 1, BEAT).await
+    })
+    .await
 }
 
 #[tokio::test]
@@ -143,29 +147,17 @@ async fn behind_a_restricted_translator_it_is_woken() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn although_its_router_has_given_it_another_port() -> anyhow::Result<()> {
-    woken_although(Nat::Symmetric, async |town| {
-        town.lab.forget_translations(Side::Agent)?;
-        is_found_again(town).await
-    })
-    .await
+    found_again_although(Nat::Symmetric, |lab| lab.forget_translations(Side::Agent)).await
 }
 
 #[tokio::test]
 async fn although_its_provider_has_given_it_another_address() -> anyhow::Result<()> {
-    woken_although(Nat::Restricted, async |town| {
-        town.lab.change_wan_address(Side::Agent)?;
-        is_found_again(town).await
-    })
-    .await
+    found_again_although(Nat::Restricted, |lab| lab.change_wan_address(Side::Agent)).await
 }
 
 #[tokio::test]
 async fn although_its_machine_has_another_address() -> anyhow::Result<()> {
-    woken_although(Nat::Symmetric, async |town| {
-        town.lab.change_host_address(Side::Agent)?;
-        is_found_again(town).await
-    })
-    .await
+    found_again_although(Nat::Symmetric, |lab| lab.change_host_address(Side::Agent)).await
 }
 
 #[tokio::test]

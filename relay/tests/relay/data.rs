@@ -83,6 +83,24 @@ async fn unknown_slots_old_generations_and_foreign_packets_are_dropped_and_count
 }
 
 #[tokio::test]
+async fn what_no_network_takes_whole_is_not_forwarded() {
+    let world = World::start("").await;
+    let (_agent, _technician, channel) = world.attached().await;
+    let stranger = Stranger::new(&world).await;
+    let mut packet = DataHeader { channel }.to_bytes().to_vec();
+
+    // The longest that an Ethernet frame takes is looked at as any other.
+    packet.resize(1472, 0x40);
+    stranger.socket.send(&packet).await.unwrap();
+    world.metric_becomes("dropped_packets_total{reason=\"unbound_source\"}", 1).await;
+
+    packet.push(0x40);
+    stranger.socket.send(&packet).await.unwrap();
+    world.metric_becomes("dropped_packets_total{reason=\"unknown_kind\"}", 1).await;
+    assert_eq!(world.metric("dropped_packets_total{reason=\"unbound_source\"}").await, 1);
+}
+
+#[tokio::test]
 async fn after_a_channel_is_closed_its_packets_go_nowhere() {
     let world = World::start("").await;
     let (mut agent, technician, channel) = world.attached().await;

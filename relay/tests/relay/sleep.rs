@@ -4,10 +4,14 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use rand_core::OsRng;
 use tokio::{net::UdpSocket, task::JoinSet, time::timeout};
-use transport::node::{CarrierChoice, ControlEvent, Loss, Node, NodeOptions};
+use transport::{
+    node::{CarrierChoice, ControlEvent, Loss, Node, NodeOptions},
+    sealed::Unpaired,
+};
 use trust::keys::SigningKey;
 use wire::{
     beat::{BEAT_BYTES, Beat, BeatKind, KeyEpoch, SleepSlot},
+    channel::ChannelId,
     control::{ChannelEnd, FirstFlight, FromRelay, Refusal, Rendezvous, Side, ToRelay},
     ids::Locator,
     link::RelayLink,
@@ -49,6 +53,16 @@ impl World {
         let locator = agent.allocate().await;
         agent.falls_asleep().await;
         (agent, locator)
+    }
+
+    /// An agent that would sleep if it had nothing to do, a technician, and both ends of their session.
+    async fn sleepy_in_session(&self) -> (Peer, Peer, ChannelId, (Unpaired, Unpaired)) {
+        let (mut agent, mut technician) = (self.sleepy(&key()).await, self.connect().await);
+        let locator = agent.allocate().await;
+        let channel = technician.attach(locator).await;
+        assert_eq!(agent.opened().await, channel);
+        let ends = seal(&agent, &technician, channel).await;
+        (agent, technician, channel, ends)
     }
 }
 
@@ -105,12 +119,7 @@ async fn an_agent_that_woke_sleeps_again_and_keeps_its_locator() {
 #[tokio::test]
 async fn an_agent_with_a_session_does_not_sleep() {
     let world = World::start("").await;
-    let identity = key();
-    let (mut agent, mut technician) = (world.sleepy(&identity).await, world.connect().await);
-    let locator = agent.allocate().await;
-    let channel = technician.attach(locator).await;
-    assert_eq!(agent.opened().await, channel);
-    let (mut at_agent, mut at_technician) = seal(&agent, &technician, channel).await;
+    let (mut agent, _technician, _, (mut at_agent, mut at_technician)) = world.sleepy_in_session().await;
     // Longer than it would take otherwise.
     assert!(timeout(4 * IDLE, agent.control.recv()).await.is_err(), "nothing happens");
     exchange(&mut at_agent, &mut at_technician).await;
@@ -120,12 +129,7 @@ async fn an_agent_with_a_session_does_not_sleep() {
 #[tokio::test]
 async fn a_rejoin_finds_the_agent_awake_although_its_channel_is_long_gone() {
     let world = World::start("").await;
-    let identity = key();
-    let (mut agent, mut technician) = (world.sleepy(&identity).await, world.connect().await);
-    let locator = agent.allocate().await;
-    let channel = technician.attach(locator).await;
-    assert_eq!(agent.opened().await, channel);
-    let (mut at_agent, mut at_technician) = seal(&agent, &technician, channel).await;
+    let (mut agent, mut technician, channel, (mut at_agent, mut at_technician)) = world.sleepy_in_session().await;
     exchange(&mut at_agent, &mut at_technician).await;
     technician.control.send(ToRelay::CloseChannel { channel }).await.unwrap();
     for side in [&mut agent, &mut technician] {

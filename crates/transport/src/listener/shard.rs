@@ -1,7 +1,7 @@
 //! One thread with one socket: receives a batch, forwards trains, runs its control connections.
 //!
-//! Nothing in here waits but for packets, orders and timers. For a train there is one look-up, one send and a few counters: no
-//! allocation, no lock, no log line and no other system call.
+//! Nothing in here waits but for packets, orders and timers. For a train there is one look-up, at most one send and a few counters; a short
+//! one is copied, to be sent with others. There is no allocation, no lock, no log line and no other system call.
 
 use std::{
     collections::VecDeque,

@@ -15,6 +15,16 @@ mod roots;
 mod sampler;
 
 #[cfg(target_os = "linux")]
+mod bus;
+#[cfg(target_os = "linux")]
+mod manifest;
+#[cfg(target_os = "linux")]
+mod sources;
+#[cfg(target_os = "linux")]
+mod survey;
+mod tools;
+
+#[cfg(target_os = "linux")]
 mod linux;
 #[cfg(any(not(target_os = "linux"), test))]
 mod portable;
@@ -63,11 +73,95 @@ mod temperatures {
     pub(crate) mod linux;
 }
 
+mod system {
+    #[cfg(target_os = "linux")]
+    pub(crate) mod linux;
+}
+mod hardware {
+    #[cfg(target_os = "linux")]
+    pub(crate) mod linux;
+}
+mod storage {
+    #[cfg(target_os = "linux")]
+    pub(crate) mod linux;
+}
+mod network {
+    #[cfg(target_os = "linux")]
+    pub(crate) mod linux;
+}
+mod groups {
+    #[cfg(target_os = "linux")]
+    pub(crate) mod linux;
+}
+mod power {
+    #[cfg(target_os = "linux")]
+    pub(crate) mod linux;
+}
+mod services {
+    #[cfg(target_os = "linux")]
+    pub(crate) mod linux;
+}
+mod clock {
+    #[cfg(target_os = "linux")]
+    pub(crate) mod linux;
+}
+mod logs {
+    #[cfg(target_os = "linux")]
+    pub(crate) mod linux;
+}
+mod updates {
+    #[cfg(target_os = "linux")]
+    pub(crate) mod linux;
+}
+mod crashes {
+    #[cfg(target_os = "linux")]
+    pub(crate) mod linux;
+}
+mod users {
+    #[cfg(target_os = "linux")]
+    pub(crate) mod linux;
+}
+mod security {
+    #[cfg(target_os = "linux")]
+    pub(crate) mod linux;
+}
+mod printers {
+    #[cfg(target_os = "linux")]
+    pub(crate) mod linux;
+}
+mod displays {
+    #[cfg(target_os = "linux")]
+    pub(crate) mod linux;
+}
+mod certificates {
+    #[cfg(target_os = "linux")]
+    pub(crate) mod linux;
+}
+mod changes {
+    #[cfg(target_os = "linux")]
+    pub(crate) mod linux;
+}
+mod ladder {
+    #[cfg(target_os = "linux")]
+    pub(crate) mod linux;
+}
+mod errors {
+    #[cfg(target_os = "linux")]
+    pub(crate) mod linux;
+}
+
 #[cfg(target_os = "linux")]
 use linux::Machine;
 #[cfg(not(target_os = "linux"))]
 use portable::Machine;
 
+#[cfg(target_os = "linux")]
+pub use bus::Bus;
 pub use collector::{Collector, MIN_INTERVAL};
 pub use roots::Roots;
 pub use sampler::{Due, MAX_PERIOD, MIN_PERIOD, Sampler};
+#[cfg(target_os = "linux")]
+pub use sources::{NoTools, RunTools, Sources};
+#[cfg(target_os = "linux")]
+pub use survey::{Asked, SECTION_DEADLINE, Survey};
+pub use tools::Tool;

@@ -1,0 +1,139 @@
+//! The system's message bus (D-Bus): services that tell about themselves.
+//!
+//! Questions are asked without starting services that do not run: looking must not change anything. Each question has its time.
+
+use std::{io, path::Path, time::Duration};
+
+use serde::de::DeserializeOwned;
+use zbus::{
+    Connection, Error, OwnedVariant, connection,
+    zvariant::{DynamicType, Type},
+};
+
+/// Where the system's bus is; see the D-Bus specification, "Well-known Message Bus Instances".
+const SYSTEM_BUS: &str = "/run/dbus/system_bus_socket";
+
+/// Longest that one call is waited for.
+const CALL_DEADLINE: Duration = Duration::from_secs(5);
+
+/// A message bus. Nothing is connected until something is asked.
+#[derive(Debug, Clone)]
+pub struct Bus {
+    address: String,
+}
+
+impl Default for Bus {
+    /// The system's bus.
+    fn default() -> Self {
+        Self::at(Path::new(SYSTEM_BUS))
+    }
+}
+
+impl Bus {
+    /// The bus that listens at a Unix socket.
+    pub fn at(socket: &Path) -> Self {
+        Self { address: format!("unix:path={}", socket.display()) }
+    }
+
+    /// Connects, has `question` asked over the connection, and waits for it. Blocks for at most `deadline`.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::NotFound`] if there is no bus, [`io::ErrorKind::TimedOut`] if it does not answer in time, and what the
+    /// question fails with.
+    pub(crate) fn ask<T>(
+        &self,
+        deadline: Duration,
+        question: impl AsyncFnOnce(&Talk) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let asked = runtime.block_on(async {
+            let talk = async {
+                let builder = connection::Builder::address(self.address.as_str()).method_timeout(CALL_DEADLINE);
+                let connection = builder.build().await.map_err(in_words)?;
+                question(&Talk { connection }).await
+            };
+            tokio::time::timeout(deadline, talk).await
+        });
+        runtime.shutdown_background();
+        asked.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+/// A connection to the bus.
+#[derive(Debug)]
+pub(crate) struct Talk {
+    connection: Connection,
+}
+
+impl Talk {
+    /// Calls a method of a service that runs.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::NotFound`] if the service does not run or has no such object, [`io::ErrorKind::PermissionDenied`] if it
+    /// does not tell this user, [`io::ErrorKind::InvalidData`] if the answer is of another shape.
+    pub(crate) async fn call<T: DeserializeOwned + Type>(
+        &self,
+        service: &str,
+        path: &str,
+        (interface, method): (&str, &str),
+        arguments: &(impl serde::Serialize + DynamicType),
+    ) -> io::Result<T> {
+        // A call to the owner's own name never starts a service; one to a well-known name may.
+        let bus = "org.freedesktop.DBus";
+        let owner = self.send::<String>(bus, "/org/freedesktop/DBus", (bus, "GetNameOwner"), &service).await?;
+        self.send(&owner, path, (interface, method), arguments).await
+    }
+
+    async fn send<T: DeserializeOwned + Type>(
+        &self,
+        owner: &str,
+        path: &str,
+        (interface, method): (&str, &str),
+        arguments: &(impl serde::Serialize + DynamicType),
+    ) -> io::Result<T> {
+        let called = self.connection.call_method(Some(owner), path, Some(interface), method, arguments).await;
+        called.and_then(|reply| reply.body().deserialize::<T>()).map_err(in_words)
+    }
+
+    /// A property of an object.
+    ///
+    /// # Errors
+    ///
+    /// As [`Talk::call`].
+    pub(crate) async fn property<T: TryFrom<OwnedVariant>>(
+        &self,
+        service: &str,
+        path: &str,
+        (interface, name): (&str, &str),
+    ) -> io::Result<T> {
+        let get = ("org.freedesktop.DBus.Properties", "Get");
+        let value = self.call::<OwnedVariant>(service, path, get, &(interface, name)).await?;
+        T::try_from(value).map_err(|_| io::ErrorKind::InvalidData.into())
+    }
+}
+
+/// What a person has to know of an error of the bus.
+fn in_words(error: Error) -> io::Error {
+    let kind = match &error {
+        Error::InputOutput(inner) => inner.kind(),
+        Error::MethodError(name, ..) => match name.as_str() {
+            "org.freedesktop.DBus.Error.NameHasNoOwner"
+            | "org.freedesktop.DBus.Error.ServiceUnknown"
+            | "org.freedesktop.DBus.Error.UnknownObject"
+            | "org.freedesktop.DBus.Error.UnknownInterface"
+            | "org.freedesktop.DBus.Error.UnknownMethod"
+            | "org.freedesktop.DBus.Error.UnknownProperty" => io::ErrorKind::NotFound,
+            "org.freedesktop.DBus.Error.AccessDenied"
+            | "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired" => io::ErrorKind::PermissionDenied,
+            "org.freedesktop.DBus.Error.NoReply" | "org.freedesktop.DBus.Error.Timeout" => io::ErrorKind::TimedOut,
+            _ => io::ErrorKind::Other,
+        },
+        _ => io::ErrorKind::InvalidData,
+    };
+    match kind {
+        io::ErrorKind::Other => io::Error::other("the service answered with an error"),
+        kind => kind.into(),
+    }
+}

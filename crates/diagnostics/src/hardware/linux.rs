@@ -1,0 +1,10 @@
+//! Reads [`Hardware`].
+
+use wire::diagnostics::sections::hardware::Hardware;
+
+use crate::{manifest::Manifest, sources::Sources};
+
+/// Reads the section; `None` if this system has nothing of the kind.
+pub(crate) fn read(_sources: &Sources, _manifest: &mut Manifest) -> Option<Hardware> {
+    None
+}

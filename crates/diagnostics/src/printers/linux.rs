@@ -1,0 +1,10 @@
+//! Reads [`Printers`].
+
+use wire::diagnostics::sections::printers::Printers;
+
+use crate::{manifest::Manifest, sources::Sources};
+
+/// Reads the section; `None` if this system has nothing of the kind.
+pub(crate) fn read(_sources: &Sources, _manifest: &mut Manifest) -> Option<Printers> {
+    None
+}

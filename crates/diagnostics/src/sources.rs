@@ -1,0 +1,61 @@
+//! Where sections are read from: the kernel's files, the system's message bus, and a closed list of programs.
+
+use std::{
+    fmt,
+    io::{self, Read},
+    sync::Arc,
+    time::Duration,
+};
+
+use crate::{bus::Bus, roots::Roots, tools::Tool};
+
+/// Everything that a section can be read from. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Sources {
+    /// The kernel's and the system's files.
+    pub roots: Roots,
+    /// The message bus of the system.
+    pub bus: Bus,
+    /// Starts the programs that are asked.
+    pub tools: Arc<dyn RunTools>,
+}
+
+/// Starts programs of the closed list [`Tool`]. Implemented where programs may be started, which is not here.
+pub trait RunTools: fmt::Debug + Send + Sync {
+    /// Starts `tool` with nothing on its standard input, a cleared environment with `LC_ALL=C.UTF-8`, and its standard error
+    /// thrown away, and returns its standard output. It is killed when the output is dropped, or when `limit` is over: then the
+    /// output ends with [`io::ErrorKind::TimedOut`].
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::NotFound`] if the machine does not have it.
+    fn start(&self, tool: &Tool, limit: Duration) -> io::Result<Box<dyn Read + Send>>;
+}
+
+/// No programs at all: what is not in files or on the bus is reported as missing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoTools;
+
+impl RunTools for NoTools {
+    fn start(&self, _: &Tool, _: Duration) -> io::Result<Box<dyn Read + Send>> {
+        Err(io::Error::new(io::ErrorKind::NotFound, "no programs are started here"))
+    }
+}
+
+impl Sources {
+    /// Reads at most `limit_bytes` of what `tool` prints within `limit`.
+    ///
+    /// # Errors
+    ///
+    /// As [`RunTools::start`]; [`io::ErrorKind::FileTooLarge`] if it prints more.
+    pub(crate) fn output_of(&self, tool: &Tool, limit: Duration, limit_bytes: usize) -> io::Result<Vec<u8>> {
+        let mut output = self.tools.start(tool, limit)?;
+        let mut bytes = Vec::new();
+        let most = u64::try_from(limit_bytes).unwrap_or(u64::MAX);
+        output.by_ref().take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+        if bytes.len() > limit_bytes {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it printed more than expected"));
+        }
+        Ok(bytes)
+    }
+}

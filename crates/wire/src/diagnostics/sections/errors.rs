@@ -1,0 +1,10 @@
+//! Errors in the log, by kind.
+
+use crate::schema;
+
+schema! {
+    /// Errors in the log, by kind.
+    #[derive(Default)]
+    pub struct Errors {
+    }
+}

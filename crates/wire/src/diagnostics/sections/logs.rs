@@ -1,0 +1,10 @@
+//! Log lines.
+
+use crate::schema;
+
+schema! {
+    /// Log lines.
+    #[derive(Default)]
+    pub struct Logs {
+    }
+}

@@ -1,0 +1,10 @@
+//! Printers and their queues.
+
+use crate::schema;
+
+schema! {
+    /// Printers and their queues.
+    #[derive(Default)]
+    pub struct Printers {
+    }
+}

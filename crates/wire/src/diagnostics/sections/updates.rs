@@ -1,0 +1,10 @@
+//! Updates that wait.
+
+use crate::schema;
+
+schema! {
+    /// Updates that wait.
+    #[derive(Default)]
+    pub struct Updates {
+    }
+}

@@ -10,6 +10,7 @@
 mod collector;
 mod gaps;
 mod patience;
+mod privacy;
 mod rates;
 mod roots;
 mod sampler;
@@ -158,6 +159,7 @@ use portable::Machine;
 #[cfg(target_os = "linux")]
 pub use bus::Bus;
 pub use collector::{Collector, MIN_INTERVAL};
+pub use privacy::{Cleared, Privacy, Scopes, WITHHELD};
 pub use roots::Roots;
 pub use sampler::{Due, MAX_PERIOD, MIN_PERIOD, Sampler};
 #[cfg(target_os = "linux")]

@@ -21,7 +21,7 @@ const LOGS: Scopes = Scopes { logs: true, ..BASICS };
 
 schema! {
     /// Something of each class.
-    #[expect(unreachable_pub, reason = "types of the schema are public")]
+    #[allow(unreachable_pub, reason = "types of the schema are public")]
     pub struct Everything {
         /// Personal.
         personal personal: Vec<Label>,

@@ -17,11 +17,15 @@ mod sampler;
 #[cfg(target_os = "linux")]
 mod bus;
 #[cfg(target_os = "linux")]
+mod folders;
+#[cfg(target_os = "linux")]
 mod manifest;
 #[cfg(target_os = "linux")]
 mod sources;
 #[cfg(target_os = "linux")]
 mod survey;
+#[cfg(all(test, target_os = "linux"))]
+mod testing;
 mod tools;
 
 #[cfg(target_os = "linux")]
@@ -81,9 +85,14 @@ mod hardware {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
 }
+#[cfg(target_os = "linux")]
 mod storage {
-    #[cfg(target_os = "linux")]
+    mod block;
     pub(crate) mod linux;
+    mod mdstat;
+    mod pools;
+    mod smartctl;
+    mod udisks;
 }
 mod network {
     #[cfg(target_os = "linux")]
@@ -164,4 +173,4 @@ pub use sampler::{Due, MAX_PERIOD, MIN_PERIOD, Sampler};
 pub use sources::{NoTools, RunTools, Sources};
 #[cfg(target_os = "linux")]
 pub use survey::{Asked, SECTION_DEADLINE, Survey};
-pub use tools::Tool;
+pub use tools::{DiskName, Tool};

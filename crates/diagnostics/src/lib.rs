@@ -8,7 +8,9 @@
 //! `portable.rs` has what sysinfo knows, until a system gets files of its own.
 
 mod collector;
+pub mod forecast;
 mod gaps;
+pub mod history;
 mod patience;
 mod rates;
 mod roots;

@@ -23,7 +23,11 @@ mod folders;
 #[cfg(target_os = "linux")]
 mod manifest;
 #[cfg(target_os = "linux")]
+mod netlink;
+#[cfg(target_os = "linux")]
 mod sources;
+#[cfg(target_os = "linux")]
+mod stopwatch;
 #[cfg(target_os = "linux")]
 mod survey;
 #[cfg(all(test, target_os = "linux"))]
@@ -98,7 +102,17 @@ mod storage {
 }
 mod network {
     #[cfg(target_os = "linux")]
+    pub(crate) mod links;
+    #[cfg(target_os = "linux")]
     pub(crate) mod linux;
+    #[cfg(target_os = "linux")]
+    pub(crate) mod manager;
+    #[cfg(target_os = "linux")]
+    mod proxies;
+    #[cfg(target_os = "linux")]
+    pub(crate) mod resolver;
+    #[cfg(target_os = "linux")]
+    mod wireless;
 }
 mod groups {
     #[cfg(target_os = "linux")]

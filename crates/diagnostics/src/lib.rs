@@ -8,7 +8,9 @@
 //! `portable.rs` has what sysinfo knows, until a system gets files of its own.
 
 mod collector;
+pub mod forecast;
 mod gaps;
+pub mod history;
 mod patience;
 mod privacy;
 mod rates;
@@ -18,11 +20,19 @@ mod sampler;
 #[cfg(target_os = "linux")]
 mod bus;
 #[cfg(target_os = "linux")]
+mod folders;
+#[cfg(target_os = "linux")]
 mod manifest;
+#[cfg(target_os = "linux")]
+mod netlink;
 #[cfg(target_os = "linux")]
 mod sources;
 #[cfg(target_os = "linux")]
+mod stopwatch;
+#[cfg(target_os = "linux")]
 mod survey;
+#[cfg(all(test, target_os = "linux"))]
+mod testing;
 mod tools;
 
 #[cfg(target_os = "linux")]
@@ -82,13 +92,28 @@ mod hardware {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
 }
+#[cfg(target_os = "linux")]
 mod storage {
-    #[cfg(target_os = "linux")]
+    mod block;
     pub(crate) mod linux;
+    mod mdstat;
+    mod pools;
+    mod smartctl;
+    mod udisks;
 }
 mod network {
     #[cfg(target_os = "linux")]
+    pub(crate) mod links;
+    #[cfg(target_os = "linux")]
     pub(crate) mod linux;
+    #[cfg(target_os = "linux")]
+    pub(crate) mod manager;
+    #[cfg(target_os = "linux")]
+    mod proxies;
+    #[cfg(target_os = "linux")]
+    pub(crate) mod resolver;
+    #[cfg(target_os = "linux")]
+    mod wireless;
 }
 mod groups {
     #[cfg(target_os = "linux")]
@@ -166,4 +191,4 @@ pub use sampler::{Due, MAX_PERIOD, MIN_PERIOD, Sampler};
 pub use sources::{NoTools, RunTools, Sources};
 #[cfg(target_os = "linux")]
 pub use survey::{Asked, SECTION_DEADLINE, Survey};
-pub use tools::Tool;
+pub use tools::{DiskName, Tool};

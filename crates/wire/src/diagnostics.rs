@@ -14,6 +14,7 @@ use crate::{
 mod delta;
 mod figures;
 pub mod findings;
+pub mod inspect;
 mod quantise;
 pub mod report;
 pub mod schema;

@@ -188,5 +188,5 @@ pub use sampler::{Due, MAX_PERIOD, MIN_PERIOD, Sampler};
 #[cfg(target_os = "linux")]
 pub use sources::{NoTools, RunTools, Sources};
 #[cfg(target_os = "linux")]
-pub use survey::{Asked, SECTION_DEADLINE, Survey};
+pub use survey::{SECTION_DEADLINE, Survey};
 pub use tools::{DiskName, Tool};

@@ -13,6 +13,7 @@ mod gaps;
 pub mod history;
 mod governor;
 mod patience;
+mod privacy;
 mod rates;
 mod roots;
 mod sampler;
@@ -201,6 +202,8 @@ use portable::Machine;
 pub use bus::Bus;
 pub use collector::{Collector, MIN_INTERVAL, Wanted};
 pub use governor::{Governor, Intervals, Observed};
+pub use collector::{Collector, MIN_INTERVAL};
+pub use privacy::{Cleared, Privacy, Scopes, WITHHELD};
 pub use roots::Roots;
 pub use sampler::{Due, MAX_PERIOD, MIN_PERIOD, Sampler};
 #[cfg(target_os = "linux")]

@@ -117,7 +117,7 @@ impl Talk {
 /// What a person has to know of an error of the bus.
 fn in_words(error: Error) -> io::Error {
     let kind = match &error {
-        Error::InputOutput(inner) => inner.kind(),
+        Error::InputOutput(inner) | Error::Connection(inner, _) => inner.kind(),
         Error::MethodError(name, ..) => match name.as_str() {
             "org.freedesktop.DBus.Error.NameHasNoOwner"
             | "org.freedesktop.DBus.Error.ServiceUnknown"

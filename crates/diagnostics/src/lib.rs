@@ -22,6 +22,11 @@ mod manifest;
 mod sources;
 #[cfg(target_os = "linux")]
 mod survey;
+#[cfg(target_os = "linux")]
+mod sysfs;
+#[cfg(target_os = "linux")]
+#[cfg(test)]
+mod test_machine;
 mod tools;
 
 #[cfg(target_os = "linux")]
@@ -77,10 +82,8 @@ mod system {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
 }
-mod hardware {
-    #[cfg(target_os = "linux")]
-    pub(crate) mod linux;
-}
+#[cfg(target_os = "linux")]
+mod hardware;
 mod storage {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;

@@ -96,10 +96,8 @@ mod groups {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
 }
-mod power {
-    #[cfg(target_os = "linux")]
-    pub(crate) mod linux;
-}
+#[cfg(target_os = "linux")]
+mod power;
 mod services {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
@@ -132,10 +130,8 @@ mod printers {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
 }
-mod displays {
-    #[cfg(target_os = "linux")]
-    pub(crate) mod linux;
-}
+#[cfg(target_os = "linux")]
+mod displays;
 mod certificates {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;

@@ -34,6 +34,11 @@ mod stopwatch;
 mod survey;
 #[cfg(all(test, target_os = "linux"))]
 mod testing;
+#[cfg(target_os = "linux")]
+mod sysfs;
+#[cfg(target_os = "linux")]
+#[cfg(test)]
+mod test_machine;
 mod tools;
 
 #[cfg(target_os = "linux")]
@@ -110,6 +115,8 @@ mod hardware {
     pub(crate) mod linux;
 }
 #[cfg(target_os = "linux")]
+#[cfg(target_os = "linux")]
+mod hardware;
 mod storage {
     mod block;
     pub(crate) mod linux;
@@ -136,10 +143,8 @@ mod groups {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
 }
-mod power {
-    #[cfg(target_os = "linux")]
-    pub(crate) mod linux;
-}
+#[cfg(target_os = "linux")]
+mod power;
 mod services {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
@@ -172,10 +177,8 @@ mod printers {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
 }
-mod displays {
-    #[cfg(target_os = "linux")]
-    pub(crate) mod linux;
-}
+#[cfg(target_os = "linux")]
+mod displays;
 mod certificates {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;

@@ -98,9 +98,11 @@ mod network {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
 }
+#[cfg(target_os = "linux")]
 mod groups {
-    #[cfg(target_os = "linux")]
+    mod files;
     pub(crate) mod linux;
+    mod tree;
 }
 mod power {
     #[cfg(target_os = "linux")]

@@ -21,9 +21,9 @@ pub(crate) struct PressureFiles {
 
 /// Shares of the last ten seconds in hundredths of a percent.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Stalls {
-    some: u16,
-    full: u16,
+pub(crate) struct Stalls {
+    pub(crate) some: u16,
+    pub(crate) full: u16,
 }
 
 impl PressureFiles {
@@ -55,7 +55,7 @@ impl PressureFiles {
 
 impl Stalls {
     /// Kernels before 5.13 have no `full` line for processors.
-    fn parse(text: &[u8]) -> Self {
+    pub(crate) fn parse(text: &[u8]) -> Self {
         let mut stalls = Self::default();
         for line in lines(text) {
             let mut fields = fields(line);

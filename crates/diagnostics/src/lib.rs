@@ -136,8 +136,10 @@ mod security {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
 }
+#[cfg(target_os = "linux")]
 mod printers {
-    #[cfg(target_os = "linux")]
+    mod http;
+    mod ipp;
     pub(crate) mod linux;
 }
 mod displays {

@@ -146,9 +146,10 @@ mod displays {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
 }
+#[cfg(target_os = "linux")]
 mod certificates {
-    #[cfg(target_os = "linux")]
     pub(crate) mod linux;
+    mod pem;
 }
 mod changes {
     #[cfg(target_os = "linux")]
@@ -174,7 +175,7 @@ pub use collector::{Collector, MIN_INTERVAL};
 pub use roots::Roots;
 pub use sampler::{Due, MAX_PERIOD, MIN_PERIOD, Sampler};
 #[cfg(target_os = "linux")]
-pub use sources::{NoTools, RunTools, Sources};
+pub use sources::{CertificateFacts, NoCertificates, NoTools, ReadCertificates, RunTools, Sources};
 #[cfg(target_os = "linux")]
 pub use survey::{Asked, SECTION_DEADLINE, Survey};
 pub use tools::{DiskName, Tool};

@@ -139,9 +139,11 @@ mod network {
     #[cfg(target_os = "linux")]
     mod wireless;
 }
+#[cfg(target_os = "linux")]
 mod groups {
-    #[cfg(target_os = "linux")]
+    mod files;
     pub(crate) mod linux;
+    mod tree;
 }
 #[cfg(target_os = "linux")]
 mod power;
@@ -173,15 +175,22 @@ mod security {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
 }
+#[cfg(target_os = "linux")]
 mod printers {
-    #[cfg(target_os = "linux")]
+    mod http;
+    mod ipp;
     pub(crate) mod linux;
 }
 #[cfg(target_os = "linux")]
 mod displays;
-mod certificates {
+mod displays {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
+}
+#[cfg(target_os = "linux")]
+mod certificates {
+    pub(crate) mod linux;
+    mod pem;
 }
 mod changes {
     #[cfg(target_os = "linux")]
@@ -210,7 +219,7 @@ pub use privacy::{Cleared, Privacy, Scopes, WITHHELD};
 pub use roots::Roots;
 pub use sampler::{Due, MAX_PERIOD, MIN_PERIOD, Sampler};
 #[cfg(target_os = "linux")]
-pub use sources::{NoTools, RunTools, Sources};
+pub use sources::{CertificateFacts, NoCertificates, NoTools, ReadCertificates, RunTools, Sources};
 #[cfg(target_os = "linux")]
 pub use survey::{SECTION_DEADLINE, Survey};
 pub use tools::{DiskName, Tool};

@@ -28,6 +28,9 @@ struct Stalls {
 struct Shares {
     now: u16,
     minute: u16,
+pub(crate) struct Stalls {
+    pub(crate) some: u16,
+    pub(crate) full: u16,
 }
 
 impl PressureFiles {
@@ -64,7 +67,7 @@ impl PressureFiles {
 
 impl Stalls {
     /// Kernels before 5.13 have no `full` line for processors.
-    fn parse(text: &[u8]) -> Self {
+    pub(crate) fn parse(text: &[u8]) -> Self {
         let mut stalls = Self::default();
         for line in lines(text) {
             let mut fields = fields(line);

@@ -11,6 +11,7 @@ mod collector;
 pub mod forecast;
 mod gaps;
 pub mod history;
+mod governor;
 mod patience;
 mod privacy;
 mod rates;
@@ -33,6 +34,11 @@ mod stopwatch;
 mod survey;
 #[cfg(all(test, target_os = "linux"))]
 mod testing;
+#[cfg(target_os = "linux")]
+mod sysfs;
+#[cfg(target_os = "linux")]
+#[cfg(test)]
+mod test_machine;
 mod tools;
 
 #[cfg(target_os = "linux")]
@@ -57,11 +63,20 @@ mod identity {
     mod virtualisation;
 }
 #[cfg(target_os = "linux")]
+mod limits {
+    pub(crate) mod linux;
+}
+#[cfg(target_os = "linux")]
 mod memory {
     pub(crate) mod linux;
 }
 #[cfg(target_os = "linux")]
 mod networks {
+    pub(crate) mod linux;
+    pub(crate) mod traffic;
+}
+#[cfg(target_os = "linux")]
+mod own {
     pub(crate) mod linux;
 }
 #[cfg(target_os = "linux")]
@@ -70,7 +85,11 @@ mod pressure {
 }
 mod processes {
     #[cfg(target_os = "linux")]
+    mod files;
+    #[cfg(target_os = "linux")]
     pub(crate) mod linux;
+    #[cfg(target_os = "linux")]
+    pub(crate) mod owners;
     pub(crate) mod ranking;
     #[cfg(target_os = "linux")]
     mod stat;
@@ -78,10 +97,13 @@ mod processes {
 #[cfg(target_os = "linux")]
 mod processor {
     pub(crate) mod linux;
+    pub(crate) mod throttles;
 }
 #[cfg(target_os = "linux")]
 mod temperatures {
+    mod fans;
     pub(crate) mod linux;
+    mod power;
 }
 
 mod system {
@@ -93,6 +115,8 @@ mod hardware {
     pub(crate) mod linux;
 }
 #[cfg(target_os = "linux")]
+#[cfg(target_os = "linux")]
+mod hardware;
 mod storage {
     mod block;
     pub(crate) mod linux;
@@ -115,14 +139,14 @@ mod network {
     #[cfg(target_os = "linux")]
     mod wireless;
 }
+#[cfg(target_os = "linux")]
 mod groups {
-    #[cfg(target_os = "linux")]
+    mod files;
     pub(crate) mod linux;
+    mod tree;
 }
-mod power {
-    #[cfg(target_os = "linux")]
-    pub(crate) mod linux;
-}
+#[cfg(target_os = "linux")]
+mod power;
 mod services {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
@@ -151,17 +175,22 @@ mod security {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
 }
+#[cfg(target_os = "linux")]
 mod printers {
-    #[cfg(target_os = "linux")]
+    mod http;
+    mod ipp;
     pub(crate) mod linux;
 }
+#[cfg(target_os = "linux")]
+mod displays;
 mod displays {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
 }
+#[cfg(target_os = "linux")]
 mod certificates {
-    #[cfg(target_os = "linux")]
     pub(crate) mod linux;
+    mod pem;
 }
 mod changes {
     #[cfg(target_os = "linux")]
@@ -183,12 +212,14 @@ use portable::Machine;
 
 #[cfg(target_os = "linux")]
 pub use bus::Bus;
+pub use collector::{Collector, MIN_INTERVAL, Wanted};
+pub use governor::{Governor, Intervals, Observed};
 pub use collector::{Collector, MIN_INTERVAL};
 pub use privacy::{Cleared, Privacy, Scopes, WITHHELD};
 pub use roots::Roots;
 pub use sampler::{Due, MAX_PERIOD, MIN_PERIOD, Sampler};
 #[cfg(target_os = "linux")]
-pub use sources::{NoTools, RunTools, Sources};
+pub use sources::{CertificateFacts, NoCertificates, NoTools, ReadCertificates, RunTools, Sources};
 #[cfg(target_os = "linux")]
-pub use survey::{Asked, SECTION_DEADLINE, Survey};
+pub use survey::{SECTION_DEADLINE, Survey};
 pub use tools::{DiskName, Tool};

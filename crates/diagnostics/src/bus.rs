@@ -118,18 +118,6 @@ impl Talk {
 fn in_words(error: Error) -> io::Error {
     let kind = match &error {
         Error::InputOutput(inner) | Error::Connection(inner, _) => inner.kind(),
-        Error::MethodError(name, ..) => match name.as_str() {
-            "org.freedesktop.DBus.Error.NameHasNoOwner"
-            | "org.freedesktop.DBus.Error.ServiceUnknown"
-            | "org.freedesktop.DBus.Error.UnknownObject"
-            | "org.freedesktop.DBus.Error.UnknownInterface"
-            | "org.freedesktop.DBus.Error.UnknownMethod"
-            | "org.freedesktop.DBus.Error.UnknownProperty" => io::ErrorKind::NotFound,
-            "org.freedesktop.DBus.Error.AccessDenied"
-            | "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired" => io::ErrorKind::PermissionDenied,
-            "org.freedesktop.DBus.Error.NoReply" | "org.freedesktop.DBus.Error.Timeout" => io::ErrorKind::TimedOut,
-            _ => io::ErrorKind::Other,
-        },
         // Errors that the specification names have a type of their own.
         Error::FDO(named) => kind_of(named.name().as_str()),
         Error::MethodError(name, ..) => kind_of(name.as_str()),

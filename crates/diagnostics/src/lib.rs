@@ -10,8 +10,8 @@
 mod collector;
 pub mod forecast;
 mod gaps;
-pub mod history;
 mod governor;
+pub mod history;
 mod patience;
 mod privacy;
 mod rates;
@@ -32,13 +32,12 @@ mod sources;
 mod stopwatch;
 #[cfg(target_os = "linux")]
 mod survey;
-#[cfg(all(test, target_os = "linux"))]
-mod testing;
 #[cfg(target_os = "linux")]
 mod sysfs;
-#[cfg(target_os = "linux")]
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod test_machine;
+#[cfg(all(test, target_os = "linux"))]
+mod testing;
 mod tools;
 
 #[cfg(target_os = "linux")]
@@ -110,13 +109,9 @@ mod system {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
 }
-mod hardware {
-    #[cfg(target_os = "linux")]
-    pub(crate) mod linux;
-}
-#[cfg(target_os = "linux")]
 #[cfg(target_os = "linux")]
 mod hardware;
+#[cfg(target_os = "linux")]
 mod storage {
     mod block;
     pub(crate) mod linux;
@@ -183,10 +178,6 @@ mod printers {
 }
 #[cfg(target_os = "linux")]
 mod displays;
-mod displays {
-    #[cfg(target_os = "linux")]
-    pub(crate) mod linux;
-}
 #[cfg(target_os = "linux")]
 mod certificates {
     pub(crate) mod linux;
@@ -214,7 +205,6 @@ use portable::Machine;
 pub use bus::Bus;
 pub use collector::{Collector, MIN_INTERVAL, Wanted};
 pub use governor::{Governor, Intervals, Observed};
-pub use collector::{Collector, MIN_INTERVAL};
 pub use privacy::{Cleared, Privacy, Scopes, WITHHELD};
 pub use roots::Roots;
 pub use sampler::{Due, MAX_PERIOD, MIN_PERIOD, Sampler};

@@ -30,6 +30,10 @@ mod sources;
 mod stopwatch;
 #[cfg(target_os = "linux")]
 mod survey;
+#[cfg(target_os = "linux")]
+mod sysfs;
+#[cfg(all(test, target_os = "linux"))]
+mod test_machine;
 #[cfg(all(test, target_os = "linux"))]
 mod testing;
 mod tools;
@@ -87,10 +91,8 @@ mod system {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
 }
-mod hardware {
-    #[cfg(target_os = "linux")]
-    pub(crate) mod linux;
-}
+#[cfg(target_os = "linux")]
+mod hardware;
 #[cfg(target_os = "linux")]
 mod storage {
     mod block;

@@ -10,6 +10,7 @@
 mod collector;
 pub mod forecast;
 mod gaps;
+mod governor;
 pub mod history;
 mod patience;
 mod rates;
@@ -60,11 +61,20 @@ mod identity {
     mod virtualisation;
 }
 #[cfg(target_os = "linux")]
+mod limits {
+    pub(crate) mod linux;
+}
+#[cfg(target_os = "linux")]
 mod memory {
     pub(crate) mod linux;
 }
 #[cfg(target_os = "linux")]
 mod networks {
+    pub(crate) mod linux;
+    pub(crate) mod traffic;
+}
+#[cfg(target_os = "linux")]
+mod own {
     pub(crate) mod linux;
 }
 #[cfg(target_os = "linux")]
@@ -73,7 +83,11 @@ mod pressure {
 }
 mod processes {
     #[cfg(target_os = "linux")]
+    mod files;
+    #[cfg(target_os = "linux")]
     pub(crate) mod linux;
+    #[cfg(target_os = "linux")]
+    pub(crate) mod owners;
     pub(crate) mod ranking;
     #[cfg(target_os = "linux")]
     mod stat;
@@ -81,10 +95,13 @@ mod processes {
 #[cfg(target_os = "linux")]
 mod processor {
     pub(crate) mod linux;
+    pub(crate) mod throttles;
 }
 #[cfg(target_os = "linux")]
 mod temperatures {
+    mod fans;
     pub(crate) mod linux;
+    mod power;
 }
 
 mod system {
@@ -184,7 +201,8 @@ use portable::Machine;
 
 #[cfg(target_os = "linux")]
 pub use bus::Bus;
-pub use collector::{Collector, MIN_INTERVAL};
+pub use collector::{Collector, MIN_INTERVAL, Wanted};
+pub use governor::{Governor, Intervals, Observed};
 pub use roots::Roots;
 pub use sampler::{Due, MAX_PERIOD, MIN_PERIOD, Sampler};
 #[cfg(target_os = "linux")]

@@ -8,6 +8,7 @@
 //! `portable.rs` has what sysinfo knows, until a system gets files of its own.
 
 mod collector;
+pub mod findings;
 pub mod forecast;
 mod gaps;
 mod governor;

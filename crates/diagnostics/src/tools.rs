@@ -13,6 +13,8 @@ pub enum Tool {
         /// What to print: arguments that the collectors made, such as `--boot` and `--priority=err`.
         selection: Vec<OsString>,
     },
+    /// What chrony knows of its server, as `chronyc -c tracking` prints it. Addresses are not looked up.
+    Chrony,
 }
 
 impl Tool {
@@ -20,6 +22,7 @@ impl Tool {
     pub fn program(&self) -> &'static str {
         match self {
             Self::Journal { .. } => "journalctl",
+            Self::Chrony => "chronyc",
         }
     }
 
@@ -30,6 +33,7 @@ impl Tool {
                 let fixed = ["--no-pager", "--quiet", "--output=json"].map(OsString::from);
                 fixed.into_iter().chain(selection.iter().cloned()).collect()
             }
+            Self::Chrony => ["-n", "-c", "tracking"].map(OsString::from).into(),
         }
     }
 }

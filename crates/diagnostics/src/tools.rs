@@ -28,6 +28,8 @@ pub enum Tool {
     ZypperUpdates,
     /// The security patches that Zypper would install, from what it knows.
     ZypperSecurity,
+    /// What chrony knows of its server, as `chronyc -c tracking` prints it. Addresses are not looked up.
+    Chrony,
 }
 
 impl Tool {
@@ -39,6 +41,7 @@ impl Tool {
             Self::AptUpgrades => "apt-get",
             Self::DnfUpdates | Self::DnfSecurity => "dnf",
             Self::ZypperUpdates | Self::ZypperSecurity => "zypper",
+            Self::Chrony => "chronyc",
         }
     }
 
@@ -100,6 +103,7 @@ mod tests {
         assert_eq!(tool.arguments(), ["--json=c", "--nocheck=standby", "--all", "/dev/sda"]);
         for name in ["", ".", "..", "sdb", "../sda", "sda/size", "cciss!c0d0", "-a", "sda -s", "sda\n"] {
             assert_eq!(known(name), None, "{name:?}");
+            Self::Chrony => ["-n", "-c", "tracking"].map(OsString::from).into(),
         }
     }
 }

@@ -128,9 +128,10 @@ mod crashes {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
 }
+#[cfg(target_os = "linux")]
 mod users {
-    #[cfg(target_os = "linux")]
     pub(crate) mod linux;
+    mod utmp;
 }
 mod security {
     #[cfg(target_os = "linux")]

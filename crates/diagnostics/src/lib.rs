@@ -155,17 +155,22 @@ mod logs {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
 }
+#[cfg(target_os = "linux")]
 mod updates {
-    #[cfg(target_os = "linux")]
+    mod kernel;
     pub(crate) mod linux;
+    mod listings;
+    mod packagekit;
+    mod records;
 }
 mod crashes {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
 }
+#[cfg(target_os = "linux")]
 mod users {
-    #[cfg(target_os = "linux")]
     pub(crate) mod linux;
+    mod utmp;
 }
 mod security {
     #[cfg(target_os = "linux")]

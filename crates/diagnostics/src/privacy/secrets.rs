@@ -190,7 +190,7 @@ static COMPILED: LazyLock<Compiled> = LazyLock::new(|| {
         shapes: SHAPES.iter().map(|shape| regex(shape.pattern)).collect(),
         // A key; its closing quotes or brackets; what makes it one.
         assignment: regex(r#"(?i)([a-z][\w.\-]{0,127})(?:%22|%27|["'\\\])])*\s*(?:=>|:=|==|=|:|%3d|%3a|>)"#),
-        option: regex(r"(?i)(?:^|[\s\x22'])(--?[a-z][\w.\-]{0,127})\s+"),
+        option: regex(r"(?i)(?:^|[^\w-])(--?[a-z][\w.\-]{0,127})"),
     }
 });
 
@@ -207,20 +207,20 @@ pub(super) fn without_secrets(text: &str) -> String {
             text = Cow::Owned(replaced);
         }
     }
-    let text = without_values(&text, &compiled.assignment, is_secret_key);
-    without_values(&text, &compiled.option, is_secret_key)
+    let text = without_values(&text, &compiled.assignment, value);
+    without_values(&text, &compiled.option, argument)
 }
 
-/// Replaces the value behind each match whose first group `is_secret`.
-fn without_values(text: &str, keys: &Regex, is_secret: fn(&str) -> bool) -> String {
+/// Replaces the value behind each match whose first group is the key of a secret. `value` says how many bytes stand before it, and how
+/// many it has.
+fn without_values(text: &str, keys: &Regex, value: fn(&str) -> Option<(usize, usize)>) -> String {
     let mut shown = String::with_capacity(text.len());
     let mut at = 0;
     while let Some(found) = keys.captures_at(text, at) {
-        let (whole, key) = (end(&found), &found[1]);
-        let value = if is_secret(key) { value_length(&text[whole..]) } else { None };
-        shown.push_str(&text[at..whole]);
-        at = whole;
-        if let Some((before, length)) = value {
+        let key_end = end(&found);
+        shown.push_str(&text[at..key_end]);
+        at = key_end;
+        if let Some((before, length)) = value(&text[at..]).filter(|_| is_secret_key(&found[1])) {
             shown.push_str(&text[at..at + before]);
             shown.push_str(SECRET);
             at += before + length;
@@ -257,35 +257,40 @@ fn is_secret_key(key: &str) -> bool {
         || ["pass", "pwd"].iter().any(|end| plain.ends_with(end))
 }
 
-/// How many bytes stand before a value and how many the value has. A quoted value ends with its quote, whatever is escaped in it; one
+/// The argument behind an option: one word, or what is quoted.
+fn argument(text: &str) -> Option<(usize, usize)> {
+    let blanks = text.len() - text.trim_start().len();
+    let (before, length) = value(&text[blanks..]).filter(|_| blanks > 0)?;
+    Some((blanks + before, length))
+}
+
+/// What stands behind the key of an assignment. A quoted value ends with its quote, whatever is escaped in it; one
 /// behind a colon and a space may have several words. `None` if there is none.
-fn value_length(text: &str) -> Option<(usize, usize)> {
+fn value(text: &str) -> Option<(usize, usize)> {
     let blanks = text.len() - text.trim_start_matches([' ', '\t']).len();
-    let value = &text[blanks..];
-    let escapes = value.len() - value.trim_start_matches('\\').len();
-    let quote = value[escapes..].chars().next().filter(|c| matches!(c, '"' | '\'' | '`'));
+    let text = &text[blanks..];
+    let escapes = text.len() - text.trim_start_matches('\\').len();
+    let quote = text[escapes..].chars().next().filter(|c| matches!(c, '"' | '\'' | '`'));
     let Some(quote) = quote else {
-        let bare =
-            value.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>')).unwrap_or(value.len());
-        let word = value[..bare].trim_end_matches([',', ';']).len();
+        let bare = text.find(|c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>')).unwrap_or(text.len());
+        let word = text[..bare].trim_end_matches([',', ';']).len();
         if word < bare {
             return (word > 0).then_some((blanks, word));
         }
         // A sentence, or a passphrase.
-        let several = blanks > 0 && bare > 0;
-        let length = if several { bare + more_words(&value[bare..]) } else { bare };
+        let length = if blanks > 0 && bare > 0 { bare + more_words(&text[bare..]) } else { bare };
         return (length > 0).then_some((blanks, length));
     };
     let mut backslashes = 0;
     let inner = escapes + quote.len_utf8();
-    for (at, c) in value[inner..].char_indices() {
+    for (at, c) in text[inner..].char_indices() {
         if c == '\\' {
             backslashes += 1;
             continue;
         }
-        // As deep as it was opened: deeper ones are in the value.
+        // As deep as it was opened: deeper ones are in the text.
         if c == quote && backslashes <= escapes {
-            let length = inner + at - backslashes - inner;
+            let length = at - backslashes;
             return (length > 0).then_some((blanks + inner, length));
         }
         if c == '\n' {
@@ -293,7 +298,7 @@ fn value_length(text: &str) -> Option<(usize, usize)> {
         }
         backslashes = 0;
     }
-    (value.len() > inner).then_some((blanks + inner, value.len() - inner))
+    (text.len() > inner).then_some((blanks + inner, text.len() - inner))
 }
 
 /// Words behind the first one, up to where something else begins.

@@ -5,7 +5,7 @@ use tempfile::TempDir;
 use wire::{
     diagnostics::{
         Core, Disk, Filesystem, FilesystemState, IdentityCard, Network, Process, Snapshot, Temperature,
-        findings::{Check, Confidence, Evidence, Finding, Verdict},
+        findings::{Check, Confidence, Evidence, Finding, Verdict, What},
         report::{REPORT_FORMAT, Series},
         schema::Named,
     },
@@ -59,7 +59,7 @@ fn machine() -> (TempDir, Privacy) {
     write(root, "etc/resolv.conf", "search corp.example.net\nnameserver 10.0.0.1\n");
     write(root, "proc/sys/kernel/hostname", "desk-4\n");
     write(root, "run/systemd/users/70001", "# private\nNAME=cy.directory\nSTATE=active\n");
-    let roots = Roots { proc: root.join("proc"), sys: root.join("sys"), etc: root.join("etc"), run: root.join("run") };
+    let roots = Roots::under(root);
     let privacy = Privacy::new(&roots);
     (folder, privacy)
 }
@@ -487,7 +487,7 @@ fn report() -> Report {
         subject: Some(subject.clone()),
         since: None,
         reason: None,
-        evidence: vec![Evidence { what: Label::cut("technical"), amount: None, name: Some(subject.clone()) }],
+        evidence: vec![Evidence { what: What::ALL[0], amount: None, name: Some(subject.clone()) }],
         forecast: None,
         exonerates: Vec::new(),
         runbook: Label::cut("technical"),

@@ -16,6 +16,8 @@ mod sampler;
 
 #[cfg(target_os = "linux")]
 mod bus;
+#[cfg(all(target_os = "linux", test))]
+mod lab;
 #[cfg(target_os = "linux")]
 mod manifest;
 #[cfg(target_os = "linux")]
@@ -89,18 +91,13 @@ mod storage {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
 }
+#[cfg(target_os = "linux")]
 mod network {
-    #[cfg(target_os = "linux")]
     pub(crate) mod links;
-    #[cfg(target_os = "linux")]
     pub(crate) mod linux;
-    #[cfg(target_os = "linux")]
     pub(crate) mod manager;
-    #[cfg(target_os = "linux")]
     mod proxies;
-    #[cfg(target_os = "linux")]
     pub(crate) mod resolver;
-    #[cfg(target_os = "linux")]
     mod wireless;
 }
 mod groups {
@@ -135,9 +132,14 @@ mod users {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
 }
+#[cfg(target_os = "linux")]
 mod security {
-    #[cfg(target_os = "linux")]
+    mod disk;
+    mod firewall;
+    mod kernel;
     pub(crate) mod linux;
+    mod ports;
+    mod ssh;
 }
 mod printers {
     #[cfg(target_os = "linux")]

@@ -8,8 +8,12 @@
 //! `portable.rs` has what sysinfo knows, until a system gets files of its own.
 
 mod collector;
+pub mod forecast;
 mod gaps;
+mod governor;
+pub mod history;
 mod patience;
+mod privacy;
 mod rates;
 mod roots;
 mod sampler;
@@ -18,6 +22,8 @@ mod sampler;
 mod bus;
 #[cfg(all(target_os = "linux", test))]
 mod lab;
+#[cfg(target_os = "linux")]
+mod folders;
 #[cfg(target_os = "linux")]
 mod manifest;
 #[cfg(target_os = "linux")]
@@ -28,6 +34,12 @@ mod sources;
 mod stopwatch;
 #[cfg(target_os = "linux")]
 mod survey;
+#[cfg(target_os = "linux")]
+mod sysfs;
+#[cfg(all(test, target_os = "linux"))]
+mod test_machine;
+#[cfg(all(test, target_os = "linux"))]
+mod testing;
 mod tools;
 
 #[cfg(target_os = "linux")]
@@ -52,11 +64,20 @@ mod identity {
     mod virtualisation;
 }
 #[cfg(target_os = "linux")]
+mod limits {
+    pub(crate) mod linux;
+}
+#[cfg(target_os = "linux")]
 mod memory {
     pub(crate) mod linux;
 }
 #[cfg(target_os = "linux")]
 mod networks {
+    pub(crate) mod linux;
+    pub(crate) mod traffic;
+}
+#[cfg(target_os = "linux")]
+mod own {
     pub(crate) mod linux;
 }
 #[cfg(target_os = "linux")]
@@ -65,7 +86,11 @@ mod pressure {
 }
 mod processes {
     #[cfg(target_os = "linux")]
+    mod files;
+    #[cfg(target_os = "linux")]
     pub(crate) mod linux;
+    #[cfg(target_os = "linux")]
+    pub(crate) mod owners;
     pub(crate) mod ranking;
     #[cfg(target_os = "linux")]
     mod stat;
@@ -73,23 +98,29 @@ mod processes {
 #[cfg(target_os = "linux")]
 mod processor {
     pub(crate) mod linux;
+    pub(crate) mod throttles;
 }
 #[cfg(target_os = "linux")]
 mod temperatures {
+    mod fans;
     pub(crate) mod linux;
+    mod power;
 }
 
 mod system {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
 }
-mod hardware {
-    #[cfg(target_os = "linux")]
-    pub(crate) mod linux;
-}
+#[cfg(target_os = "linux")]
+mod hardware;
+#[cfg(target_os = "linux")]
 mod storage {
-    #[cfg(target_os = "linux")]
+    mod block;
     pub(crate) mod linux;
+    mod mdstat;
+    mod pools;
+    mod smartctl;
+    mod udisks;
 }
 #[cfg(target_os = "linux")]
 mod network {
@@ -100,14 +131,14 @@ mod network {
     pub(crate) mod resolver;
     mod wireless;
 }
+#[cfg(target_os = "linux")]
 mod groups {
-    #[cfg(target_os = "linux")]
+    mod files;
     pub(crate) mod linux;
+    mod tree;
 }
-mod power {
-    #[cfg(target_os = "linux")]
-    pub(crate) mod linux;
-}
+#[cfg(target_os = "linux")]
+mod power;
 mod services {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
@@ -141,17 +172,18 @@ mod security {
     mod ports;
     mod ssh;
 }
+#[cfg(target_os = "linux")]
 mod printers {
-    #[cfg(target_os = "linux")]
+    mod http;
+    mod ipp;
     pub(crate) mod linux;
 }
-mod displays {
-    #[cfg(target_os = "linux")]
-    pub(crate) mod linux;
-}
+#[cfg(target_os = "linux")]
+mod displays;
+#[cfg(target_os = "linux")]
 mod certificates {
-    #[cfg(target_os = "linux")]
     pub(crate) mod linux;
+    mod pem;
 }
 mod changes {
     #[cfg(target_os = "linux")]
@@ -173,11 +205,13 @@ use portable::Machine;
 
 #[cfg(target_os = "linux")]
 pub use bus::Bus;
-pub use collector::{Collector, MIN_INTERVAL};
+pub use collector::{Collector, MIN_INTERVAL, Wanted};
+pub use governor::{Governor, Intervals, Observed};
+pub use privacy::{Cleared, Privacy, Scopes, WITHHELD};
 pub use roots::Roots;
 pub use sampler::{Due, MAX_PERIOD, MIN_PERIOD, Sampler};
 #[cfg(target_os = "linux")]
-pub use sources::{NoTools, RunTools, Sources};
+pub use sources::{CertificateFacts, NoCertificates, NoTools, ReadCertificates, RunTools, Sources};
 #[cfg(target_os = "linux")]
-pub use survey::{Asked, SECTION_DEADLINE, Survey};
-pub use tools::Tool;
+pub use survey::{SECTION_DEADLINE, Survey};
+pub use tools::{DiskName, Tool};

@@ -3,14 +3,22 @@
 //! A delta says, in this order, which tables look different now (a mount, a disk or an interface came or went), which
 //! processes left and joined the list, and which figures of the result moved by how much. An idle machine's delta is a few
 //! dozen bytes.
+//!
+//! A machine can make its tables as restless as it likes, so a stream has only so many bytes a second: see [`allowance`].
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Core, Disk, Filesystem, IdentityCard, Network, Pressure, Process, Snapshot, TOP_PROCESSES, Temperature, Unreadable,
+    Core, Disk, Fan, Filesystem, IdentityCard, Network, Panel, PowerDraw, Pressure, Process, Snapshot, Stuck,
+    TOP_PROCESSES, Temperature, Unreadable,
     figures::{all_figures, each_figure},
 };
 use crate::codec::Message;
+
+mod allowance;
+
+use allowance::Allowance;
+pub use allowance::{BURST_BYTES, BYTES_A_SECOND, ROW_BYTES_A_SECOND};
 
 /// Frames from one keyframe to the next, at most.
 pub const KEYFRAME_EVERY: u32 = 60;
@@ -58,6 +66,9 @@ enum Table {
     Networks(Vec<Network>),
     Temperatures(Vec<Temperature>),
     Unreadable(Vec<Unreadable>),
+    Fans(Vec<Fan>),
+    Power(Vec<PowerDraw>),
+    Stuck(Vec<Stuck>),
 }
 
 /// Why a frame of a diagnostics stream was refused.
@@ -100,6 +111,12 @@ pub enum StreamError {
         /// Its bound.
         limit: usize,
     },
+    /// A table has rows although the view does not have it.
+    #[error("{panel} are not in view")]
+    NotViewed {
+        /// Which.
+        panel: Panel,
+    },
     /// The process list has two rows of one key.
     #[error("a process is listed twice")]
     SameProcessTwice,
@@ -108,10 +125,17 @@ pub enum StreamError {
 /// Turns samples into frames: a keyframe now and then, else what changed.
 ///
 /// Every frame must reach the decoder, in order. If one is dropped, ask for a keyframe with [`DeltaEncoder::restart`].
+///
+/// Over any time, its frames have at most [`BYTES_A_SECOND`] for each second that the samples cover, and [`BURST_BYTES`] or one
+/// keyframe. Processes that come into the list, and names that change, have [`ROW_BYTES_A_SECOND`] of them. What does not fit
+/// stays as it was or is left out, the lowest ranked first, and is counted in [`Snapshot::withheld`]. It is not queued: the next
+/// sample has newer figures.
 #[derive(Debug, Default)]
 pub struct DeltaEncoder {
     held: Option<Snapshot>,
     since_key: u32,
+    allowance: Allowance,
+    withheld: u64,
 }
 
 impl DeltaEncoder {
@@ -125,23 +149,34 @@ impl DeltaEncoder {
         self.held = None;
     }
 
+    /// The sample that the last frame leads to.
+    pub fn sent(&self) -> Option<&Snapshot> {
+        self.held.as_ref()
+    }
+
     /// The frame for `sample`, which is quantised first.
     ///
     /// A keyframe if it is the first, if [`KEYFRAME_EVERY`] frames went by since the last one, or if the sample's tick is not
     /// above the last one's.
     pub fn encode(&mut self, sample: &Snapshot) -> StreamFrame {
-        let sample = sample.quantised();
+        let mut sample = sample.quantised();
+        self.allowance.refill(sample.interval_ms);
+        sample.withheld = self.withheld;
         let held = self.held.take().filter(|held| held.tick < sample.tick && self.since_key + 1 < KEYFRAME_EVERY);
         let frame = match held {
             Some(held) => {
                 self.since_key += 1;
-                StreamFrame::Delta(Delta::between(held, &sample))
+                let delta = self.allowance.fit(&held, &mut sample);
+                self.withheld = sample.withheld;
+                sample.order_processes();
+                StreamFrame::Delta(delta)
             }
             None => {
                 self.since_key = 0;
                 StreamFrame::Key(Box::new(sample.clone()))
             }
         };
+        self.allowance.spend(&frame);
         self.held = Some(sample);
         frame
     }
@@ -201,10 +236,10 @@ impl DeltaDecoder {
 
 impl Delta {
     /// What leads from `base` to `target`, both quantised.
-    fn between(mut base: Snapshot, target: &Snapshot) -> Self {
+    fn between(base: &Snapshot, target: &Snapshot) -> Self {
         let mut delta = Self {
             base: base.tick,
-            tables: Table::differing(&base, target),
+            tables: Table::differing(base, target),
             gone: Vec::new(),
             joined: Vec::new(),
             moved: Vec::new(),
@@ -224,6 +259,7 @@ impl Delta {
                 arranged.processes.push(row.clone());
             }
         }
+        let mut base = base.clone();
         delta.reshape(&mut base).expect("it was made for this base");
         let figures = all_figures(&mut base).into_iter().zip(all_figures(&mut arranged));
         for (place, (old, new)) in figures.enumerate().filter(|(_, (old, new))| old != new) {
@@ -287,9 +323,13 @@ impl Delta {
     }
 }
 
-/// Whether two rows are of one process under one name: a program that starts another in its place is a new row.
+/// Whether two rows are of one process under one name and owner: a program that starts another in its place is a new row.
 fn same_row(a: &Process, b: &Process) -> bool {
-    (a.pid, a.start_ticks, &a.name) == (b.pid, b.start_ticks, &b.name)
+    same_process(a, b) && (&a.name, &a.owner) == (&b.name, &b.owner)
+}
+
+fn same_process(a: &Process, b: &Process) -> bool {
+    (a.pid, a.start_ticks) == (b.pid, b.start_ticks)
 }
 
 impl Table {
@@ -317,6 +357,15 @@ impl Table {
         if base.unreadable != target.unreadable {
             tables.push(Self::Unreadable(target.unreadable.clone()));
         }
+        if !same(&base.fans, &target.fans, |row| &row.label) {
+            tables.push(Self::Fans(target.fans.clone()));
+        }
+        if !same(&base.power, &target.power, |row| &row.label) {
+            tables.push(Self::Power(target.power.clone()));
+        }
+        if base.stuck != target.stuck {
+            tables.push(Self::Stuck(target.stuck.clone()));
+        }
         tables
     }
 
@@ -329,6 +378,9 @@ impl Table {
             Self::Networks(rows) => sample.networks = rows,
             Self::Temperatures(rows) => sample.temperatures = rows,
             Self::Unreadable(rows) => sample.unreadable = rows,
+            Self::Fans(rows) => sample.fans = rows,
+            Self::Power(rows) => sample.power = rows,
+            Self::Stuck(rows) => sample.stuck = rows,
         }
     }
 }

@@ -1,0 +1,3 @@
+//! What the machine shows, plays and sees.
+
+pub(crate) mod linux;

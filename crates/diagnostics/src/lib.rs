@@ -21,6 +21,8 @@ mod sampler;
 
 #[cfg(target_os = "linux")]
 mod bus;
+#[cfg(all(target_os = "linux", test))]
+mod lab;
 #[cfg(target_os = "linux")]
 mod folders;
 #[cfg(target_os = "linux")]
@@ -121,18 +123,13 @@ mod storage {
     mod smartctl;
     mod udisks;
 }
+#[cfg(target_os = "linux")]
 mod network {
-    #[cfg(target_os = "linux")]
     pub(crate) mod links;
-    #[cfg(target_os = "linux")]
     pub(crate) mod linux;
-    #[cfg(target_os = "linux")]
     pub(crate) mod manager;
-    #[cfg(target_os = "linux")]
     mod proxies;
-    #[cfg(target_os = "linux")]
     pub(crate) mod resolver;
-    #[cfg(target_os = "linux")]
     mod wireless;
 }
 #[cfg(target_os = "linux")]
@@ -172,9 +169,14 @@ mod users {
     pub(crate) mod linux;
     mod utmp;
 }
+#[cfg(target_os = "linux")]
 mod security {
-    #[cfg(target_os = "linux")]
+    mod disk;
+    mod firewall;
+    mod kernel;
     pub(crate) mod linux;
+    mod ports;
+    mod ssh;
 }
 #[cfg(target_os = "linux")]
 mod printers {

@@ -2,11 +2,13 @@
 //!
 //! Questions are asked without starting services that do not run: looking must not change anything. Each question has its time.
 
-use std::{io, path::Path, time::Duration};
+use std::{io, num::NonZeroUsize, path::Path, time::Duration};
 
+use futures_util::StreamExt as _;
 use serde::de::DeserializeOwned;
 use zbus::{
     Connection, DBusError as _, Error, OwnedVariant, connection,
+    Connection, Error, MatchRule, Message, MessageStream, OwnedVariant, connection, message,
     zvariant::{DynamicType, Type},
 };
 
@@ -15,6 +17,9 @@ const SYSTEM_BUS: &str = "/run/dbus/system_bus_socket";
 
 /// Longest that one call is waited for.
 const CALL_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Most signals that wait to be read: one for each package with an update, on a machine that was never updated.
+const MAX_WAITING_SIGNALS: usize = 4096;
 
 /// A message bus. Nothing is connected until something is asked.
 #[derive(Debug, Clone)]
@@ -86,6 +91,41 @@ impl Talk {
         self.send(&owner, path, (interface, method), arguments).await
     }
 
+    /// Calls a method whose answer comes in signals of the same object, and hands each to `each` until the one called `last`,
+    /// which it gets as well.
+    ///
+    /// # Errors
+    ///
+    /// As [`Talk::call`]; [`io::ErrorKind::UnexpectedEof`] if the connection ends before the last signal.
+    pub(crate) async fn gather(
+        &self,
+        service: &str,
+        path: &str,
+        (interface, method): (&str, &str),
+        arguments: &(impl serde::Serialize + DynamicType),
+        last: &str,
+        mut each: impl FnMut(&str, &Message),
+    ) -> io::Result<()> {
+        let bus = "org.freedesktop.DBus";
+        let owner = self.send::<String>(bus, "/org/freedesktop/DBus", (bus, "GetNameOwner"), &service).await?;
+        let rule = MatchRule::builder().msg_type(message::Type::Signal).sender(owner.as_str());
+        let rule = rule.path(path).interface(interface).build().map_err(in_words)?;
+        // Signals that come while the call is under way wait here.
+        let room = NonZeroUsize::new(MAX_WAITING_SIGNALS);
+        let mut signals = MessageStream::for_match_rule(rule, &self.connection, room).await.map_err(in_words)?;
+        self.send::<()>(&owner, path, (interface, method), arguments).await?;
+        while let Some(signal) = signals.next().await {
+            let signal = signal.map_err(in_words)?;
+            let header = signal.header();
+            let member = header.member().map(|member| member.as_str()).unwrap_or_default();
+            each(member, &signal);
+            if member == last {
+                return Ok(());
+            }
+        }
+        Err(io::ErrorKind::UnexpectedEof.into())
+    }
+
     async fn send<T: DeserializeOwned + Type>(
         &self,
         owner: &str,
@@ -118,18 +158,6 @@ impl Talk {
 fn in_words(error: Error) -> io::Error {
     let kind = match &error {
         Error::InputOutput(inner) | Error::Connection(inner, _) => inner.kind(),
-        Error::MethodError(name, ..) => match name.as_str() {
-            "org.freedesktop.DBus.Error.NameHasNoOwner"
-            | "org.freedesktop.DBus.Error.ServiceUnknown"
-            | "org.freedesktop.DBus.Error.UnknownObject"
-            | "org.freedesktop.DBus.Error.UnknownInterface"
-            | "org.freedesktop.DBus.Error.UnknownMethod"
-            | "org.freedesktop.DBus.Error.UnknownProperty" => io::ErrorKind::NotFound,
-            "org.freedesktop.DBus.Error.AccessDenied"
-            | "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired" => io::ErrorKind::PermissionDenied,
-            "org.freedesktop.DBus.Error.NoReply" | "org.freedesktop.DBus.Error.Timeout" => io::ErrorKind::TimedOut,
-            _ => io::ErrorKind::Other,
-        },
         // Errors that the specification names have a type of their own.
         Error::FDO(named) => kind_of(named.name().as_str()),
         Error::MethodError(name, ..) => kind_of(name.as_str()),

@@ -8,10 +8,11 @@
 //! `portable.rs` has what sysinfo knows, until a system gets files of its own.
 
 mod collector;
+pub mod findings;
 pub mod forecast;
 mod gaps;
-pub mod history;
 mod governor;
+pub mod history;
 mod patience;
 mod privacy;
 mod rates;
@@ -20,6 +21,8 @@ mod sampler;
 
 #[cfg(target_os = "linux")]
 mod bus;
+#[cfg(all(target_os = "linux", test))]
+mod lab;
 #[cfg(target_os = "linux")]
 mod folders;
 #[cfg(target_os = "linux")]
@@ -32,13 +35,12 @@ mod sources;
 mod stopwatch;
 #[cfg(target_os = "linux")]
 mod survey;
-#[cfg(all(test, target_os = "linux"))]
-mod testing;
 #[cfg(target_os = "linux")]
 mod sysfs;
-#[cfg(target_os = "linux")]
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod test_machine;
+#[cfg(all(test, target_os = "linux"))]
+mod testing;
 mod tools;
 
 #[cfg(target_os = "linux")]
@@ -110,13 +112,9 @@ mod system {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
 }
-mod hardware {
-    #[cfg(target_os = "linux")]
-    pub(crate) mod linux;
-}
-#[cfg(target_os = "linux")]
 #[cfg(target_os = "linux")]
 mod hardware;
+#[cfg(target_os = "linux")]
 mod storage {
     mod block;
     pub(crate) mod linux;
@@ -125,18 +123,13 @@ mod storage {
     mod smartctl;
     mod udisks;
 }
+#[cfg(target_os = "linux")]
 mod network {
-    #[cfg(target_os = "linux")]
     pub(crate) mod links;
-    #[cfg(target_os = "linux")]
     pub(crate) mod linux;
-    #[cfg(target_os = "linux")]
     pub(crate) mod manager;
-    #[cfg(target_os = "linux")]
     mod proxies;
-    #[cfg(target_os = "linux")]
     pub(crate) mod resolver;
-    #[cfg(target_os = "linux")]
     mod wireless;
 }
 #[cfg(target_os = "linux")]
@@ -159,21 +152,31 @@ mod logs {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
 }
+#[cfg(target_os = "linux")]
 mod updates {
-    #[cfg(target_os = "linux")]
+    mod kernel;
     pub(crate) mod linux;
+    mod listings;
+    mod packagekit;
+    mod records;
 }
 mod crashes {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
 }
+#[cfg(target_os = "linux")]
 mod users {
-    #[cfg(target_os = "linux")]
     pub(crate) mod linux;
+    mod utmp;
 }
+#[cfg(target_os = "linux")]
 mod security {
-    #[cfg(target_os = "linux")]
+    mod disk;
+    mod firewall;
+    mod kernel;
     pub(crate) mod linux;
+    mod ports;
+    mod ssh;
 }
 #[cfg(target_os = "linux")]
 mod printers {
@@ -183,10 +186,6 @@ mod printers {
 }
 #[cfg(target_os = "linux")]
 mod displays;
-mod displays {
-    #[cfg(target_os = "linux")]
-    pub(crate) mod linux;
-}
 #[cfg(target_os = "linux")]
 mod certificates {
     pub(crate) mod linux;
@@ -214,7 +213,6 @@ use portable::Machine;
 pub use bus::Bus;
 pub use collector::{Collector, MIN_INTERVAL, Wanted};
 pub use governor::{Governor, Intervals, Observed};
-pub use collector::{Collector, MIN_INTERVAL};
 pub use privacy::{Cleared, Privacy, Scopes, WITHHELD};
 pub use roots::Roots;
 pub use sampler::{Due, MAX_PERIOD, MIN_PERIOD, Sampler};

@@ -28,6 +28,8 @@ pub enum Tool {
     ZypperUpdates,
     /// The security patches that Zypper would install, from what it knows.
     ZypperSecurity,
+    /// What chrony knows of its server, as `chronyc -c tracking` prints it. Addresses are not looked up.
+    Chrony,
 }
 
 impl Tool {
@@ -39,6 +41,7 @@ impl Tool {
             Self::AptUpgrades => "apt-get",
             Self::DnfUpdates | Self::DnfSecurity => "dnf",
             Self::ZypperUpdates | Self::ZypperSecurity => "zypper",
+            Self::Chrony => "chronyc",
         }
     }
 
@@ -55,15 +58,15 @@ impl Tool {
             }
             // Without its caches on disk it makes them in memory.
             Self::AptUpgrades => words(
-                "--simulate --quiet=2 --option=Debug::NoLocking=1 --option=Dir::Cache::pkgcache= \
+                "--simulate --quiet --option=Debug::NoLocking=1 --option=Dir::Cache::pkgcache= \
                  --option=Dir::Cache::srcpkgcache= --option=APT::Get::Show-User-Simulation-Note=0 --with-new-pkgs upgrade",
             )
             .collect(),
             Self::DnfUpdates => words("--quiet --cacheonly check-update").collect(),
             Self::DnfSecurity => words("--quiet --cacheonly updateinfo list --security").collect(),
-            Self::ZypperUpdates => words("--quiet --non-interactive --no-refresh list-updates").collect(),
+            Self::ZypperUpdates => words("--non-interactive --no-refresh list-updates").collect(),
             Self::ZypperSecurity => {
-                words("--quiet --non-interactive --no-refresh list-patches --category=security").collect()
+                words("--non-interactive --no-refresh list-patches --category=security").collect()
             }
         }
     }
@@ -100,6 +103,7 @@ mod tests {
         assert_eq!(tool.arguments(), ["--json=c", "--nocheck=standby", "--all", "/dev/sda"]);
         for name in ["", ".", "..", "sdb", "../sda", "sda/size", "cciss!c0d0", "-a", "sda -s", "sda\n"] {
             assert_eq!(known(name), None, "{name:?}");
+            Self::Chrony => ["-n", "-c", "tracking"].map(OsString::from).into(),
         }
     }
 }

@@ -32,7 +32,7 @@ use consent::{Act, Answer, AnswerRefused, Ceiling, Consent, ConsentSetup, Grant,
 use rand_core::CryptoRngCore;
 use trust::words::Words;
 use wire::{
-    diagnostics::inspect::Inspect,
+    diagnostics::{View, inspect::Inspect},
     evidence::Event,
     ids::{Digest, GrantId, InspectionId, RunId, SessionId},
     run::{ApprovedRun, RunOutcome, RunProposal},
@@ -105,6 +105,13 @@ pub enum Effect {
     StartDiagnostics {
         /// Time between samples.
         period: Duration,
+        /// What is looked at.
+        view: View,
+    },
+    /// Something else of the stream is looked at.
+    Look {
+        /// What.
+        view: View,
     },
     /// Stop the diagnostics stream and throw away what was not sent.
     StopDiagnostics,
@@ -392,6 +399,7 @@ impl AgentSession {
             | Effect::KillRun { .. }
             | Effect::StopDiagnostics
             | Effect::StopInspection { .. }
+            | Effect::Look { .. }
             | Effect::CloseDirect
             | Effect::PromptsChanged => {}
         }

@@ -16,6 +16,7 @@ use std::{
 };
 
 use wire::{
+    diagnostics::View,
     ids::{Digest, GrantId, InspectionId, RequestId, RunId},
     limits,
     path::DirectOffer,
@@ -284,6 +285,17 @@ impl TechnicianSession {
         self.check_open()?;
         let period_ms = u32::try_from(period.as_millis()).unwrap_or(u32::MAX);
         self.transmits.push_back(ToAgent::Subscribe { period_ms });
+        Ok(())
+    }
+
+    /// Says what of the live diagnostics is looked at. It is remembered by the agent while nothing covers it.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::Over`].
+    pub fn look(&mut self, view: View) -> Result<(), CommandError> {
+        self.check_open()?;
+        self.transmits.push_back(ToAgent::Look { view });
         Ok(())
     }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     codec::Message,
-    diagnostics::inspect::Inspect,
+    diagnostics::{View, inspect::Inspect},
     ids::{Digest, GrantId, InspectionId, RequestId, RunId},
     path::DirectOffer,
     run::{OutputCount, ProposalError, RunOutcome, RunProposal},
@@ -141,6 +141,11 @@ pub enum ToAgent {
         inspection: InspectionId,
         /// What.
         what: Inspect,
+    },
+    /// Say what of the live diagnostics is looked at; before that it is everything. The rest is neither read nor sent.
+    Look {
+        /// What.
+        view: View,
     },
     /// Stop an inspection whose answer is no longer wanted.
     CancelInspection {

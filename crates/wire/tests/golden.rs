@@ -16,6 +16,7 @@ use wire::{
     codec::{self, Message},
     control::{Bed, ChannelEnd, ChannelOrigin, FirstFlight, FromRelay, Refusal, Rendezvous, Side, ToRelay},
     diagnostics::{
+        Panels,
         inspect::{HistoryQuery, Inspect},
         report::SectionId,
     },
@@ -220,7 +221,8 @@ fn what_a_paired_technician_says() {
             ToAgent::Inspect { inspection: InspectionId(1), what: Inspect::Process { pid: 300, start_ticks: 7 } },
             "070102fb2c0107",
         ),
-        (ToAgent::CancelInspection { inspection: InspectionId(1) }, "0801"),
+        (ToAgent::Look { view: Panels::OVERVIEW.into() }, "080100"),
+        (ToAgent::CancelInspection { inspection: InspectionId(1) }, "0901"),
     ]);
 }
 

@@ -84,11 +84,16 @@ fn pressure(group: &Path) -> Option<Pressure> {
     }
     let [cpu, memory, io] = [cpu, memory, io].map(Option::unwrap_or_default);
     Some(Pressure {
-        cpu_some_centi: cpu.some,
-        memory_some_centi: memory.some,
-        memory_full_centi: memory.full,
-        io_some_centi: io.some,
-        io_full_centi: io.full,
+        cpu_some_centi: cpu.some.now,
+        memory_some_centi: memory.some.now,
+        memory_full_centi: memory.full.now,
+        io_some_centi: io.some.now,
+        io_full_centi: io.full.now,
+        cpu_some_minute_centi: cpu.some.minute,
+        memory_some_minute_centi: memory.some.minute,
+        memory_full_minute_centi: memory.full.minute,
+        io_some_minute_centi: io.some.minute,
+        io_full_minute_centi: io.full.minute,
     })
 }
 

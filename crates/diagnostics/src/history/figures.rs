@@ -2,7 +2,7 @@
 
 use wire::{
     closed,
-    diagnostics::{Core, Filesystem, Snapshot, findings::Unit},
+    diagnostics::{Filesystem, Snapshot, Traffic, findings::Unit},
 };
 
 use super::subject::{Places, Subject};
@@ -261,6 +261,9 @@ const KEY_FIGURES: [Figure; 20] = [
     Figure::WifiSignal,
 ];
 
+/// Segments in a second below which a share of them is taken for nothing.
+const FEW_SEGMENTS: u32 = 10;
+
 const COUNTER_MASK: i64 = 0x7fff_ffff;
 
 /// A code is never the mark of a missing value.
@@ -328,7 +331,8 @@ struct Figures {
 
 impl Figures {
     fn machine(&mut self, sample: &Snapshot) {
-        self.processors(&sample.cores);
+        self.processors(sample);
+        self.traffic(&sample.traffic);
         let [one, five, fifteen] = sample.load_centi;
         self.plain(Figure::Load1, one);
         self.plain(Figure::Load5, five);
@@ -361,16 +365,29 @@ impl Figures {
         }
     }
 
-    fn processors(&mut self, cores: &[Core]) {
-        if cores.is_empty() || !self.measured {
+    fn processors(&mut self, sample: &Snapshot) {
+        if !self.measured {
             return;
         }
-        let count = i64::try_from(cores.len()).unwrap_or(i64::MAX);
-        let mean = |part: fn(&Core) -> u16| cores.iter().map(|core| i64::from(part(core))).sum::<i64>() / count;
-        self.plain(Figure::CpuBusy, mean(|core| core.busy_permille));
-        self.plain(Figure::CpuIowait, mean(|core| core.iowait_permille));
-        self.plain(Figure::CpuSteal, mean(|core| core.steal_permille));
-        self.plain(Figure::CpuBusiest, cores.iter().map(|core| core.busy_permille).max().unwrap_or(0));
+        let processor = &sample.processor;
+        if processor.cores > 0 {
+            self.plain(Figure::CpuBusy, processor.busy_permille);
+            self.plain(Figure::CpuIowait, processor.iowait_permille);
+            self.plain(Figure::CpuSteal, processor.steal_permille);
+        }
+        if let Some(busiest) = sample.cores.iter().map(|core| core.busy_permille).max() {
+            self.plain(Figure::CpuBusiest, busiest);
+        }
+    }
+
+    fn traffic(&mut self, traffic: &Traffic) {
+        let all = traffic.tcp_sent_s.saturating_add(traffic.tcp_resent_s);
+        // A share of a few segments says nothing.
+        if self.measured && all >= FEW_SEGMENTS {
+            self.plain(Figure::TcpRetransmits, i64::from(traffic.tcp_resent_s) * 1000 / i64::from(all));
+        } else if self.measured {
+            self.plain(Figure::TcpRetransmits, 0);
+        }
     }
 
     fn filesystem(&mut self, filesystem: &Filesystem, places: &Places) {

@@ -18,19 +18,16 @@ pub(crate) struct PressureFiles {
 
 /// Shares in hundredths of a percent.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Stalls {
-    some: Shares,
-    full: Shares,
+pub(crate) struct Stalls {
+    pub(crate) some: Shares,
+    pub(crate) full: Shares,
 }
 
 /// Of the last ten seconds, and of the last minute.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Shares {
-    now: u16,
-    minute: u16,
-pub(crate) struct Stalls {
-    pub(crate) some: u16,
-    pub(crate) full: u16,
+pub(crate) struct Shares {
+    pub(crate) now: u16,
+    pub(crate) minute: u16,
 }
 
 impl PressureFiles {

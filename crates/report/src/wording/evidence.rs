@@ -54,6 +54,7 @@ pub(super) fn name(what: What) -> &'static str {
         What::Corrected => "corrected errors",
         What::Part => "part",
         What::Drops => "packets dropped",
+        What::Packets => "packets",
         What::DropShare => "share dropped",
         What::Errors => "errors",
         What::RetransmitShare => "share sent again",

@@ -39,6 +39,7 @@ impl AgentSession {
             ToAgent::CancelRun { run } => self.handle_cancel(run, now),
             ToAgent::Subscribe { period_ms } => self.stream.want(Some(period_ms)),
             ToAgent::Unsubscribe => self.stream.want(None),
+            ToAgent::Look { view } => self.handle_look(view),
             ToAgent::Inspect { inspection, what } => self.handle_inspect(inspection, what, now),
             ToAgent::CancelInspection { inspection } => self.handle_cancel_inspection(inspection, now),
             ToAgent::Direct(offer) => self.handle_direct(offer, now),

@@ -2,7 +2,7 @@
 
 use proptest::{collection::vec, prelude::*, sample::Index};
 use wire::{
-    diagnostics::inspect::Inspect,
+    diagnostics::{Panels, View, inspect::Inspect},
     ids::{InspectionId, RunId},
     path::DirectOffer,
     session::{Ability, TechnicianIdentity, ToAgent},
@@ -101,6 +101,8 @@ fn raw() -> impl Strategy<Value = ToAgent> {
         number.clone().prop_map(|number| ToAgent::ProposeRun(crate::world::proposal(number, 60))),
         number.prop_map(|number| ToAgent::CancelRun { run: RunId(number) }),
         any::<u32>().prop_map(|period_ms| ToAgent::Subscribe { period_ms }),
+        any::<bool>()
+            .prop_map(|all| ToAgent::Look { view: if all { View::default() } else { Panels::OVERVIEW.into() } }),
         (0..4u32, any::<bool>()).prop_map(|(number, cancel)| {
             let inspection = InspectionId(number);
             match cancel {

@@ -112,6 +112,7 @@ impl Shell {
                     assert!(self.streaming, "a stream is stopped that was never started");
                     self.streaming = false;
                 }
+                Effect::Look { .. } => assert!(self.streaming, "a look at what is not streamed"),
                 Effect::Inspect { inspection, .. } => {
                     let recorded = |event: &Event| matches!(event, Event::Inspecting { inspection: recorded, .. } if *recorded == inspection);
                     assert!(self.log.iter().any(recorded), "{inspection} has no record");

@@ -311,7 +311,7 @@ mod tests {
             pid: u32::MAX,
             start_ticks: most,
             name: label.clone(),
-            user_id: u32::MAX,
+            owner: label.clone(),
             cpu_permille: u32::MAX,
             resident_kib: most,
             threads: u32::MAX,

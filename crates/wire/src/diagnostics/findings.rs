@@ -234,6 +234,8 @@ closed! {
         Part = "part",
         /// Packets that were dropped.
         Drops = "drops",
+        /// Packets in all.
+        Packets = "packets",
         /// Packets that were dropped, as a share of all.
         DropShare = "drop-share",
         /// Errors.

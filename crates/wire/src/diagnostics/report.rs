@@ -228,6 +228,20 @@ sections! {
 }
 
 impl Report {
+    /// A report of a machine of which nothing but this is known.
+    pub fn new(card: IdentityCard, taken_at: WallTime) -> Self {
+        Self {
+            format: REPORT_FORMAT,
+            taken_at,
+            card,
+            findings: Vec::new(),
+            sample: Snapshot::default(),
+            recent: Vec::new(),
+            sections: Vec::new(),
+            receipt: Receipt::default(),
+        }
+    }
+
     /// Checks the bounds that everybody who shows a report relies on.
     ///
     /// # Errors
@@ -237,10 +251,8 @@ impl Report {
         let malformed = |reason: String| CodecError::Malformed { reason };
         self.sample.check().map_err(|error| malformed(error.to_string()))?;
         let values = self.recent.iter().map(|series| series.values.len()).max().unwrap_or(0);
-        let evidence = self.findings.iter().map(|finding| finding.evidence.len()).max().unwrap_or(0);
+        check_findings(&self.findings)?;
         for (what, count, limit) in [
-            ("findings", self.findings.len(), MAX_FINDINGS),
-            ("facts", evidence, MAX_EVIDENCE),
             ("series", self.recent.len(), MAX_SERIES),
             ("values", values, MAX_VALUES),
             ("sections", self.sections.len(), SectionId::ALL.len()),
@@ -251,6 +263,15 @@ impl Report {
         }
         Ok(())
     }
+}
+
+/// Checks the bounds of a list of findings.
+pub(super) fn check_findings(findings: &[Finding]) -> Result<(), CodecError> {
+    let evidence = findings.iter().map(|finding| finding.evidence.len()).max().unwrap_or(0);
+    if findings.len() > MAX_FINDINGS || evidence > MAX_EVIDENCE {
+        return Err(CodecError::Malformed { reason: "more findings than there may be".to_owned() });
+    }
+    Ok(())
 }
 
 impl Message for Report {

@@ -47,7 +47,7 @@ mod measure {
         let (mut values, mut series) = (0, 0);
         for tick in 1..=seconds {
             sleep((SECOND * tick).saturating_sub(begun.elapsed()));
-            let figures = figures_of(&collector.sample(now()), &places);
+            let figures = figures_of(&collector.sample(now(), diagnostics::Wanted::default()), &places);
             let kept = figures.iter().filter(|(key, _)| key.subject.as_ref().is_none_or(Subject::may_be_kept)).count();
             values += kept;
             series = series.max(kept);

@@ -21,12 +21,14 @@ mod sampler;
 
 #[cfg(target_os = "linux")]
 mod bus;
+#[cfg(target_os = "linux")]
+mod folders;
 #[cfg(all(target_os = "linux", test))]
 mod lab;
 #[cfg(target_os = "linux")]
-mod folders;
-#[cfg(target_os = "linux")]
 mod manifest;
+#[cfg(target_os = "linux")]
+mod monitor;
 #[cfg(target_os = "linux")]
 mod netlink;
 #[cfg(target_os = "linux")]
@@ -213,6 +215,8 @@ use portable::Machine;
 pub use bus::Bus;
 pub use collector::{Collector, MIN_INTERVAL, Wanted};
 pub use governor::{Governor, Intervals, Observed};
+#[cfg(target_os = "linux")]
+pub use monitor::{IDLE_PERIOD, Monitor, OPENING_SECTIONS};
 pub use privacy::{Cleared, Privacy, Scopes, WITHHELD};
 pub use roots::Roots;
 pub use sampler::{Due, MAX_PERIOD, MIN_PERIOD, Sampler};

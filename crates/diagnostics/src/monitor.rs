@@ -4,27 +4,23 @@
 //! sections that [`Monitor::wants`] names (on other threads: they may take long), and hands them back with [`Monitor::surveyed`].
 //! While somebody follows the machine live, [`Monitor::sample`] measures instead, and the same samples feed memory and checks.
 
-use std::{
-    collections::BTreeMap,
-    path::Path,
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use wire::{
+    codec::Message,
     diagnostics::{
         IdentityCard, Panels, Snapshot, View,
         findings::{Finding, Verdict},
         inspect::HistoryQuery,
-        report::{Content, OPENING_BYTES, Outcome, Report, SectionId, SectionReport, Series},
+        report::{OPENING_BYTES, Outcome, Report, SectionId, SectionReport, Series},
     },
-    codec::Message,
     time::{Moment, WallTime},
 };
 
 use crate::{
     collector::{Collector, Wanted},
     findings::{Engine, Facts, RoundTrip, Trends},
-    history::{Figure, Fold, Pattern, Places, Query, Reader, Ring, Store, StoreError, StoreStatus, figures_of},
+    history::{Figure, Fold, Pattern, Places, Query, Ring, Store, StoreError, StoreStatus, figures_of},
     roots::Roots,
 };
 
@@ -185,9 +181,9 @@ impl Monitor {
 
     /// The sections to be read now. Each is named once, until its time has come again.
     pub fn wants(&mut self, now: Moment) -> Vec<SectionId> {
-        let due = SECTIONS_EVERY.iter().filter(|(section, every)| {
-            self.asked.get(section).is_none_or(|asked| now - *asked >= *every)
-        });
+        let due = SECTIONS_EVERY
+            .iter()
+            .filter(|(section, every)| self.asked.get(section).is_none_or(|asked| now - *asked >= *every));
         let due = due.map(|(section, _)| *section).collect::<Vec<_>>();
         self.asked.extend(due.iter().map(|section| (*section, now)));
         due
@@ -237,11 +233,17 @@ impl Monitor {
             asked.figures.is_empty() || asked.figures.iter().any(|pattern| fits(figure.name(), pattern.raw()))
         };
         let series = Figure::ALL.iter().copied().filter(wanted).map(Pattern::Any).collect();
-        self.query(&Query { from: asked.from, to: asked.to, step_secs: asked.step_secs.max(1), fold: Fold::Mean, series })
+        self.query(&Query {
+            from: asked.from,
+            to: asked.to,
+            step_secs: asked.step_secs.max(1),
+            fold: Fold::Mean,
+            series,
+        })
     }
 
     fn query(&self, query: &Query) -> Vec<Series> {
-        let reader = self.store.as_ref().and_then(|store| Reader::open(store.path()).ok());
+        let reader = self.store.as_ref().and_then(|store| store.reader().ok());
         query.run(Some(&self.ring), reader.as_ref()).series
     }
 

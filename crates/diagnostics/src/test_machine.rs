@@ -70,7 +70,7 @@ impl TestMachine {
             usr: self.path("usr"),
             boot: self.path("boot"),
         };
-        Sources { roots, bus: Bus::at(&self.path("no-bus")), tools: Arc::new(Prints::default()) }
+        Sources { roots, bus: Bus::at(&self.path("no-bus")), tools: Arc::new(Prints::default()), ..Sources::default() }
     }
 }
 

@@ -166,6 +166,15 @@ impl Store {
         self.sync(now);
     }
 
+    /// Reads what has been written.
+    ///
+    /// # Errors
+    ///
+    /// If the folder cannot be opened a second time.
+    pub fn reader(&self) -> Result<Reader, StoreError> {
+        self.folder.again().map(|folder| Reader { folder })
+    }
+
     /// What became of everything so far.
     pub fn status(&self) -> StoreStatus {
         let sum = |files: &mut dyn Iterator<Item = (&Name, &u64)>| {

@@ -5,3 +5,4 @@ pub mod front;
 pub mod options;
 pub mod share;
 pub mod view;
+mod watch;

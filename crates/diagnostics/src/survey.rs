@@ -61,6 +61,20 @@ impl Survey {
     /// A section that does not come in time is reported as timed out. One that hangs since an earlier time is waited for again,
     /// not asked again.
     pub fn read(&self, sections: &[SectionId], deadline: Duration, wall: WallTime) -> Vec<SectionReport> {
+        let mut came = BTreeMap::new();
+        self.read_each(sections, deadline, wall, |report| drop(came.insert(report.section, report)));
+        sections.iter().filter_map(|section| came.remove(section)).collect()
+    }
+
+    /// As [`Survey::read`], with each report handed to `take` as soon as it comes.
+    pub fn read_each(
+        &self,
+        sections: &[SectionId],
+        deadline: Duration,
+        wall: WallTime,
+        mut take: impl FnMut(SectionReport),
+    ) {
+        let began = Stopwatch::start();
         let mut state = self.shared.lock();
         state.last_waiter += 1;
         let waiter = state.last_waiter;
@@ -75,18 +89,27 @@ impl Survey {
                 }
             }
         }
-        let waited = self.shared.arrived.wait_timeout_while(state, deadline, |state| {
-            state.under_way.values().any(|waiters| waiters.contains(&waiter))
-        });
-        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let mut missing = sections.to_vec();
+        loop {
+            let came = missing.iter().filter_map(|section| state.answers.remove(&(waiter, *section)));
+            let came = came.collect::<Vec<_>>();
+            if !came.is_empty() {
+                missing.retain(|section| came.iter().all(|report| report.section != *section));
+                drop(state);
+                came.into_iter().for_each(&mut take);
+                state = self.shared.lock();
+                continue;
+            }
+            let waits = state.under_way.values().any(|waiters| waiters.contains(&waiter));
+            let Some(left) = began.left_of(deadline).filter(|_| waits) else { break };
+            let waited = self.shared.arrived.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
         for waiters in state.under_way.values_mut() {
             waiters.retain(|other| *other != waiter);
         }
-        let report = |section: &SectionId| {
-            let answer = state.answers.remove(&(waiter, *section));
-            answer.unwrap_or_else(|| timed_out(*section, deadline, wall))
-        };
-        sections.iter().map(report).collect()
+        drop(state);
+        missing.into_iter().map(|section| timed_out(section, deadline, wall)).for_each(take);
     }
 
     fn start(&self, section: SectionId, wall: WallTime) -> std::io::Result<()> {

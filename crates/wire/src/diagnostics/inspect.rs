@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::report::{MAX_SERIES, MAX_VALUES, REPORT_BYTES, Report, SectionId, SectionReport, Series};
+use super::schema::{Egress, Redact};
 use crate::{
     codec::{CodecError, Message},
     session::Ability,
@@ -131,6 +132,16 @@ impl Inspected {
             Self::History(series) if series.len() > MAX_SERIES => over("series"),
             Self::History(series) if series.iter().any(|series| series.values.len() > MAX_VALUES) => over("values"),
             Self::History(_) => Ok(()),
+        }
+    }
+}
+
+impl Redact for Inspected {
+    fn redact(&mut self, egress: &mut dyn Egress) {
+        match self {
+            Self::Report(report) => report.redact(egress),
+            Self::Section(section) => section.redact(egress),
+            Self::History(series) => series.redact(egress),
         }
     }
 }

@@ -138,11 +138,13 @@ fn snapshot() -> Snapshot {
         pid: 7,
         start_ticks: 1,
         name: label(),
-        user_id: 0,
+        owner: label(),
         cpu_permille: 900,
         resident_kib: 1000,
         threads: 1,
         state: '\u{1b}',
+        read_kib_s: None,
+        write_kib_s: None,
     };
     let filesystem = Filesystem {
         mount: label(),

@@ -5,7 +5,7 @@
 
 use std::{sync::Arc, thread, time::Duration};
 
-use diagnostics::{Collector, Due, Roots, Sampler};
+use diagnostics::{Collector, Due, Roots, Sampler, Wanted};
 use tokio::{sync::mpsc, task::JoinSet};
 use transport::clock;
 use transport::sealed::Sealed;
@@ -22,7 +22,7 @@ const FRAMES: usize = 2;
 
 enum Request {
     Identity,
-    Sample(Moment),
+    Sample(Moment, Wanted),
 }
 
 /// What happened to the stream.
@@ -69,7 +69,7 @@ impl Samples {
             while let Some(request) = inbox.blocking_recv() {
                 let result = match request {
                     Request::Identity => Progress::Identity(Box::new(collector.identity())),
-                    Request::Sample(now) => Progress::Sample(Box::new(collector.sample(now))),
+                    Request::Sample(now, wanted) => Progress::Sample(Box::new(collector.sample(now, wanted))),
                 };
                 if outbox.blocking_send(result).is_err() {
                     return;
@@ -110,7 +110,7 @@ impl Samples {
         let Some(stream) = &mut self.stream else { return };
         match stream.sampler.start(now) {
             Due::Collect => {
-                if self.requests.try_send(Request::Sample(now)).is_err() {
+                if self.requests.try_send(Request::Sample(now, stream.sampler.wanted())).is_err() {
                     stream.sampler.lost();
                 }
             }
@@ -148,7 +148,7 @@ impl Samples {
                 let _ = stream.frames.try_send(StreamFrame::Identity(card));
             }
             Progress::Sample(snapshot) if may_send => {
-                let frame = stream.sampler.collected(*snapshot);
+                let frame = stream.sampler.collected(*snapshot, clock::now());
                 if stream.frames.try_send(frame).is_err() {
                     stream.sampler.lost();
                 }

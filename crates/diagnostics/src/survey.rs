@@ -59,16 +59,46 @@ impl Survey {
         let mut answers = self.patience.all_answers(deadline).into_iter().collect::<BTreeMap<_, _>>();
         let report = |section: &SectionId| match answers.remove(section) {
             Some(answer) => answer.into_report(*section, asked.wall),
-            None => SectionReport {
-                section: *section,
-                taken_at: asked.wall,
-                took_ms: u32::try_from(deadline.as_millis()).unwrap_or(u32::MAX),
-                outcome: Outcome::TimedOut,
-                sources: Vec::new(),
-                content: None,
-            },
+            None => timed_out(*section, deadline, asked),
         };
         sections.iter().map(report).collect()
+    }
+
+    /// As [`Survey::read`], of the process `pid` that started at `start_ticks`: a section of its own, because it has to be told
+    /// which. Without its arguments.
+    pub fn read_process(&mut self, pid: u32, start_ticks: u64, deadline: Duration, asked: Asked) -> SectionReport {
+        let sources = self.sources.clone();
+        let question = move || {
+            let began = Instant::now();
+            let mut manifest = Manifest::default();
+            let process = crate::processes::detail::read(&sources.roots, pid, start_ticks, &mut manifest);
+            let content = process.map(|process| Content::Process(Box::new(process)));
+            Answer { content, manifest, took: began.elapsed() }
+        };
+        let section = SectionId::Process;
+        // One that came too late is of another process, most likely.
+        self.patience.answers(Duration::ZERO);
+        if self.patience.waiting_since(&section).is_none() {
+            // A thread that cannot be started is a section that does not come.
+            let _ = self.patience.ask(&section, asked.now, question);
+            let answers = self.patience.all_answers(deadline);
+            if let Some((_, answer)) = answers.into_iter().find(|(answered, _)| *answered == section) {
+                return answer.into_report(section, asked.wall);
+            }
+        }
+        timed_out(section, deadline, asked)
+    }
+}
+
+/// A section that did not come.
+fn timed_out(section: SectionId, deadline: Duration, asked: Asked) -> SectionReport {
+    SectionReport {
+        section,
+        taken_at: asked.wall,
+        took_ms: u32::try_from(deadline.as_millis()).unwrap_or(u32::MAX),
+        outcome: Outcome::TimedOut,
+        sources: Vec::new(),
+        content: None,
     }
 }
 

@@ -315,6 +315,7 @@ closed! {
 
 schema! {
     /// One block device.
+    #[derive(Default)]
     pub struct Disk {
         /// Kernel name, such as `nvme0n1`.
         technical name: Label,
@@ -345,6 +346,7 @@ schema! {
 
 schema! {
     /// One network interface.
+    #[derive(Default)]
     pub struct Network {
         /// Kernel name, such as `wlan0`.
         technical name: Label,

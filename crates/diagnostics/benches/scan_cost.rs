@@ -1,4 +1,4 @@
-//! What looking at a machine costs, in processor time of this process: `cargo run --release --example scan_cost -- 200 1000`.
+//! What looking at a machine costs, in processor time of this process: `cargo bench -p diagnostics --bench scan_cost -- 200 1000`.
 //!
 //! For each number of processes it starts as many that sleep, and prints one JSON object a line:
 //!
@@ -13,8 +13,8 @@
 
 #[cfg(target_os = "linux")]
 fn main() {
-    for count in std::env::args().skip(1) {
-        let count = count.parse().expect("numbers of processes");
+    // Cargo adds arguments of its own.
+    for count in std::env::args().skip(1).filter_map(|count| count.parse().ok()) {
         println!("{}", linux::measure(count));
     }
 }
@@ -28,7 +28,7 @@ fn main() {
 mod linux {
     use std::{
         process::{Child, Command, Stdio},
-        thread::sleep,
+        thread,
         time::Duration,
     };
 
@@ -98,7 +98,7 @@ mod linux {
         let mut sums = [Duration::ZERO; 3];
         for _ in 0..ROUNDS {
             let mut look = |panels| {
-                sleep(BETWEEN);
+                pause(BETWEEN);
                 now = now + SECOND;
                 let before = used();
                 collector.sample(now, panels);
@@ -106,7 +106,7 @@ mod linux {
             };
             sums[0] += look(Panels::OVERVIEW);
             sums[1] += look(Panels::OVERVIEW.with(Panel::Processes));
-            sleep(BETWEEN);
+            pause(BETWEEN);
             let before = used();
             system.refresh_processes_specifics(ProcessesToUpdate::All, true, kind);
             sums[2] += used() - before;
@@ -124,7 +124,7 @@ mod linux {
         let mut bytes = 0;
         let before = used();
         for _ in 0..SECONDS {
-            sleep(SECOND);
+            pause(SECOND);
             now = now + SECOND;
             let sample = collector.sample(now, sampler.wanted());
             processes = sample.processes_total;
@@ -139,6 +139,12 @@ mod linux {
     /// Millionths of a processor that `each` takes every so many seconds.
     fn used_in(each: Duration, seconds: u128) -> u128 {
         each.as_micros() / seconds
+    }
+
+    /// Caches go cold and counters move, as between two samples.
+    fn pause(time: Duration) {
+        // time itself is tested: what a look costs depends on how long the processor did something else.
+        thread::sleep(time);
     }
 
     fn micros(time: Duration) -> u64 {

@@ -1,8 +1,8 @@
 //! What a technician sees of a machine: the identity card and the live samples.
 //!
 //! [`Collector`] measures, [`Sampler`] says when and turns samples into frames; the agent's shell drives both. Nothing here
-//! sends anything, asks for consent, or reads a clock. Arguments and environments of processes are never read: there is no
-//! code for it.
+//! sends anything, asks for consent, or reads a clock. Environments of processes are never read: there is no code for it.
+//! Arguments are read by [`arguments`] alone, of one process that the person said yes to.
 //!
 //! Each subject has a folder with one file for each system that it is read on; `linux.rs` puts them together. Elsewhere
 //! `portable.rs` has what sysinfo knows, until a system gets files of its own.
@@ -88,6 +88,10 @@ mod pressure {
     pub(crate) mod linux;
 }
 mod processes {
+    #[cfg(target_os = "linux")]
+    pub(crate) mod arguments;
+    #[cfg(target_os = "linux")]
+    pub(crate) mod detail;
     #[cfg(target_os = "linux")]
     mod files;
     #[cfg(target_os = "linux")]
@@ -218,6 +222,7 @@ pub use governor::{Governor, Intervals, Observed};
 #[cfg(target_os = "linux")]
 pub use monitor::{IDLE_PERIOD, Monitor, OPENING_SECTIONS};
 pub use privacy::{Cleared, Privacy, Scopes, WITHHELD};
+pub use processes::arguments::arguments;
 pub use roots::Roots;
 pub use sampler::{Due, MAX_PERIOD, MIN_PERIOD, Sampler};
 #[cfg(target_os = "linux")]

@@ -7,8 +7,7 @@ use std::{io, num::NonZeroUsize, path::Path, time::Duration};
 use futures_util::StreamExt as _;
 use serde::de::DeserializeOwned;
 use zbus::{
-    Connection, DBusError as _, Error, OwnedVariant, connection,
-    Connection, Error, MatchRule, Message, MessageStream, OwnedVariant, connection, message,
+    Connection, DBusError as _, Error, MatchRule, Message, MessageStream, OwnedVariant, connection, message,
     zvariant::{DynamicType, Type},
 };
 

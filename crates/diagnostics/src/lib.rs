@@ -21,10 +21,10 @@ mod sampler;
 
 #[cfg(target_os = "linux")]
 mod bus;
-#[cfg(all(target_os = "linux", test))]
-mod lab;
 #[cfg(target_os = "linux")]
 mod folders;
+#[cfg(all(target_os = "linux", test))]
+mod lab;
 #[cfg(target_os = "linux")]
 mod manifest;
 #[cfg(target_os = "linux")]

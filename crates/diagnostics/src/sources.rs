@@ -58,7 +58,12 @@ impl ReadCertificates for NoCertificates {
 impl Default for Sources {
     /// This machine's own, without programs.
     fn default() -> Self {
-        Self { roots: Roots::default(), bus: Bus::default(), tools: Arc::new(NoTools) }
+        Self {
+            roots: Roots::default(),
+            bus: Bus::default(),
+            tools: Arc::new(NoTools),
+            certificates: Arc::new(NoCertificates),
+        }
     }
 }
 

@@ -168,10 +168,15 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::{Bus, NoTools, Roots, RunTools};
+    use crate::{Bus, NoCertificates, NoTools, Roots, RunTools};
 
     fn sources(tools: Arc<dyn RunTools>) -> Sources {
-        Sources { roots: Roots::default(), bus: Bus::at(Path::new("/nonexistent/bus")), tools }
+        Sources {
+            roots: Roots::default(),
+            bus: Bus::at(Path::new("/nonexistent/bus")),
+            tools,
+            certificates: Arc::new(NoCertificates),
+        }
     }
 
     #[test]

@@ -23,6 +23,7 @@ use crate::{
     manifest::Manifest,
     roots::Roots,
     sources::{RunTools, Sources},
+    testing::ByTrust,
     tools::Tool,
 };
 
@@ -61,16 +62,12 @@ impl TestMachine {
     }
 
     pub(crate) fn sources(&self) -> Sources {
-        let roots = Roots {
-            proc: self.path("proc"),
-            sys: self.path("sys"),
-            etc: self.path("etc"),
-            run: self.path("run"),
-            var: self.path("var"),
-            usr: self.path("usr"),
-            boot: self.path("boot"),
-        };
-        Sources { roots, bus: Bus::at(&self.path("no-bus")), tools: Arc::new(Prints::default()) }
+        Sources {
+            roots: Roots::under(self.folder.path()),
+            bus: Bus::at(&self.path("no-bus")),
+            tools: Arc::new(Prints::default()),
+            certificates: Arc::new(ByTrust),
+        }
     }
 }
 

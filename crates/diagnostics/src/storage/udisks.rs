@@ -31,29 +31,40 @@ type Objects = HashMap<OwnedObjectPath, Interfaces>;
 /// Id, name, flags, value, worst, threshold, pretty value, pretty unit, expansion.
 type AtaAttribute = (u8, String, u16, i32, i32, i32, i64, i32, BTreeMap<String, OwnedVariant>);
 
-/// How disks are, by their kernel names. Disks that it knows nothing of are left out.
+/// What the service tells.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// How disks are, by their kernel names. Disks that it knows nothing of are left out.
+    pub(super) disks: BTreeMap<String, Health>,
+    /// Why it did not tell of a disk that it knows.
+    pub(super) refusal: Option<io::Error>,
+}
+
+/// How disks are.
 ///
 /// # Errors
 ///
 /// As [`Bus::ask`].
-pub(super) fn health(bus: &Bus) -> io::Result<BTreeMap<String, Health>> {
+pub(super) fn health(bus: &Bus) -> io::Result<Told> {
     bus.ask(DEADLINE, async |talk| {
         let manager = ("org.freedesktop.DBus.ObjectManager", "GetManagedObjects");
         let objects = talk.call::<Objects>(SERVICE, "/org/freedesktop/UDisks2", manager, &()).await?;
         let objects = objects.into_iter().map(|(path, of)| (path.to_string(), of)).collect::<BTreeMap<_, _>>();
-        let mut disks = BTreeMap::new();
+        let mut told = Told::default();
         for interfaces in objects.values() {
             let Some((name, drive)) = interfaces.get(BLOCK).and_then(whole_disk) else { continue };
             let Some(of_drive) = objects.get(&drive) else { continue };
-            if disks.len() >= MAX_DEVICES || disks.contains_key(&name) {
+            if told.disks.len() >= MAX_DEVICES || told.disks.contains_key(&name) {
                 continue;
             }
             // One disk that does not answer does not take the others with it.
-            if let Ok(Some(health)) = ask(talk, &drive, of_drive).await {
-                disks.insert(name, health);
+            match ask(talk, &drive, of_drive).await {
+                Ok(Some(health)) => drop(told.disks.insert(name, health)),
+                Ok(None) => {}
+                Err(error) => told.refusal = Some(error),
             }
         }
-        Ok(disks)
+        Ok(told)
     })
 }
 

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use wire::{
     codec,
     diagnostics::{
-        StreamFrame,
+        Snapshot, StreamFrame,
         report::{REPORT_FORMAT, Receipt, Report, SectionId},
     },
     time::{Moment, WallTime},
@@ -114,10 +114,14 @@ fn machine_of_secrets() -> TempDir {
         "etc/systemd/system/qanary.service",
         "[Service]\nEnvironment=TOKEN=qanaryunit\nExecStart=/bin/sh --password=qanaryunit\n",
     );
-    let mounts = "25 1 8:1 / / rw - ext4 /dev/sda1 rw\n\
-        26 25 8:2 / /home/qanaryhome rw - ext4 /dev/sda2 rw\n\
-        27 25 8:3 / /mnt/qanary\\040mount rw - ext4 //qanaryserver/qanaryshare rw,password=qanarymount\n";
-    write(root, "proc/self/mountinfo", mounts);
+    fs::create_dir_all(root.join("qanarythere")).unwrap();
+    let mounts = format!(
+        "25 1 8:1 / / rw - ext4 /dev/sda1 rw\n\
+        26 25 8:2 / {}/qanarythere rw - ext4 /dev/sda2 rw\n\
+        27 25 8:3 / /mnt/qanary\\040mount rw - ext4 //qanaryserver/qanaryshare rw,password=qanarymount\n",
+        root.display(),
+    );
+    write(root, "proc/self/mountinfo", &mounts);
     folder
 }
 
@@ -149,10 +153,17 @@ impl RunTools for JournalOfSecrets {
     }
 }
 
-/// Everything that can be collected, as it was read.
-fn collected(roots: &Roots, tools: Arc<dyn RunTools>) -> Report {
+/// Everything that can be collected, as it was read, with a sample that has what is `wanted` of it.
+fn collected(roots: &Roots, tools: Arc<dyn RunTools>, wanted: impl Fn(&Snapshot) -> bool) -> Report {
     let mut collector = Collector::new(roots.clone(), at(0));
-    let sample = collector.sample(at(1000));
+    let mut now = 1000;
+    let sample = loop {
+        let sample = collector.sample(at(now));
+        if wanted(&sample) {
+            break sample;
+        }
+        now += 1000;
+    };
     // No bus: what is asked there belongs to the machine of the test.
     let sources = Sources { roots: roots.clone(), bus: Bus::at(Path::new("/nonexistent/bus")), tools };
     let asked = Asked { now: at(1000), wall: WallTime(1) };
@@ -207,7 +218,12 @@ fn assert_nothing_leaves(roots: &Roots, report: &Report) {
 fn no_secret_of_a_machine_of_files_leaves_it() {
     let folder = machine_of_secrets();
     let roots = Roots::under(folder.path());
-    let report = collected(&roots, Arc::new(JournalOfSecrets));
+    // One of the mounts is there, the other is not: each is asked by a thread of its own.
+    let mounts_are_told = |sample: &Snapshot| {
+        let there = sample.filesystems.iter().any(|row| row.mount.raw().ends_with("/qanarythere"));
+        there && sample.unreadable.iter().any(|gap| gap.source.raw() == "file system on 8:3")
+    };
+    let report = collected(&roots, Arc::new(JournalOfSecrets), mounts_are_told);
     // Names are collected, so that there is something to replace.
     assert!(has_canary(&serde_json::to_vec(&report).unwrap()));
     assert_eq!(report.card.host.raw(), "qanaryhost");
@@ -223,16 +239,11 @@ fn no_secret_of_this_machine_leaves_it() {
     }
     let running = process_with_secrets();
     let roots = Roots::default();
-    let mut report = collected(&roots, Arc::new(NoTools));
-    if let Some(place) = mounted_at {
-        assert!(report.sample.filesystems.iter().any(|row| row.mount.raw() == place), "the mount is not listed");
-    }
-    let mut collector = Collector::new(roots.clone(), at(0));
-    let mut now = 0;
     // It works all the time, so that sooner or later it is among the busiest.
-    while !report.sample.processes.iter().any(|process| process.pid == running.0.id()) {
-        now += 1000;
-        report.sample = collector.sample(at(now));
-    }
+    let is_told = |sample: &Snapshot| {
+        let mounted = |place: &String| sample.filesystems.iter().any(|row| row.mount.raw() == place);
+        sample.processes.iter().any(|process| process.pid == running.0.id()) && mounted_at.iter().all(mounted)
+    };
+    let report = collected(&roots, Arc::new(NoTools), is_told);
     assert_nothing_leaves(&roots, &report);
 }

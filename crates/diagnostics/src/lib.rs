@@ -26,6 +26,11 @@ mod folders;
 #[cfg(all(target_os = "linux", test))]
 mod lab;
 #[cfg(target_os = "linux")]
+#[cfg(target_os = "linux")]
+mod folders;
+#[cfg(all(target_os = "linux", test))]
+mod lab;
+#[cfg(target_os = "linux")]
 mod manifest;
 #[cfg(target_os = "linux")]
 mod monitor;

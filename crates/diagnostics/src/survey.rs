@@ -195,6 +195,15 @@ mod tests {
 
     fn sources(tools: Arc<dyn RunTools>) -> Sources {
         Sources { bus: Bus::at(Path::new("/nonexistent/bus")), tools, ..Sources::default() }
+    use crate::{Bus, NoCertificates, NoTools, Roots, RunTools};
+
+    fn sources(tools: Arc<dyn RunTools>) -> Sources {
+        Sources {
+            roots: Roots::default(),
+            bus: Bus::at(Path::new("/nonexistent/bus")),
+            tools,
+            certificates: Arc::new(NoCertificates),
+        }
     }
 
     #[test]

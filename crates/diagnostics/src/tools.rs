@@ -56,6 +56,7 @@ impl Tool {
                 let device = format!("/dev/{}", disk.0);
                 words("--json=c --nocheck=standby --all").chain([device.into()]).collect()
             }
+            Self::Chrony => ["-n", "-c", "tracking"].map(OsString::from).into(),
             // Without its caches on disk it makes them in memory.
             Self::AptUpgrades => words(
                 "--simulate --quiet --option=Debug::NoLocking=1 --option=Dir::Cache::pkgcache= \

@@ -6,7 +6,7 @@ use std::{io, path::Path, time::Duration};
 
 use serde::de::DeserializeOwned;
 use zbus::{
-    Connection, Error, OwnedVariant, connection,
+    Connection, DBusError as _, Error, OwnedVariant, connection,
     zvariant::{DynamicType, Type},
 };
 
@@ -117,23 +117,31 @@ impl Talk {
 /// What a person has to know of an error of the bus.
 fn in_words(error: Error) -> io::Error {
     let kind = match &error {
-        Error::InputOutput(inner) => inner.kind(),
-        Error::MethodError(name, ..) => match name.as_str() {
-            "org.freedesktop.DBus.Error.NameHasNoOwner"
-            | "org.freedesktop.DBus.Error.ServiceUnknown"
-            | "org.freedesktop.DBus.Error.UnknownObject"
-            | "org.freedesktop.DBus.Error.UnknownInterface"
-            | "org.freedesktop.DBus.Error.UnknownMethod"
-            | "org.freedesktop.DBus.Error.UnknownProperty" => io::ErrorKind::NotFound,
-            "org.freedesktop.DBus.Error.AccessDenied"
-            | "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired" => io::ErrorKind::PermissionDenied,
-            "org.freedesktop.DBus.Error.NoReply" | "org.freedesktop.DBus.Error.Timeout" => io::ErrorKind::TimedOut,
-            _ => io::ErrorKind::Other,
-        },
+        Error::InputOutput(inner) | Error::Connection(inner, _) => inner.kind(),
+        // Errors that the specification names have a type of their own.
+        Error::FDO(named) => kind_of(named.name().as_str()),
+        Error::MethodError(name, ..) => kind_of(name.as_str()),
         _ => io::ErrorKind::InvalidData,
     };
     match kind {
         io::ErrorKind::Other => io::Error::other("the service answered with an error"),
         kind => kind.into(),
+    }
+}
+
+/// What an error of the D-Bus specification, or of systemd, is in the standard library's words.
+fn kind_of(name: &str) -> io::ErrorKind {
+    match name {
+        "org.freedesktop.DBus.Error.NameHasNoOwner"
+        | "org.freedesktop.DBus.Error.ServiceUnknown"
+        | "org.freedesktop.DBus.Error.UnknownObject"
+        | "org.freedesktop.DBus.Error.UnknownInterface"
+        | "org.freedesktop.DBus.Error.UnknownMethod"
+        | "org.freedesktop.DBus.Error.UnknownProperty" => io::ErrorKind::NotFound,
+        "org.freedesktop.DBus.Error.AccessDenied" | "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired" => {
+            io::ErrorKind::PermissionDenied
+        }
+        "org.freedesktop.DBus.Error.NoReply" | "org.freedesktop.DBus.Error.Timeout" => io::ErrorKind::TimedOut,
+        _ => io::ErrorKind::Other,
     }
 }

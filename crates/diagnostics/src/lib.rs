@@ -17,6 +17,8 @@ mod sampler;
 #[cfg(target_os = "linux")]
 mod bus;
 #[cfg(target_os = "linux")]
+mod journal;
+#[cfg(target_os = "linux")]
 mod manifest;
 #[cfg(target_os = "linux")]
 mod sources;
@@ -100,6 +102,8 @@ mod power {
 mod services {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
+    #[cfg(target_os = "linux")]
+    mod systemd;
 }
 mod clock {
     #[cfg(target_os = "linux")]
@@ -148,6 +152,8 @@ mod ladder {
 mod errors {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
+    #[cfg(target_os = "linux")]
+    mod template;
 }
 
 #[cfg(target_os = "linux")]
@@ -164,4 +170,4 @@ pub use sampler::{Due, MAX_PERIOD, MIN_PERIOD, Sampler};
 pub use sources::{NoTools, RunTools, Sources};
 #[cfg(target_os = "linux")]
 pub use survey::{Asked, SECTION_DEADLINE, Survey};
-pub use tools::Tool;
+pub use tools::{JournalCursor, JournalFields, JournalSelection, MessageId, Tool, UnitName};

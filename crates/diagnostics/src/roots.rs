@@ -13,10 +13,12 @@ pub struct Roots {
     pub etc: PathBuf,
     /// Default `/run`.
     pub run: PathBuf,
+    /// Default `/var`.
+    pub var: PathBuf,
 }
 
 impl Default for Roots {
     fn default() -> Self {
-        Self { proc: "/proc".into(), sys: "/sys".into(), etc: "/etc".into(), run: "/run".into() }
+        Self { proc: "/proc".into(), sys: "/sys".into(), etc: "/etc".into(), run: "/run".into(), var: "/var".into() }
     }
 }

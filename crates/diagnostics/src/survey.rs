@@ -9,7 +9,10 @@ use std::{
 };
 
 use wire::{
-    diagnostics::report::{Content, Outcome, SectionId, SectionReport},
+    diagnostics::{
+        report::{Content, Outcome, SectionId, SectionReport},
+        sections::logs::LogQuery,
+    },
     time::{Moment, WallTime},
 };
 
@@ -45,23 +48,19 @@ impl Survey {
     /// A section that is still being read from an earlier time, and one that does not come in time, are reported as timed out.
     pub fn read(&mut self, sections: &[SectionId], deadline: Duration, asked: Asked) -> Vec<SectionReport> {
         for section in sections {
-            let sources = self.sources.clone();
             let section = *section;
-            let question = move || {
-                let began = Instant::now();
-                let mut manifest = Manifest::default();
-                let content = read(section, &sources, &mut manifest);
-                Answer { content, manifest, took: began.elapsed() }
-            };
-            // A thread that cannot be started is a section that does not come.
-            let _ = self.patience.ask(&section, asked.now, question);
+            self.start(section, asked.now, move |sources, manifest| read(section, sources, manifest));
         }
+        self.finish(sections, deadline, asked.wall)
+    }
+
+    fn finish(&mut self, sections: &[SectionId], deadline: Duration, taken_at: WallTime) -> Vec<SectionReport> {
         let mut answers = self.patience.all_answers(deadline).into_iter().collect::<BTreeMap<_, _>>();
         let report = |section: &SectionId| match answers.remove(section) {
-            Some(answer) => answer.into_report(*section, asked.wall),
+            Some(answer) => answer.into_report(*section, taken_at),
             None => SectionReport {
                 section: *section,
-                taken_at: asked.wall,
+                taken_at,
                 took_ms: u32::try_from(deadline.as_millis()).unwrap_or(u32::MAX),
                 outcome: Outcome::TimedOut,
                 sources: Vec::new(),
@@ -69,6 +68,32 @@ impl Survey {
             },
         };
         sections.iter().map(report).collect()
+    }
+
+    /// As [`Survey::read`], of the log, with a question of its own.
+    pub fn read_logs(&mut self, query: LogQuery, deadline: Duration, asked: Asked) -> SectionReport {
+        self.start(SectionId::Logs, asked.now, move |sources, manifest| {
+            let logs = crate::logs::linux::read_query(sources, &query, manifest)?;
+            Some(Content::Logs(Box::new(logs)))
+        });
+        self.finish(&[SectionId::Logs], deadline, asked.wall).remove(0)
+    }
+
+    fn start(
+        &mut self,
+        section: SectionId,
+        now: Moment,
+        read: impl FnOnce(&Sources, &mut Manifest) -> Option<Content> + Send + 'static,
+    ) {
+        let sources = self.sources.clone();
+        let question = move || {
+            let began = Instant::now();
+            let mut manifest = Manifest::default();
+            let content = read(&sources, &mut manifest);
+            Answer { content, manifest, took: began.elapsed() }
+        };
+        // A thread that cannot be started is a section that does not come.
+        let _ = self.patience.ask(&section, now, question);
     }
 }
 

@@ -51,7 +51,13 @@ impl FixtureMachine {
     }
 
     fn roots(&self) -> Roots {
-        Roots { proc: self.path("proc"), sys: self.path("sys"), etc: self.path("etc"), run: self.path("run") }
+        Roots {
+            proc: self.path("proc"),
+            sys: self.path("sys"),
+            etc: self.path("etc"),
+            run: self.path("run"),
+            var: self.path("var"),
+        }
     }
 
     fn collector(&self) -> Collector {
@@ -366,7 +372,7 @@ fn virtual_machines_and_containers_are_recognised() {
 fn a_machine_that_tells_nothing_is_measured_as_such() {
     let folder = tempfile::tempdir().unwrap();
     let nowhere = || folder.path().join("nowhere");
-    let roots = Roots { proc: nowhere(), sys: nowhere(), etc: nowhere(), run: nowhere() };
+    let roots = Roots { proc: nowhere(), sys: nowhere(), etc: nowhere(), run: nowhere(), var: nowhere() };
     let mut collector = Collector::new(roots, at(0));
     let sample = collector.sample(at(1000));
     for source in

@@ -144,6 +144,8 @@ mod certificates {
 mod changes {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
+    #[cfg(target_os = "linux")]
+    mod packages;
 }
 mod ladder {
     #[cfg(target_os = "linux")]

@@ -225,3 +225,37 @@ fn a_machine_without_a_journal_or_journalctl_says_so() {
         }
     }
 }
+
+#[test]
+fn changes_are_packages_starts_failures_and_crashes() {
+    let now = now_ms();
+    let failed = |ago: u64, unit: &str, pid: &str| {
+        let fields = [("MESSAGE_ID", "d9b373ed55a64feb8242e02dbe79a49c"), ("UNIT", unit), ("_PID", pid)];
+        entry(now, ago, &fields)
+    };
+    let machine = JournalMachine::with(&[
+        failed(3000, "nginx.service", "1"),
+        failed(2000, "forged.service", "4711"),
+        entry(now, 1000, &[("MESSAGE_ID", "fc2e22bc6ee647b6b90729ab34a250b1"), ("COREDUMP_COMM", "app")]),
+    ]);
+    let day = 86_400_000;
+    let stamp = |ago: u64| WallTime(now - ago).to_string().replace('T', " ").replace('Z', "");
+    let lines = [
+        format!("{} install linux-image-amd64:amd64 <none> 6.1", stamp(30 * day)),
+        format!("{} upgrade tzdata:all 1 2", stamp(3 * day)),
+        format!("{} install jq:amd64 <none> 1.6", stamp(2000)),
+        format!("{} status installed jq:amd64 1.6", stamp(1000)),
+    ];
+    machine.write("var/log/dpkg.log", &lines.join("\n"));
+    let report = read(machine.sources(), SectionId::Changes);
+    assert_eq!(report.outcome, Outcome::Complete, "{:?}", report.sources);
+    let Some(Content::Changes(changes)) = &report.content else { panic!("{report:?}") };
+    let packages = changes.packages.as_ref().unwrap();
+    assert_eq!((packages.last_day.installed, packages.last_day.upgraded), (1, 0));
+    assert_eq!((packages.last_week.installed, packages.last_week.upgraded), (1, 1));
+    assert_eq!((packages.newest, packages.kernel), (Some(WallTime(now - 2000)), Some(WallTime(now - 30 * day))));
+    assert_eq!(packages.names.iter().map(Label::raw).collect::<Vec<_>>(), ["jq", "tzdata"]);
+    assert_eq!((changes.boots_last_week, changes.boots.as_slice()), (Some(1), [WallTime(now - 3000)].as_slice()));
+    assert_eq!(changes.failures.iter().map(|failure| failure.name.raw()).collect::<Vec<_>>(), ["nginx.service"]);
+    assert_eq!((changes.failures_last_day, changes.crashes_last_day), (Some(1), Some(1)));
+}

@@ -54,6 +54,12 @@ impl JournalMachine {
         machine
     }
 
+    /// Gives the machine a file.
+    #[expect(clippy::disallowed_methods, reason = "nobody reads the test's own folder meanwhile")]
+    pub(crate) fn write(&self, file: &str, content: &str) {
+        fs::write(self.folder.path().join(file), content).unwrap();
+    }
+
     /// The machine as sections see it.
     pub(crate) fn sources(&self) -> Sources {
         let at = |folder: &str| self.folder.path().join(folder);

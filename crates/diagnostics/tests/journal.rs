@@ -62,10 +62,8 @@ fn read(sources: Sources, section: SectionId) -> SectionReport {
 fn logs(machine: &JournalMachine, query: LogQuery) -> (Logs, SectionReport) {
     let report = Survey::new(machine.sources()).read_logs(query, DEADLINE, asked());
     assert!(!format!("{report:?}").contains(CANARY), "{report:?}");
-    match report.content.clone() {
-        Some(Content::Logs(logs)) => (*logs, report),
-        other => panic!("{other:?}"),
-    }
+    let Some(Content::Logs(logs)) = report.content.clone() else { panic!("{report:?}") };
+    (*logs, report)
 }
 
 fn messages(logs: &Logs) -> Vec<&str> {

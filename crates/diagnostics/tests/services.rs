@@ -202,10 +202,8 @@ fn survey(bus: Bus, root: &Path) -> SectionReport {
 }
 
 fn services(report: &SectionReport) -> &Services {
-    match report.content.as_ref().unwrap() {
-        Content::Services(services) => services,
-        other => panic!("{other:?}"),
-    }
+    let Some(Content::Services(services)) = &report.content else { panic!("{report:?}") };
+    services
 }
 
 #[expect(clippy::disallowed_methods, reason = "nobody reads the test's own folder meanwhile")]

@@ -2,11 +2,12 @@
 //!
 //! Questions are asked without starting services that do not run: looking must not change anything. Each question has its time.
 
-use std::{io, path::Path, time::Duration};
+use std::{io, num::NonZeroUsize, path::Path, time::Duration};
 
+use futures_util::StreamExt as _;
 use serde::de::DeserializeOwned;
 use zbus::{
-    Connection, DBusError as _, Error, OwnedVariant, connection,
+    Connection, DBusError as _, Error, MatchRule, Message, MessageStream, OwnedVariant, connection, message,
     zvariant::{DynamicType, Type},
 };
 
@@ -15,6 +16,9 @@ const SYSTEM_BUS: &str = "/run/dbus/system_bus_socket";
 
 /// Longest that one call is waited for.
 const CALL_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Most signals that wait to be read: one for each package with an update, on a machine that was never updated.
+const MAX_WAITING_SIGNALS: usize = 4096;
 
 /// A message bus. Nothing is connected until something is asked.
 #[derive(Debug, Clone)]
@@ -86,6 +90,41 @@ impl Talk {
         self.send(&owner, path, (interface, method), arguments).await
     }
 
+    /// Calls a method whose answer comes in signals of the same object, and hands each to `each` until the one called `last`,
+    /// which it gets as well.
+    ///
+    /// # Errors
+    ///
+    /// As [`Talk::call`]; [`io::ErrorKind::UnexpectedEof`] if the connection ends before the last signal.
+    pub(crate) async fn gather(
+        &self,
+        service: &str,
+        path: &str,
+        (interface, method): (&str, &str),
+        arguments: &(impl serde::Serialize + DynamicType),
+        last: &str,
+        mut each: impl FnMut(&str, &Message),
+    ) -> io::Result<()> {
+        let bus = "org.freedesktop.DBus";
+        let owner = self.send::<String>(bus, "/org/freedesktop/DBus", (bus, "GetNameOwner"), &service).await?;
+        let rule = MatchRule::builder().msg_type(message::Type::Signal).sender(owner.as_str());
+        let rule = rule.path(path).interface(interface).build().map_err(in_words)?;
+        // Signals that come while the call is under way wait here.
+        let room = NonZeroUsize::new(MAX_WAITING_SIGNALS);
+        let mut signals = MessageStream::for_match_rule(rule, &self.connection, room).await.map_err(in_words)?;
+        self.send::<()>(&owner, path, (interface, method), arguments).await?;
+        while let Some(signal) = signals.next().await {
+            let signal = signal.map_err(in_words)?;
+            let header = signal.header();
+            let member = header.member().map(|member| member.as_str()).unwrap_or_default();
+            each(member, &signal);
+            if member == last {
+                return Ok(());
+            }
+        }
+        Err(io::ErrorKind::UnexpectedEof.into())
+    }
+
     async fn send<T: DeserializeOwned + Type>(
         &self,
         owner: &str,
@@ -116,17 +155,17 @@ impl Talk {
 
 /// What a person has to know of an error of the bus.
 fn in_words(error: Error) -> io::Error {
-    let kind = match &error {
-        Error::InputOutput(inner) | Error::Connection(inner, _) => inner.kind(),
+    let kind = if let Error::InputOutput(inner) | Error::Connection(inner, _) = &error {
+        inner.kind()
+    } else if let Error::FDO(named) = &error {
         // Errors that the specification names have a type of their own.
-        Error::FDO(named) => kind_of(named.name().as_str()),
-        Error::MethodError(name, ..) => kind_of(name.as_str()),
-        _ => io::ErrorKind::InvalidData,
+        kind_of(named.name().as_str())
+    } else if let Error::MethodError(name, ..) = &error {
+        kind_of(name.as_str())
+    } else {
+        io::ErrorKind::InvalidData
     };
-    match kind {
-        io::ErrorKind::Other => io::Error::other("the service answered with an error"),
-        kind => kind.into(),
-    }
+    if kind == io::ErrorKind::Other { io::Error::other("the service answered with an error") } else { kind.into() }
 }
 
 /// What an error of the D-Bus specification, or of systemd, is in the standard library's words.
@@ -143,5 +182,38 @@ fn kind_of(name: &str) -> io::ErrorKind {
         }
         "org.freedesktop.DBus.Error.NoReply" | "org.freedesktop.DBus.Error.Timeout" => io::ErrorKind::TimedOut,
         _ => io::ErrorKind::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_machine::{FakeService, TestBus};
+
+    fn ask(bus: &Bus, service: &str, property: &str) -> io::Result<u32> {
+        let question = async |talk: &Talk| talk.property::<u32>(service, "/", ("test.Thing", property)).await;
+        bus.ask(Duration::from_secs(60), question)
+    }
+
+    #[test]
+    fn what_is_not_there_is_told_apart_from_what_makes_no_sense() {
+        let mut daemon = TestBus::start();
+        let thing = FakeService::named("test.Thing").property("/", "test.Thing", "Size", 7_u32);
+        daemon.serve(thing.property("/", "test.Thing", "Word", "seven"));
+        let bus = Bus::at(&daemon.socket());
+        assert_eq!(ask(&bus, "test.Thing", "Size").unwrap(), 7);
+        let kind = |asked: io::Result<u32>| asked.unwrap_err().kind();
+        assert_eq!(kind(ask(&bus, "test.Nobody", "Size")), io::ErrorKind::NotFound, "a service that does not run");
+        assert_eq!(kind(ask(&bus, "test.Thing", "Colour")), io::ErrorKind::NotFound, "a property of newer versions");
+        assert_eq!(kind(ask(&bus, "test.Thing", "Word")), io::ErrorKind::InvalidData);
+        drop(daemon);
+        assert_eq!(kind(ask(&bus, "test.Thing", "Size")), io::ErrorKind::NotFound, "no bus at all");
+    }
+
+    #[test]
+    fn errors_have_the_same_meaning_under_both_of_their_types() {
+        assert_eq!(kind_of("org.freedesktop.DBus.Error.AccessDenied"), io::ErrorKind::PermissionDenied);
+        assert_eq!(kind_of("org.freedesktop.DBus.Error.NoReply"), io::ErrorKind::TimedOut);
+        assert_eq!(kind_of("net.reactivated.Fprint.Error.NoSuchDevice"), io::ErrorKind::Other);
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use wire::{
-    diagnostics::{IdentityCard, Snapshot},
+    diagnostics::{IdentityCard, Panels, Snapshot, View},
     time::Moment,
 };
 
@@ -12,6 +12,27 @@ use crate::{Machine, roots::Roots};
 /// Shortest time that has rates. The kernel counts processor time in hundredths of a second, so that over a shorter one a
 /// single tick would look like a tenth of a processor and more.
 pub const MIN_INTERVAL: Duration = Duration::from_millis(100);
+
+/// What to measure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Wanted {
+    /// The tables that somebody looks at. The others are neither read nor in the sample.
+    pub view: View,
+    /// How often all processes are looked at; in between only those that are listed. Zero: with every sample.
+    pub processes_every: Duration,
+}
+
+impl From<View> for Wanted {
+    fn from(view: View) -> Self {
+        Self { view, ..Self::default() }
+    }
+}
+
+impl From<Panels> for Wanted {
+    fn from(panels: Panels) -> Self {
+        View::from(panels).into()
+    }
+}
 
 /// Measures this machine.
 ///
@@ -34,14 +55,17 @@ impl Collector {
         self.machine.identity()
     }
 
-    /// Measures everything at `now`. Rates cover the time since the sample before, or since [`Collector::new`]; if that is
-    /// shorter than [`MIN_INTERVAL`] they are 0, and so is [`Snapshot::interval_ms`].
+    /// Measures what is `wanted` at `now`: [`Panels`], a [`View`] or a [`Wanted`].
     ///
-    /// [`Snapshot::tick`] and [`Snapshot::skipped`] are left to the stream that sends the sample.
-    pub fn sample(&mut self, now: Moment) -> Snapshot {
+    /// Rates cover the time since the sample before, or since [`Collector::new`]; if that is shorter than [`MIN_INTERVAL`] they
+    /// are 0, and so is [`Snapshot::interval_ms`]. A table that was not wanted in the sample before covers the time since it was.
+    ///
+    /// [`Snapshot::tick`], [`Snapshot::skipped`], [`Snapshot::pace`] and what the agent queues are left to the stream that sends
+    /// the sample.
+    pub fn sample(&mut self, now: Moment, wanted: impl Into<Wanted>) -> Snapshot {
         let interval = now - self.last;
         self.last = now;
         let measurable = interval >= MIN_INTERVAL;
-        self.machine.sample(if measurable { interval } else { Duration::ZERO }, now)
+        self.machine.sample(if measurable { interval } else { Duration::ZERO }, now, wanted.into())
     }
 }

@@ -8,8 +8,13 @@
 //! `portable.rs` has what sysinfo knows, until a system gets files of its own.
 
 mod collector;
+pub mod findings;
+pub mod forecast;
 mod gaps;
+mod governor;
+pub mod history;
 mod patience;
+mod privacy;
 mod rates;
 mod roots;
 mod sampler;
@@ -17,13 +22,28 @@ mod sampler;
 #[cfg(target_os = "linux")]
 mod bus;
 #[cfg(target_os = "linux")]
+mod folders;
+#[cfg(all(target_os = "linux", test))]
+mod lab;
 mod journal;
 #[cfg(target_os = "linux")]
 mod manifest;
 #[cfg(target_os = "linux")]
+mod monitor;
+#[cfg(target_os = "linux")]
+mod netlink;
+#[cfg(target_os = "linux")]
 mod sources;
 #[cfg(target_os = "linux")]
+mod stopwatch;
+#[cfg(target_os = "linux")]
 mod survey;
+#[cfg(target_os = "linux")]
+mod sysfs;
+#[cfg(all(test, target_os = "linux"))]
+mod test_machine;
+#[cfg(all(test, target_os = "linux"))]
+mod testing;
 mod tools;
 
 #[cfg(target_os = "linux")]
@@ -48,11 +68,20 @@ mod identity {
     mod virtualisation;
 }
 #[cfg(target_os = "linux")]
+mod limits {
+    pub(crate) mod linux;
+}
+#[cfg(target_os = "linux")]
 mod memory {
     pub(crate) mod linux;
 }
 #[cfg(target_os = "linux")]
 mod networks {
+    pub(crate) mod linux;
+    pub(crate) mod traffic;
+}
+#[cfg(target_os = "linux")]
+mod own {
     pub(crate) mod linux;
 }
 #[cfg(target_os = "linux")]
@@ -61,7 +90,11 @@ mod pressure {
 }
 mod processes {
     #[cfg(target_os = "linux")]
+    mod files;
+    #[cfg(target_os = "linux")]
     pub(crate) mod linux;
+    #[cfg(target_os = "linux")]
+    pub(crate) mod owners;
     pub(crate) mod ranking;
     #[cfg(target_os = "linux")]
     mod stat;
@@ -69,36 +102,47 @@ mod processes {
 #[cfg(target_os = "linux")]
 mod processor {
     pub(crate) mod linux;
+    pub(crate) mod throttles;
 }
 #[cfg(target_os = "linux")]
 mod temperatures {
+    mod fans;
     pub(crate) mod linux;
+    mod power;
 }
 
 mod system {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
 }
-mod hardware {
-    #[cfg(target_os = "linux")]
-    pub(crate) mod linux;
-}
+#[cfg(target_os = "linux")]
+mod hardware;
+#[cfg(target_os = "linux")]
 mod storage {
-    #[cfg(target_os = "linux")]
+    mod block;
     pub(crate) mod linux;
+    mod mdstat;
+    mod pools;
+    mod smartctl;
+    mod udisks;
 }
+#[cfg(target_os = "linux")]
 mod network {
-    #[cfg(target_os = "linux")]
+    pub(crate) mod links;
     pub(crate) mod linux;
+    pub(crate) mod manager;
+    mod proxies;
+    pub(crate) mod resolver;
+    mod wireless;
 }
+#[cfg(target_os = "linux")]
 mod groups {
-    #[cfg(target_os = "linux")]
+    mod files;
     pub(crate) mod linux;
+    mod tree;
 }
-mod power {
-    #[cfg(target_os = "linux")]
-    pub(crate) mod linux;
-}
+#[cfg(target_os = "linux")]
+mod power;
 mod services {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
@@ -113,33 +157,44 @@ mod logs {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
 }
+#[cfg(target_os = "linux")]
 mod updates {
-    #[cfg(target_os = "linux")]
+    mod kernel;
     pub(crate) mod linux;
+    mod listings;
+    mod packagekit;
+    mod records;
 }
 mod crashes {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
 }
+#[cfg(target_os = "linux")]
 mod users {
-    #[cfg(target_os = "linux")]
     pub(crate) mod linux;
+    mod utmp;
 }
+#[cfg(target_os = "linux")]
 mod security {
-    #[cfg(target_os = "linux")]
+    mod disk;
+    mod firewall;
+    mod kernel;
     pub(crate) mod linux;
+    mod ports;
+    mod ssh;
 }
+#[cfg(target_os = "linux")]
 mod printers {
-    #[cfg(target_os = "linux")]
+    mod http;
+    mod ipp;
     pub(crate) mod linux;
 }
-mod displays {
-    #[cfg(target_os = "linux")]
-    pub(crate) mod linux;
-}
+#[cfg(target_os = "linux")]
+mod displays;
+#[cfg(target_os = "linux")]
 mod certificates {
-    #[cfg(target_os = "linux")]
     pub(crate) mod linux;
+    mod pem;
 }
 mod changes {
     #[cfg(target_os = "linux")]
@@ -165,11 +220,15 @@ use portable::Machine;
 
 #[cfg(target_os = "linux")]
 pub use bus::Bus;
-pub use collector::{Collector, MIN_INTERVAL};
+pub use collector::{Collector, MIN_INTERVAL, Wanted};
+pub use governor::{Governor, Intervals, Observed};
+#[cfg(target_os = "linux")]
+pub use monitor::{IDLE_PERIOD, Monitor, OPENING_SECTIONS};
+pub use privacy::{Cleared, Privacy, Scopes, WITHHELD};
 pub use roots::Roots;
 pub use sampler::{Due, MAX_PERIOD, MIN_PERIOD, Sampler};
 #[cfg(target_os = "linux")]
-pub use sources::{NoTools, RunTools, Sources};
+pub use sources::{CertificateFacts, NoCertificates, NoTools, ReadCertificates, RunTools, Sources};
 #[cfg(target_os = "linux")]
-pub use survey::{Asked, SECTION_DEADLINE, Survey};
-pub use tools::{JournalCursor, JournalFields, JournalSelection, MessageId, Tool, UnitName};
+pub use survey::{SECTION_DEADLINE, Survey};
+pub use tools::{DiskName, JournalCursor, JournalFields, JournalSelection, MessageId, Tool, UnitName};

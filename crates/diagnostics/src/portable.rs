@@ -12,14 +12,15 @@ use sysinfo::{
 };
 use wire::{
     diagnostics::{
-        Core, Filesystem, FilesystemState, IdentityCard, MAX_CORES, MAX_ROWS, Memory, Network, Process, Snapshot,
-        TOP_PROCESSES, Temperature,
+        Core, Filesystem, FilesystemState, IdentityCard, MAX_CORES, MAX_ROWS, Memory, Network, Panel, Process,
+        ProcessOrder, Snapshot, TOP_PROCESSES, Temperature,
     },
     text::Label,
     time::Moment,
 };
 
 use crate::{
+    collector::Wanted,
     gaps::Gaps,
     patience::Patience,
     processes::ranking::{Activity, Standing, choose},
@@ -38,6 +39,7 @@ pub(crate) struct Machine {
     system: Option<System>,
     networks: Option<Networks>,
     components: Option<Components>,
+    users: Option<Users>,
     disks: Patience<(), Vec<Filesystem>>,
     next_disks: Moment,
     filesystems: Vec<Filesystem>,
@@ -51,6 +53,7 @@ pub(crate) struct Machine {
 struct Known {
     used_ms: u64,
     activity: Activity,
+    io: Activity,
     listed: bool,
 }
 
@@ -60,6 +63,7 @@ impl Machine {
             system: System::new().ok(),
             networks: Networks::new().ok(),
             components: Components::new().ok(),
+            users: Users::new_with_refreshed_list().ok(),
             disks: Patience::new(),
             next_disks: Moment::default(),
             filesystems: Vec::new(),
@@ -70,7 +74,7 @@ impl Machine {
         if let Some(system) = &mut machine.system {
             system.refresh_cpu_list(CpuRefreshKind::nothing().with_usage());
         }
-        machine.sample(Duration::ZERO, now);
+        machine.sample(Duration::ZERO, now, Wanted::default());
         machine
     }
 
@@ -96,19 +100,38 @@ impl Machine {
         }
     }
 
-    pub(crate) fn sample(&mut self, interval: Duration, now: Moment) -> Snapshot {
+    pub(crate) fn sample(&mut self, interval: Duration, now: Moment, wanted: Wanted) -> Snapshot {
+        let panels = wanted.view.panels;
         let mut gaps = Gaps::default();
-        for source in ["pressure", "disks", "waiting for disks", "dirty memory", "swap rates", "memory kills"] {
+        let missing = [
+            "pressure",
+            "disks",
+            "waiting for disks",
+            "dirty memory",
+            "swap rates",
+            "memory kills",
+            "connections",
+            "limits",
+            "own use",
+        ];
+        for source in missing {
             gaps.note(source, "not measured on this system yet");
         }
         let mut snapshot = Snapshot {
             interval_ms: u32::try_from(interval.as_millis()).unwrap_or(u32::MAX),
+            view: wanted.view,
             uptime_secs: System::uptime().unwrap_or(0),
-            filesystems: self.read_filesystems(now, &mut gaps),
-            networks: self.read_networks(interval, &mut gaps),
-            temperatures: self.read_temperatures(&mut gaps),
             ..Snapshot::default()
         };
+        if panels.contains(Panel::Filesystems) {
+            snapshot.filesystems = self.read_filesystems(now, &mut gaps);
+        }
+        if panels.contains(Panel::Networks) {
+            snapshot.networks = self.read_networks(interval, &mut gaps);
+        }
+        if panels.contains(Panel::Temperatures) {
+            snapshot.temperatures = self.read_temperatures(&mut gaps);
+        }
         match System::load_average() {
             Ok(load) => snapshot.load_centi = [load.one, load.five, load.fifteen].map(centi),
             Err(_) => gaps.note("load", "this system does not measure it"),
@@ -117,23 +140,33 @@ impl Machine {
             Some(system) => {
                 system.refresh_memory();
                 system.refresh_cpu_specifics(CpuRefreshKind::nothing().with_usage());
-                let kind = ProcessRefreshKind::nothing().with_cpu().with_memory().without_tasks();
-                system.refresh_processes_specifics(ProcessesToUpdate::All, true, kind);
+                if panels.contains(Panel::Processes) {
+                    let kind = ProcessRefreshKind::nothing().with_cpu().with_memory().with_disk_usage();
+                    let kind = kind.with_user(UpdateKind::OnlyIfNotSet).without_tasks();
+                    system.refresh_processes_specifics(ProcessesToUpdate::All, true, kind);
+                    let all = u32::try_from(system.processes().len()).unwrap_or(u32::MAX);
+                    (snapshot.processes_total, snapshot.processes_readable) = (all, all);
+                }
                 snapshot.memory = read_memory(system);
                 snapshot.cores = system.cpus().iter().map(core).collect();
                 gaps.bound("processors", &mut snapshot.cores, MAX_CORES);
-                let all = u32::try_from(system.processes().len()).unwrap_or(u32::MAX);
-                (snapshot.processes_total, snapshot.processes_readable) = (all, all);
+                snapshot.processor.cores = u32::try_from(snapshot.cores.len()).unwrap_or(u32::MAX);
+                snapshot.processor.busy_permille = whole(f64::from(system.global_cpu_usage()) * 10.0, 1000);
             }
             None => gaps.note("processors, memory, processes", "sysinfo does not know this system"),
         }
-        snapshot.processes = self.read_processes(interval, snapshot.cores.len());
+        if panels.contains(Panel::Processes) {
+            snapshot.processes = self.read_processes(interval, snapshot.cores.len(), wanted.view.processes_by);
+        }
+        if !panels.contains(Panel::Cores) {
+            snapshot.cores.clear();
+        }
         snapshot.order_processes();
         snapshot.unreadable = gaps.into_rows();
         snapshot
     }
 
-    fn read_processes(&mut self, interval: Duration, cores: usize) -> Vec<Process> {
+    fn read_processes(&mut self, interval: Duration, cores: usize, by: ProcessOrder) -> Vec<Process> {
         let Some(system) = &self.system else { return Vec::new() };
         let most = u32::try_from(cores.max(1)).unwrap_or(u32::MAX).saturating_mul(1000);
         let mut rows = Vec::new();
@@ -148,24 +181,31 @@ impl Machine {
             let cpu_permille = per_second_u32(used_ms.saturating_sub(before_ms), interval).min(most);
             let activity = before.map_or(Activity::default(), |before| before.activity).after(cpu_permille, interval);
             let listed = before.is_some_and(|before| before.listed);
-            known.insert((pid, start_ticks), Known { used_ms, activity, listed });
+            let io = process.disk_usage();
+            let read_kib_s = per_second_u32(io.read_bytes / 1024, interval);
+            let write_kib_s = per_second_u32(io.written_bytes / 1024, interval);
+            let io = before.map_or(Activity::default(), |before| before.io);
+            let io = io.after(read_kib_s.saturating_add(write_kib_s), interval);
+            known.insert((pid, start_ticks), Known { used_ms, activity, io, listed });
             let row = Process {
                 pid,
                 start_ticks,
                 name: Label::cut(&process.name().to_string_lossy()),
-                user_id: user_id(process),
+                owner: self.owner(process),
                 cpu_permille,
                 resident_kib: process.memory() / 1024,
                 threads: 0,
                 state: state(process.status()),
+                read_kib_s: Some(read_kib_s),
+                write_kib_s: Some(write_kib_s),
             };
             rows.push(row);
         }
         let mut order = (0..rows.len()).collect::<Vec<_>>();
         choose(&mut order, TOP_PROCESSES, |index| {
             let Process { pid, start_ticks, resident_kib: resident, .. } = rows[index];
-            let Known { activity, listed, .. } = known[&(pid, start_ticks)];
-            Standing { activity, resident, pid, listed }
+            let Known { activity, io, listed, .. } = known[&(pid, start_ticks)];
+            Standing { by, activity, io, resident, pid, listed }
         });
         order.truncate(TOP_PROCESSES);
         known.values_mut().for_each(|known| known.listed = false);
@@ -175,6 +215,13 @@ impl Machine {
         }
         self.processes = known;
         order.into_iter().map(|index| rows[index].clone()).collect()
+    }
+
+    /// Blank for users that are not the machine's own.
+    fn owner(&self, process: &sysinfo::Process) -> Label {
+        let user = process.effective_user_id().or(process.user_id());
+        let user = user.and_then(|user| self.users.as_ref()?.get_user_by_id(user));
+        user.map(|user| Label::cut(user.name())).unwrap_or_default()
     }
 
     fn read_networks(&mut self, interval: Duration, gaps: &mut Gaps) -> Vec<Network> {
@@ -199,6 +246,7 @@ impl Machine {
                 continue;
             }
             let before = self.traffic.get(&name).copied().unwrap_or((received, sent));
+            let packets = |count: u64| per_second_u32(count, interval);
             rows.push(Network {
                 name: Label::cut(&name),
                 up,
@@ -206,6 +254,10 @@ impl Machine {
                 tx_bytes_s: per_second(sent.saturating_sub(before.1), interval),
                 errors: data.total_errors_on_received().saturating_add(data.total_errors_on_transmitted()),
                 drops: 0,
+                rx_packets_s: packets(data.packets_received()),
+                tx_packets_s: packets(data.packets_transmitted()),
+                errors_s: packets(data.errors_on_received().saturating_add(data.errors_on_transmitted())),
+                drops_s: 0,
             });
             seen.insert(name, (received, sent));
         }
@@ -338,7 +390,7 @@ mod tests {
         let start = Moment::from_origin(Duration::from_secs(100));
         let mut machine = Machine::new(Roots::default(), start);
         let second = Duration::from_secs(1);
-        let sample = machine.sample(second, start + second);
+        let sample = machine.sample(second, start + second, Wanted::default());
         assert!(sample.memory.total_kib > 0 && sample.memory.available_kib <= sample.memory.total_kib);
         assert!(!sample.cores.is_empty() && sample.cores.iter().all(|core| core.busy_permille <= 1000));
         assert!(sample.processes_total > 0 && sample.processes.len() <= TOP_PROCESSES);
@@ -357,7 +409,7 @@ mod tests {
         // Until the kernel's clock of processor time moved, whatever that takes on this machine.
         loop {
             work = (0..5_000_000).fold(work, |sum, number| sum.rotate_left(1) ^ number);
-            let sample = machine.sample(Duration::from_millis(100), Moment::default());
+            let sample = machine.sample(Duration::from_millis(100), Moment::default(), Wanted::default());
             let Some(row) = sample.processes.iter().find(|process| process.pid == own) else { continue };
             if row.cpu_permille > 0 {
                 break;

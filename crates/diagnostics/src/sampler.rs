@@ -3,8 +3,13 @@
 use std::time::Duration;
 
 use wire::{
-    diagnostics::{DeltaEncoder, Snapshot, StreamFrame},
+    diagnostics::{DeltaEncoder, Snapshot, StreamFrame, View},
     time::Moment,
+};
+
+use crate::{
+    collector::Wanted,
+    governor::{Governor, Intervals, Observed},
 };
 
 /// Shortest time between samples.
@@ -15,14 +20,19 @@ pub const MAX_PERIOD: Duration = Duration::from_secs(60);
 /// Paces one diagnostics stream: collect, send, wait, and again.
 ///
 /// It does nothing itself. Its shell sleeps until [`Sampler::due_at`], then calls [`Sampler::start`]; where that says
-/// [`Due::Collect`] it runs the collector on a thread that may block, hands the sample to [`Sampler::collected`], sends the
-/// frame, and reports [`Sampler::sent`]. A sample that falls due before that is skipped and counted, so that a slow
+/// [`Due::Collect`] it has the collector measure what [`Sampler::wanted`] says on a thread that may block, hands the sample to
+/// [`Sampler::collected`], sends the frame, and reports [`Sampler::sent`]. Its pace is what was asked, or slower where a
+/// [`Governor`] finds that measuring costs too much; each sample says which, and why. A sample that falls due before that is skipped and counted, so that a slow
 /// connection gets fewer samples and never older ones.
 #[derive(Debug)]
 pub struct Sampler {
     encoder: DeltaEncoder,
-    period: Duration,
+    governor: Governor,
+    view: View,
     due_at: Moment,
+    /// When the sample that is being collected was due.
+    was_due_at: Moment,
+    queued: u32,
     stage: Stage,
     tick: u64,
     skipped: u64,
@@ -51,8 +61,11 @@ impl Sampler {
     pub fn new(period: Duration, now: Moment) -> Self {
         Self {
             encoder: DeltaEncoder::new(),
-            period: period.clamp(MIN_PERIOD, MAX_PERIOD),
+            governor: Governor::new(both(period)),
+            view: View::default(),
             due_at: now,
+            was_due_at: now,
+            queued: 0,
             stage: Stage::Waiting,
             tick: 0,
             skipped: 0,
@@ -61,8 +74,23 @@ impl Sampler {
 
     /// Changes the time between samples from the next one on; clamped as in [`Sampler::new`].
     pub fn change_period(&mut self, period: Duration, now: Moment) {
-        self.period = period.clamp(MIN_PERIOD, MAX_PERIOD);
-        self.due_at = self.due_at.min(now + self.period);
+        self.governor.ask(both(period));
+        self.due_at = self.due_at.min(now + self.governor.intervals().sample);
+    }
+
+    /// Changes what is looked at from the next sample on. It begins with everything.
+    pub fn change_view(&mut self, view: View) {
+        self.view = view;
+    }
+
+    /// Says how many messages wait to be sent, for [`wire::diagnostics::Agent::queued`].
+    pub fn queued(&mut self, messages: u32) {
+        self.queued = messages;
+    }
+
+    /// What to collect.
+    pub fn wanted(&self) -> Wanted {
+        Wanted { view: self.view, processes_every: self.governor.intervals().processes }
     }
 
     /// When to call [`Sampler::start`] next.
@@ -77,10 +105,12 @@ impl Sampler {
         if now < self.due_at {
             return Due::NotYet;
         }
+        let (due_at, period) = (self.due_at, self.governor.intervals().sample);
         // On the beat, but never so soon after a late start that there is nothing to measure.
-        self.due_at = (self.due_at + self.period).max(now + self.period / 2);
+        self.due_at = (due_at + period).max(now + period / 2);
         match self.stage {
             Stage::Waiting => {
+                self.was_due_at = due_at;
                 self.stage = Stage::Collecting;
                 Due::Collect
             }
@@ -91,12 +121,16 @@ impl Sampler {
         }
     }
 
-    /// Numbers the sample that was collected and makes it the frame to send.
-    pub fn collected(&mut self, mut sample: Snapshot) -> StreamFrame {
+    /// Numbers the sample that was there at `now` and makes it the frame to send.
+    pub fn collected(&mut self, mut sample: Snapshot, now: Moment) -> StreamFrame {
         self.stage = Stage::Sending;
         self.tick += 1;
         sample.tick = self.tick;
         sample.skipped = self.skipped;
+        sample.agent.queued = self.queued;
+        sample.agent.lag_ms = u32::try_from((now - self.was_due_at).as_millis()).unwrap_or(u32::MAX);
+        self.governor.observe(Observed::from(&sample), now);
+        sample.pace = self.governor.pace();
         self.encoder.encode(&sample)
     }
 
@@ -114,8 +148,16 @@ impl Sampler {
     }
 }
 
+/// The intervals of a stream of `period`: of everything the same.
+fn both(period: Duration) -> Intervals {
+    let period = period.clamp(MIN_PERIOD, MAX_PERIOD);
+    Intervals { sample: period, processes: period }
+}
+
 #[cfg(test)]
 mod tests {
+    use wire::diagnostics::{PaceReason, Panels, Pressure};
+
     use super::*;
 
     fn at(millis: u64) -> Moment {
@@ -130,11 +172,11 @@ mod tests {
     fn a_stream_starts_at_once_and_goes_on_once_a_period() {
         let mut sampler = Sampler::new(second(), at(5_000));
         assert_eq!(sampler.start(at(5_000)), Due::Collect);
-        assert!(matches!(sampler.collected(Snapshot::default()), StreamFrame::Key(_)));
+        assert!(matches!(sampler.collected(Snapshot::default(), at(0)), StreamFrame::Key(_)));
         sampler.sent();
         assert_eq!(sampler.start(at(5_999)), Due::NotYet);
         assert_eq!(sampler.start(at(6_003)), Due::Collect);
-        assert!(matches!(sampler.collected(Snapshot::default()), StreamFrame::Delta(_)));
+        assert!(matches!(sampler.collected(Snapshot::default(), at(0)), StreamFrame::Delta(_)));
         assert_eq!(sampler.due_at(), at(7_000), "a late wake does not shift the beat");
     }
 
@@ -143,7 +185,7 @@ mod tests {
         let mut sampler = Sampler::new(second(), at(0));
         assert_eq!(sampler.start(at(0)), Due::Collect);
         assert_eq!(sampler.start(at(1_000)), Due::Skip, "still collecting");
-        sampler.collected(Snapshot::default());
+        sampler.collected(Snapshot::default(), at(0));
         assert_eq!(sampler.start(at(2_000)), Due::Skip, "still sending");
         sampler.sent();
         assert_eq!(sampler.start(at(3_000)), Due::Collect);
@@ -151,7 +193,7 @@ mod tests {
         let mut decoder = wire::diagnostics::DeltaDecoder::new();
         let mut other = Sampler::new(second(), at(0));
         other.skipped = sampler.skipped;
-        decoder.apply(other.collected(Snapshot::default())).unwrap();
+        decoder.apply(other.collected(Snapshot::default(), at(0))).unwrap();
         assert_eq!(decoder.sample().unwrap().skipped, 2);
     }
 
@@ -160,13 +202,13 @@ mod tests {
         let mut sampler = Sampler::new(second(), at(0));
         for (when, delta) in [(0, false), (1_000, true)] {
             assert_eq!(sampler.start(at(when)), Due::Collect);
-            assert_eq!(matches!(sampler.collected(Snapshot::default()), StreamFrame::Delta(_)), delta);
+            assert_eq!(matches!(sampler.collected(Snapshot::default(), at(0)), StreamFrame::Delta(_)), delta);
             sampler.sent();
         }
         sampler.start(at(2_000));
         sampler.lost();
         assert_eq!(sampler.start(at(3_000)), Due::Collect);
-        let frame = sampler.collected(Snapshot::default());
+        let frame = sampler.collected(Snapshot::default(), at(0));
         let StreamFrame::Key(sample) = frame else { panic!("{frame:?} is not a keyframe") };
         assert_eq!((sample.tick, sample.skipped), (3, 1));
     }
@@ -175,7 +217,7 @@ mod tests {
     fn what_fell_due_while_the_machine_slept_is_not_made_up_for() {
         let mut sampler = Sampler::new(second(), at(0));
         assert_eq!(sampler.start(at(3_600_000)), Due::Collect);
-        sampler.collected(Snapshot::default());
+        sampler.collected(Snapshot::default(), at(0));
         sampler.sent();
         assert_eq!(sampler.start(at(3_600_001)), Due::NotYet);
         assert_eq!(sampler.due_at(), at(3_600_500));
@@ -186,6 +228,34 @@ mod tests {
         let mut sampler = Sampler::new(MIN_PERIOD, at(0));
         sampler.start(at(249));
         assert!(sampler.due_at() - at(249) >= crate::MIN_INTERVAL);
+    }
+
+    #[test]
+    fn a_busy_machine_is_asked_less_often_and_the_sample_says_why() {
+        let mut sampler = Sampler::new(second(), at(0));
+        assert_eq!(sampler.start(at(0)), Due::Collect);
+        let pressure = Some(Pressure { cpu_some_centi: 5000, ..Pressure::default() });
+        let frame = sampler.collected(Snapshot { pressure, ..Snapshot::default() }, at(30));
+        let StreamFrame::Key(sample) = frame else { panic!("{frame:?} is not a keyframe") };
+        assert_eq!((sample.pace.sample_ms, sample.pace.reason), (2000, PaceReason::CpuPressure));
+        assert_eq!(sampler.wanted().processes_every, 2 * second());
+        sampler.sent();
+        assert_eq!((sampler.start(at(1_000)), sampler.due_at()), (Due::Collect, at(3_000)));
+    }
+
+    #[test]
+    fn a_sample_says_how_late_it_was_and_what_waited() {
+        let mut sampler = Sampler::new(second(), at(0));
+        sampler.start(at(0));
+        sampler.collected(Snapshot::default(), at(0));
+        sampler.sent();
+        sampler.queued(3);
+        sampler.change_view(Panels::OVERVIEW.into());
+        assert_eq!(sampler.wanted().view.panels, Panels::OVERVIEW);
+        assert_eq!(sampler.start(at(1_064)), Due::Collect);
+        sampler.collected(Snapshot::default(), at(1_128));
+        let agent = sampler.encoder.sent().unwrap().agent;
+        assert_eq!((agent.queued, agent.lag_ms), (3, 128));
     }
 
     #[test]

@@ -8,10 +8,12 @@ use std::{
     time::Duration,
 };
 
-use diagnostics::{Collector, Roots};
+use diagnostics::{Collector, Roots, Wanted};
 use rustix::fs::inotify;
 use wire::{
-    diagnostics::{Core, DeltaDecoder, DeltaEncoder, Disk, Process, Snapshot},
+    diagnostics::{
+        Core, DeltaDecoder, DeltaEncoder, Disk, Limits, Panel, Panels, Process, ProcessOrder, Snapshot, Traffic, View,
+    },
     text::Label,
     time::Moment,
 };
@@ -51,13 +53,7 @@ impl FixtureMachine {
     }
 
     fn roots(&self) -> Roots {
-        Roots {
-            proc: self.path("proc"),
-            sys: self.path("sys"),
-            etc: self.path("etc"),
-            run: self.path("run"),
-            var: self.path("var"),
-        }
+        Roots::under(self.folder.path())
     }
 
     fn collector(&self) -> Collector {
@@ -68,7 +64,7 @@ impl FixtureMachine {
     fn second(self) -> Snapshot {
         let mut collector = self.collector();
         self.lay("after");
-        collector.sample(at(1000))
+        collector.sample(at(1000), Panels::ALL)
     }
 }
 
@@ -110,7 +106,7 @@ fn a_sample_that_covers_too_little_time_says_so_and_has_no_rates() {
     let machine = FixtureMachine::before();
     let mut collector = machine.collector();
     machine.lay("after");
-    let sample = collector.sample(at(99));
+    let sample = collector.sample(at(99), Panels::ALL);
     assert_eq!(sample.interval_ms, 0);
     assert!(sample.disks.iter().all(|disk| (disk.requests_s, disk.await_us, disk.busy_permille) == (0, 0, 0)));
     assert!(sample.networks.iter().all(|network| (network.rx_bytes_s, network.tx_bytes_s) == (0, 0)));
@@ -132,9 +128,136 @@ fn memory_swap_and_pressure_are_measured() {
     let page_kib = u32::try_from(rustix::param::page_size() / 1024).unwrap();
     assert_eq!((sample.memory.swap_in_kib_s, sample.memory.swap_out_kib_s), (25 * page_kib, 50 * page_kib));
     assert_eq!((sample.memory.dirty_kib, sample.memory.oom_kills), (12_000, 4));
+    assert_eq!((sample.memory.major_faults_s, sample.memory.corrupted_kib), (15, 4));
     let pressure = sample.pressure.unwrap();
     assert_eq!((pressure.cpu_some_centi, pressure.memory_full_centi, pressure.io_full_centi), (150, 25, 25));
+    assert_eq!((pressure.cpu_some_minute_centi, pressure.io_full_minute_centi), (100, 10));
     assert_eq!((sample.uptime_secs, sample.load_centi), (1001, [52, 107, 1200]));
+}
+
+#[test]
+fn the_machine_as_a_whole_is_measured() {
+    let sample = FixtureMachine::before().second();
+    let processor = sample.processor;
+    assert_eq!((processor.cores, processor.busy_permille, processor.iowait_permille), (4, 375, 50));
+    assert_eq!((processor.switches_s, processor.runnable, processor.blocked, processor.throttles), (346, 3, 0, 9));
+    let traffic =
+        Traffic { tcp_established: 12, tcp_sent_s: 1000, tcp_resent_s: 30, tcp_refused_s: 5, udp_errors_s: 7 };
+    assert_eq!(sample.traffic, traffic);
+    let limits = Limits {
+        files: 1500,
+        files_most: 90_000,
+        tracked: 60_000,
+        tracked_most: 65_536,
+        tasks: 900,
+        tasks_most: 32_768,
+    };
+    assert_eq!(sample.limits, limits);
+    assert!(sample.agent.resident_kib > 0);
+}
+
+#[test]
+fn a_kernel_without_a_bound_on_files_that_follows_no_connections_is_not_at_fault() {
+    let machine = FixtureMachine::before();
+    machine.write("proc/sys/fs/file-nr", "1600\t100\t9223372036854775807\n");
+    machine.remove("proc/sys/net");
+    let sample = machine.second();
+    assert_eq!((sample.limits.files_most, sample.limits.tracked, sample.limits.tracked_most), (0, 0, 0));
+    assert!(sample.unreadable.iter().all(|gap| !gap.source.raw().contains("connections")), "{:?}", sample.unreadable);
+}
+
+#[test]
+fn fans_and_what_is_drawn_are_read_with_the_temperatures() {
+    let machine = FixtureMachine::before();
+    let mut collector = machine.collector();
+    let sample = loop {
+        let sample = collector.sample(at(1), Panels::ALL);
+        if !sample.temperatures.is_empty() {
+            break sample;
+        }
+    };
+    let fans = sample.fans.iter().map(|fan| (fan.label.raw(), fan.rpm)).collect::<Vec<_>>();
+    assert_eq!(fans, [("acpitz fan1", 2400)]);
+    let power = sample.power.iter().map(|power| (power.label.raw(), power.milliwatts)).collect::<Vec<_>>();
+    assert_eq!(power, [("acpitz power1", 14_500)]);
+}
+
+#[test]
+fn nobody_opens_the_files_of_a_panel_that_nobody_looks_at() {
+    let machine = FixtureMachine::before();
+    let mut collector = machine.collector();
+    let watch = inotify::init(inotify::CreateFlags::NONBLOCK | inotify::CreateFlags::CLOEXEC).unwrap();
+    for file in ["proc/diskstats", "proc/net/dev", "proc/310/stat", "proc/310/io", "proc/self/mountinfo"] {
+        inotify::add_watch(&watch, machine.path(file), inotify::WatchFlags::OPEN).unwrap();
+    }
+    let sample = collector.sample(at(60_000), Panels::OVERVIEW);
+    assert_eq!(rustix::io::read(&watch, &mut [0; 512]), Err(rustix::io::Errno::AGAIN), "somebody opened one of them");
+    assert_eq!((sample.cores.len(), sample.disks.len(), sample.networks.len(), sample.processes.len()), (0, 0, 0, 0));
+    assert!(sample.filesystems.is_empty() && sample.temperatures.is_empty());
+    assert!(sample.memory.total_kib > 0 && sample.processor.cores == 4);
+    let disks = collector.sample(at(61_000), Panels::OVERVIEW.with(Panel::Disks));
+    assert!(!disks.disks.is_empty() && rustix::io::read(&watch, &mut [0; 512]).is_ok(), "the watch works");
+}
+
+#[test]
+fn a_panel_that_comes_back_has_the_rates_of_the_time_it_was_gone() {
+    let machine = FixtureMachine::before();
+    let mut collector = machine.collector();
+    collector.sample(at(5000), Panels::OVERVIEW);
+    collector.sample(at(9000), Panels::OVERVIEW);
+    machine.lay("after");
+    let sample = collector.sample(at(10_000), Panels::ALL);
+    assert_eq!(sample.disks[0].requests_s, 5, "50 in ten seconds");
+    assert_eq!(sample.networks[0].rx_bytes_s, 50_000);
+    assert_eq!(process(&sample, 310).cpu_permille, 50);
+}
+
+#[test]
+fn processes_are_chosen_by_what_the_view_says() {
+    let machine = crowded();
+    let mut collector = machine.collector();
+    let io = |read: u64| format!("rchar: 1\nread_bytes: {read}\nwrite_bytes: 0\ncancelled_write_bytes: 0\n");
+    machine.write("proc/1100/io", io(0));
+    let view = |processes_by| View { processes_by, ..View::default() };
+    collector.sample(at(1000), view(ProcessOrder::Io));
+    machine.write("proc/1100/io", io(4 << 20));
+    let sample = collector.sample(at(2000), view(ProcessOrder::Io));
+    assert_eq!((sample.processes[0].pid, sample.processes[0].read_kib_s), (1100, Some(4096)));
+    assert_eq!(process(&sample, 310).write_kib_s, None, "nobody may know");
+    machine.write("proc/1199/stat", "1199 (large) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 5000 0 900000 0\n");
+    let sample = collector.sample(at(3000), view(ProcessOrder::Memory));
+    assert_eq!(sample.processes[0].pid, 1199);
+}
+
+#[test]
+fn a_process_that_stays_stuck_is_named_and_one_that_only_waits_a_moment_is_not() {
+    let machine = FixtureMachine::before();
+    let mut collector = machine.collector();
+    let stuck = |machine: &FixtureMachine, pid: u32, name: &str| {
+        let line = format!("{pid} ({name}) D 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 5000 0 10 0\n");
+        machine.write(&format!("proc/{pid}/stat"), line);
+    };
+    stuck(&machine, 600, "cp\u{1b}[2J");
+    let first = collector.sample(at(1000), Panels::ALL);
+    assert_eq!((first.processes_stuck, first.stuck.len()), (1, 0));
+    stuck(&machine, 601, "dd");
+    let second = collector.sample(at(2000), Panels::ALL);
+    assert_eq!(second.processes_stuck, 2);
+    let named = second.stuck.iter().map(|stuck| (stuck.pid, stuck.name.raw())).collect::<Vec<_>>();
+    assert_eq!(named, [(600, "cp\u{1b}[2J")]);
+}
+
+#[test]
+fn a_clock_that_jumps_makes_no_huge_figures() {
+    let machine = FixtureMachine::before();
+    let mut collector = machine.collector();
+    machine.lay("after");
+    let century = collector.sample(at(100 * 365 * 86_400_000), Panels::ALL);
+    assert_eq!(century.interval_ms, u32::MAX);
+    assert_eq!((century.disks[0].requests_s, process(&century, 310).cpu_permille), (0, 0));
+    let back = collector.sample(at(0), Panels::ALL);
+    assert_eq!((back.interval_ms, back.disks[0].requests_s, back.traffic.tcp_sent_s), (0, 0, 0));
+    DeltaDecoder::new().apply(DeltaEncoder::new().encode(&Snapshot { tick: 1, ..century })).unwrap();
 }
 
 #[test]
@@ -156,6 +279,12 @@ fn disks_are_whole_devices_in_use_with_their_latency() {
         requests_s: 50,
         await_us: 20_000,
         busy_permille: 900,
+        read_await_us: 10_000,
+        write_await_us: 60_000,
+        in_flight: 2,
+        backlog_ms_s: 1000,
+        flushes_s: 4,
+        flush_await_us: 5000,
     };
     let names = sample.disks.iter().map(|disk| disk.name.raw()).collect::<Vec<_>>();
     assert_eq!(names, ["sda", "nvme0n1"], "no partition, no loop device, no empty drive");
@@ -180,7 +309,7 @@ fn temperatures_have_one_name_each_and_no_unbelievable_figure() {
     let mut collector = machine.collector();
     // The sensors are asked in a thread: until it has answered.
     let temperatures = loop {
-        let sample = collector.sample(at(1));
+        let sample = collector.sample(at(1), Panels::ALL);
         if !sample.temperatures.is_empty() {
             break sample.temperatures;
         }
@@ -204,7 +333,7 @@ fn file_systems_are_listed_once_and_one_that_is_gone_is_named() {
     let mounts = sample.filesystems.iter().map(|row| (row.mount.raw(), row.kind.raw())).collect::<Vec<_>>();
     assert_eq!(mounts, [("/", "ext4")]);
     assert!(sample.filesystems[0].total_kib >= sample.filesystems[0].available_kib);
-    assert!(reason(&sample, "file system /media/not plugged in").is_some());
+    assert!(reason(&sample, "file system on 8:17").is_some());
 }
 
 #[test]
@@ -223,8 +352,8 @@ fn a_process_number_that_is_used_again_is_another_process() {
     let sample = FixtureMachine::before().second();
     let reused = process(&sample, 312);
     assert_eq!(
-        (reused.name.raw(), reused.start_ticks, reused.cpu_permille, reused.user_id),
-        ("reused", 100_050, 250, 33)
+        (reused.name.raw(), reused.start_ticks, reused.cpu_permille, reused.owner.raw()),
+        ("reused", 100_050, 250, "user 33")
     );
 }
 
@@ -250,6 +379,11 @@ fn a_process_that_ends_while_it_is_looked_at_does_not_count() {
     assert!(sample.processes.iter().all(|process| process.pid != 500));
 }
 
+/// Everything, but all processes only every two seconds.
+fn every_other() -> Wanted {
+    Wanted { processes_every: Duration::from_secs(2), ..Wanted::default() }
+}
+
 /// A machine with more processes than are looked at with every sample.
 fn crowded() -> FixtureMachine {
     let machine = FixtureMachine::before();
@@ -269,7 +403,7 @@ impl FixtureMachine {
 fn on_a_crowded_machine_the_listed_are_looked_at_each_second_and_all_every_other() {
     let machine = crowded();
     let mut collector = machine.collector();
-    let mut at_second = |second: u64| collector.sample(at(second * 1000));
+    let mut at_second = |second: u64| collector.sample(at(second * 1000), every_other());
     let used = |sample: &Snapshot, pid| sample.processes.iter().find(|row| row.pid == pid).map(|row| row.cpu_permille);
 
     at_second(1);
@@ -289,15 +423,15 @@ fn on_a_crowded_machine_the_listed_are_looked_at_each_second_and_all_every_other
 fn a_listed_process_that_ends_on_a_crowded_machine_is_gone_at_once_and_its_number_is_free() {
     let machine = crowded();
     let mut collector = machine.collector();
-    let before = collector.sample(at(2000));
+    let before = collector.sample(at(2000), every_other());
     let listed = |sample: &Snapshot, pid| sample.processes.iter().any(|row| row.pid == pid);
     assert!(listed(&before, 310) && listed(&before, 311));
     machine.remove("proc/310");
     machine.write("proc/311/stat", "311 (other) R 1 1 1 0 -1 0 0 0 0 0 7 0 0 0 20 0 1 0 99999999 0 10 0\n");
-    let after = collector.sample(at(3000));
+    let after = collector.sample(at(3000), every_other());
     assert!(!listed(&after, 310) && !listed(&after, 311));
     assert_eq!(after.processes_total, before.processes_total - 2);
-    assert_eq!(collector.sample(at(4000)).processes_total, before.processes_total - 1);
+    assert_eq!(collector.sample(at(4000), every_other()).processes_total, before.processes_total - 1);
 }
 
 #[test]
@@ -305,7 +439,7 @@ fn a_process_that_cannot_be_read_counts_as_such() {
     let machine = FixtureMachine::before();
     machine.remove("proc/313/stat");
     fs::create_dir(machine.path("proc/313/stat")).unwrap();
-    let sample = machine.collector().sample(at(1000));
+    let sample = machine.collector().sample(at(1000), Panels::ALL);
     assert_eq!((sample.processes_total, sample.processes_readable), (5, 4));
     assert!(reason(&sample, "some processes").is_some());
 }
@@ -316,7 +450,7 @@ fn hidden_processes_are_said_to_be_hidden() {
     assert_eq!(reason(&sample, "processes of other users"), None, "it sees process 1, so nothing is hidden from it");
     let machine = FixtureMachine::before();
     machine.remove("proc/1");
-    let sample = machine.collector().sample(at(1000));
+    let sample = machine.collector().sample(at(1000), Panels::ALL);
     assert_eq!(reason(&sample, "processes of other users"), Some("the machine hides them (hidepid)"));
 }
 
@@ -328,7 +462,7 @@ fn arguments_and_environment_are_never_opened() {
         inotify::add_watch(&watch, machine.path(file), inotify::WatchFlags::OPEN).unwrap();
     }
     let mut collector = machine.collector();
-    let sample = collector.sample(at(1000));
+    let sample = collector.sample(at(1000), Panels::ALL);
     let card = collector.identity();
     assert_eq!(rustix::io::read(&watch, &mut [0; 512]), Err(rustix::io::Errno::AGAIN), "somebody opened one of them");
     assert!(!format!("{card:?}{sample:?}").contains("CANARY"));
@@ -371,10 +505,9 @@ fn virtual_machines_and_containers_are_recognised() {
 #[test]
 fn a_machine_that_tells_nothing_is_measured_as_such() {
     let folder = tempfile::tempdir().unwrap();
-    let nowhere = || folder.path().join("nowhere");
-    let roots = Roots { proc: nowhere(), sys: nowhere(), etc: nowhere(), run: nowhere(), var: nowhere() };
+    let roots = Roots::under(&folder.path().join("nowhere"));
     let mut collector = Collector::new(roots, at(0));
-    let sample = collector.sample(at(1000));
+    let sample = collector.sample(at(1000), Panels::ALL);
     for source in
         ["processors", "memory", "pressure", "file systems", "disks", "networks", "processes", "uptime", "load"]
     {
@@ -388,9 +521,9 @@ fn what_could_not_be_read_once_is_not_reported_for_ever() {
     let machine = FixtureMachine::before();
     let mut collector = machine.collector();
     machine.remove("proc/pressure");
-    assert!(reason(&collector.sample(at(1000)), "pressure").is_some());
+    assert!(reason(&collector.sample(at(1000), Panels::ALL), "pressure").is_some());
     machine.lay("before");
-    let sample = collector.sample(at(2000));
+    let sample = collector.sample(at(2000), Panels::ALL);
     assert_eq!((reason(&sample, "pressure"), sample.pressure.is_some()), (None, true));
 }
 
@@ -414,6 +547,14 @@ fn files_full_of_nonsense_still_make_a_sample_that_a_technician_accepts() {
         "sys/class/hwmon/hwmon0/temp1_input",
         "etc/os-release",
         "etc/passwd",
+        "proc/310/io",
+        "proc/net/snmp",
+        "proc/net/netstat",
+        "proc/sys/fs/file-nr",
+        "proc/sys/kernel/pid_max",
+        "proc/self/statm",
+        "sys/class/hwmon/hwmon2/fan1_input",
+        "sys/class/hwmon/hwmon2/power1_input",
     ];
     let nonsense: [&[u8]; 6] = [
         b"",
@@ -429,10 +570,10 @@ fn files_full_of_nonsense_still_make_a_sample_that_a_technician_accepts() {
     let mut decoder = DeltaDecoder::new();
     for (tick, kind) in (1..).zip([0, 3, 5, 4, 3, 4, 5, 3, 2, 1]) {
         files.iter().for_each(|file| machine.write(file, nonsense[kind]));
-        let mut sample = collector.sample(at(tick * 1000));
+        let mut sample = collector.sample(at(tick * 1000), Panels::ALL);
         collector.identity();
         sample.tick = tick;
         decoder.apply(encoder.encode(&sample)).unwrap();
-        assert_eq!(decoder.sample(), Some(&sample.quantised()));
+        assert_eq!(decoder.sample(), encoder.sent());
     }
 }

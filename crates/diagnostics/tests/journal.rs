@@ -8,7 +8,7 @@ mod support {
 
 use std::time::Duration;
 
-use diagnostics::{Asked, NoTools, Sources, Survey};
+use diagnostics::{NoTools, Sources, Survey};
 use support::journal::JournalMachine;
 use wire::{
     diagnostics::{
@@ -16,7 +16,7 @@ use wire::{
         sections::logs::{LogQuery, Logs, MAX_MESSAGE_BYTES, MessageForm, Priority},
     },
     text::Label,
-    time::{Moment, WallTime},
+    time::WallTime,
 };
 
 /// Planted where nothing may be read.
@@ -49,18 +49,14 @@ fn line<'a>(now: u64, ago: u64, unit: &'a str, priority: &'a str, message: &'a s
     entry(now, ago, &fields)
 }
 
-fn asked() -> Asked {
-    Asked { now: Moment::default(), wall: WallTime(0) }
-}
-
 fn read(sources: Sources, section: SectionId) -> SectionReport {
-    let report = Survey::new(sources).read(&[section], DEADLINE, asked()).remove(0);
+    let report = Survey::new(sources).read(&[section], DEADLINE, WallTime(0)).remove(0);
     assert!(!format!("{report:?}").contains(CANARY), "{report:?}");
     report
 }
 
 fn logs(machine: &JournalMachine, query: LogQuery) -> (Logs, SectionReport) {
-    let report = Survey::new(machine.sources()).read_logs(query, DEADLINE, asked());
+    let report = Survey::new(machine.sources()).read_logs(query, DEADLINE, WallTime(0));
     assert!(!format!("{report:?}").contains(CANARY), "{report:?}");
     let Some(Content::Logs(logs)) = report.content.clone() else { panic!("{report:?}") };
     (*logs, report)

@@ -19,14 +19,14 @@ use std::{
     time::Duration,
 };
 
-use diagnostics::{Asked, Bus, NoTools, Roots, Sources, Survey};
+use diagnostics::{Bus, NoTools, Roots, Sources, Survey};
 use support::bus::PrivateBus;
 use wire::{
     diagnostics::{
         report::{Content, Outcome, SectionId, SectionReport},
         sections::services::{Manager, Services},
     },
-    time::{Moment, WallTime},
+    time::WallTime,
 };
 use zbus::OwnedObjectPath;
 
@@ -194,11 +194,9 @@ fn publish(bus: &mut PrivateBus) -> Arc<AtomicU32> {
 }
 
 fn survey(bus: Bus, root: &Path) -> SectionReport {
-    let at = |folder: &str| root.join(folder);
-    let roots = Roots { proc: at("proc"), sys: at("sys"), etc: at("etc"), run: at("run"), var: at("var") };
-    let asked = Asked { now: Moment::default(), wall: WallTime(0) };
-    let mut survey = Survey::new(Sources { roots, bus, tools: Arc::new(NoTools) });
-    survey.read(&[SectionId::Services], Duration::from_secs(60), asked).remove(0)
+    let roots = Roots::under(root);
+    let survey = Survey::new(Sources { roots, bus, tools: Arc::new(NoTools) });
+    survey.read(&[SectionId::Services], Duration::from_secs(60), WallTime(0)).remove(0)
 }
 
 fn services(report: &SectionReport) -> &Services {

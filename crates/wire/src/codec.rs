@@ -51,6 +51,11 @@ fn config() -> Config {
     bincode::config::standard().with_limit::<HARD_LIMIT_BYTES>()
 }
 
+/// Bytes that `value` takes as a part of a message.
+pub(crate) fn size_of<T: Serialize>(value: &T) -> usize {
+    bincode::serde::encode_to_vec(value, config()).map_or(usize::MAX, |bytes| bytes.len())
+}
+
 /// Encodes one message.
 ///
 /// # Errors

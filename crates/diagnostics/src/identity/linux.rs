@@ -8,6 +8,7 @@ use wire::{diagnostics::IdentityCard, text::Label};
 
 use super::virtualisation::virtualisation;
 use crate::{
+    processes::owners::Owners,
     roots::Roots,
     text::{fields, first_line, lines, number, read_file, values},
 };
@@ -30,7 +31,7 @@ pub(crate) fn read(roots: &Roots) -> IdentityCard {
         cores: cpuinfo.cores,
         memory_kib: memory.unwrap_or(0),
         agent_version: Label::cut(env!("CARGO_PKG_VERSION")),
-        user: Label::cut(&user_name(&roots.etc, user_id)),
+        user: Owners::new(&roots.etc).name(user_id),
         administrator: user_id == 0,
     }
 }
@@ -111,19 +112,6 @@ fn brand_by_sysinfo() -> String {
     let Ok(mut system) = sysinfo::System::new() else { return String::new() };
     system.refresh_cpu_list(sysinfo::CpuRefreshKind::nothing());
     system.cpus().first().map(|cpu| cpu.brand().trim().to_owned()).unwrap_or_default()
-}
-
-/// The name in `/etc/passwd`. Users of a directory service are not in there: asking that service could hang, so they are shown
-/// by number.
-fn user_name(etc: &Path, user_id: u32) -> String {
-    let mut buffer = Vec::new();
-    let passwd = read_file(&etc.join("passwd"), &mut buffer).unwrap_or_default();
-    let name = lines(passwd).find_map(|line| {
-        let mut fields = line.split(|byte| *byte == b':');
-        let name = fields.next()?;
-        (number(fields.nth(1)?)? == u64::from(user_id)).then_some(name)
-    });
-    name.map_or_else(|| format!("user {user_id}"), |name| String::from_utf8_lossy(name).into_owned())
 }
 
 #[cfg(test)]

@@ -12,38 +12,41 @@ use wire::diagnostics::Memory;
 use crate::{
     gaps::Gaps,
     rates::per_second_u32,
-    text::{fields, first_line, lines, number, read_file, values},
+    text::{KernelFile, fields, first_line, lines, number, read_file, values},
 };
 
 #[derive(Debug)]
 pub(crate) struct MemoryFiles {
-    meminfo: PathBuf,
-    vmstat: PathBuf,
+    meminfo: KernelFile,
+    vmstat: KernelFile,
     page_kib: u64,
-    /// Pages swapped in and out when last read.
-    swapped: Option<(u64, u64)>,
+    /// Pages swapped in and out, and major faults, when last read.
+    before: Option<[u64; 3]>,
     group: Option<ControlGroup>,
 }
 
 impl MemoryFiles {
     pub(crate) fn new(proc: &Path, sys: &Path, page_kib: u64) -> Self {
         Self {
-            meminfo: proc.join("meminfo"),
-            vmstat: proc.join("vmstat"),
+            meminfo: KernelFile::new(proc.join("meminfo")),
+            vmstat: KernelFile::new(proc.join("vmstat")),
             page_kib,
-            swapped: None,
+            before: None,
             group: ControlGroup::tightest(proc, sys),
         }
     }
 
     pub(crate) fn read(&mut self, interval: Duration, buffer: &mut Vec<u8>, gaps: &mut Gaps) -> Memory {
         let mut memory = Memory::default();
-        match read_file(&self.meminfo, buffer) {
+        match self.meminfo.read(buffer) {
             Ok(text) => read_totals(text, &mut memory),
             Err(error) => gaps.note_error("memory", &error),
         }
-        match read_file(&self.vmstat, buffer) {
-            Ok(text) => self.read_events(text, interval, &mut memory, gaps),
+        match self.vmstat.read(buffer) {
+            Ok(text) => {
+                let events = values(text, ["pswpin", "pswpout", "pgmajfault", "oom_kill"]);
+                self.read_events(events, interval, &mut memory, gaps);
+            }
             Err(error) => gaps.note_error("swap rates", &error),
         }
         if let Some(group) = self.group.as_ref().filter(|group| group.limit_kib < memory.total_kib) {
@@ -56,16 +59,15 @@ impl MemoryFiles {
         memory
     }
 
-    fn read_events(&mut self, text: &[u8], interval: Duration, memory: &mut Memory, gaps: &mut Gaps) {
-        let [swapped_in, swapped_out, kills] = values(text, ["pswpin", "pswpout", "oom_kill"]);
-        let swapped = (swapped_in.unwrap_or(0), swapped_out.unwrap_or(0));
-        if let Some(before) = self.swapped.replace(swapped) {
-            let rate = |now: u64, before: u64| {
-                per_second_u32(now.saturating_sub(before).saturating_mul(self.page_kib), interval)
-            };
-            memory.swap_in_kib_s = rate(swapped.0, before.0);
-            memory.swap_out_kib_s = rate(swapped.1, before.1);
-        }
+    fn read_events(&mut self, events: [Option<u64>; 4], interval: Duration, memory: &mut Memory, gaps: &mut Gaps) {
+        let [swapped_in, swapped_out, faults, kills] = events;
+        let now = [swapped_in, swapped_out, faults].map(|count| count.unwrap_or(0));
+        let before = self.before.replace(now).unwrap_or(now);
+        let [swapped_in, swapped_out, faults] = std::array::from_fn(|place| now[place].saturating_sub(before[place]));
+        let kib = |pages: u64| per_second_u32(pages.saturating_mul(self.page_kib), interval);
+        memory.swap_in_kib_s = kib(swapped_in);
+        memory.swap_out_kib_s = kib(swapped_out);
+        memory.major_faults_s = per_second_u32(faults, interval);
         match kills {
             Some(kills) => memory.oom_kills = kills,
             None => gaps.note("memory kills", "this kernel does not count them"),
@@ -74,13 +76,24 @@ impl MemoryFiles {
 }
 
 fn read_totals(text: &[u8], memory: &mut Memory) {
-    let [total, available, free, buffers, cached, dirty, swap_total, swap_free] =
-        values(text, ["MemTotal", "MemAvailable", "MemFree", "Buffers", "Cached", "Dirty", "SwapTotal", "SwapFree"]);
+    let keys = [
+        "MemTotal",
+        "MemAvailable",
+        "MemFree",
+        "Buffers",
+        "Cached",
+        "Dirty",
+        "SwapTotal",
+        "SwapFree",
+        "HardwareCorrupted",
+    ];
+    let [total, available, free, buffers, cached, dirty, swap_total, swap_free, corrupted] = values(text, keys);
     // Kernels before 3.14 and some containers do not say what is available.
     let estimate = || [free, buffers, cached].into_iter().flatten().fold(0, u64::saturating_add);
     memory.total_kib = total.unwrap_or(0);
     memory.available_kib = available.unwrap_or_else(estimate).min(memory.total_kib);
     memory.dirty_kib = dirty.unwrap_or(0);
+    memory.corrupted_kib = corrupted.unwrap_or(0);
     memory.swap_total_kib = swap_total.unwrap_or(0);
     memory.swap_used_kib = memory.swap_total_kib.saturating_sub(swap_free.unwrap_or(memory.swap_total_kib));
 }

@@ -14,8 +14,8 @@ use wire::{
 
 use crate::{
     gaps::Gaps,
-    rates::per_second,
-    text::{fields, first_line, lines, number, read_file},
+    rates::{per_second, per_second_u32},
+    text::{KernelFile, fields, first_line, lines, number},
 };
 
 /// How old the state of a link may be.
@@ -23,7 +23,7 @@ const LINKS_EVERY: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(crate) struct Networks {
-    dev: PathBuf,
+    dev: KernelFile,
     class: PathBuf,
     before: BTreeMap<String, Interface>,
     links_read: Moment,
@@ -35,10 +35,12 @@ struct Interface {
     up: bool,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Counters {
     rx_bytes: u64,
     tx_bytes: u64,
+    rx_packets: u64,
+    tx_packets: u64,
     errors: u64,
     drops: u64,
 }
@@ -46,7 +48,7 @@ struct Counters {
 impl Networks {
     pub(crate) fn new(proc: &Path, sys: &Path) -> Self {
         Self {
-            dev: proc.join("net/dev"),
+            dev: KernelFile::new(proc.join("net/dev")),
             class: sys.join("class/net"),
             before: BTreeMap::new(),
             links_read: Moment::default(),
@@ -61,7 +63,7 @@ impl Networks {
         buffer: &mut Vec<u8>,
         gaps: &mut Gaps,
     ) -> Vec<Network> {
-        let text = match read_file(&self.dev, buffer) {
+        let text = match self.dev.read(buffer) {
             Ok(text) => text,
             Err(error) => {
                 gaps.note_error("networks", &error);
@@ -74,11 +76,12 @@ impl Networks {
         }
         let mut seen = BTreeMap::new();
         let mut networks = Vec::new();
+        let class = &self.class;
         for (name, counters) in lines(text).filter_map(parse).filter(|(name, _)| *name != "lo") {
             let before = self.before.get(name).copied();
             let up = match before {
                 Some(before) if !read_links => before.up,
-                Some(_) | None => self.is_up(name, counters),
+                Some(_) | None => is_up(class, name, counters),
             };
             if up || counters.rx_bytes > 0 || counters.tx_bytes > 0 {
                 let base = before.map_or(counters, |before| before.counters);
@@ -90,26 +93,31 @@ impl Networks {
         gaps.bound("networks", &mut networks, MAX_ROWS);
         networks
     }
+}
 
-    /// Tunnels and the like are always in the state `unknown`.
-    fn is_up(&self, name: &str, counters: Counters) -> bool {
-        match first_line(&self.class.join(name).join("operstate")).as_deref() {
-            Some("up") => true,
-            Some("unknown") | None => counters.rx_bytes > 0 || counters.tx_bytes > 0,
-            Some(_) => false,
-        }
+/// Tunnels and the like are always in the state `unknown`.
+fn is_up(class: &Path, name: &str, counters: Counters) -> bool {
+    match first_line(&class.join(name).join("operstate")).as_deref() {
+        Some("up") => true,
+        Some("unknown") | None => counters.rx_bytes > 0 || counters.tx_bytes > 0,
+        Some(_) => false,
     }
 }
 
 impl Counters {
     fn since(&self, before: &Self, name: &str, up: bool, interval: Duration) -> Network {
+        let grown = |of: fn(&Self) -> u64| of(self).saturating_sub(of(before));
         Network {
             name: Label::cut(name),
             up,
-            rx_bytes_s: per_second(self.rx_bytes.saturating_sub(before.rx_bytes), interval),
-            tx_bytes_s: per_second(self.tx_bytes.saturating_sub(before.tx_bytes), interval),
+            rx_bytes_s: per_second(grown(|counters| counters.rx_bytes), interval),
+            tx_bytes_s: per_second(grown(|counters| counters.tx_bytes), interval),
             errors: self.errors,
             drops: self.drops,
+            rx_packets_s: per_second_u32(grown(|counters| counters.rx_packets), interval),
+            tx_packets_s: per_second_u32(grown(|counters| counters.tx_packets), interval),
+            errors_s: per_second_u32(grown(|counters| counters.errors), interval),
+            drops_s: per_second_u32(grown(|counters| counters.drops), interval),
         }
     }
 }
@@ -121,12 +129,14 @@ fn parse(line: &[u8]) -> Option<(&str, Counters)> {
     let name = std::str::from_utf8(name.trim_ascii()).ok().filter(|name| !name.is_empty() && !name.contains('/'))?;
     let mut figures = fields(figures.get(1..)?).map(number);
     let mut next = || figures.next().flatten();
-    let (rx_bytes, _packets, rx_errors, rx_drops) = (next()?, next()?, next()?, next()?);
+    let (rx_bytes, rx_packets, rx_errors, rx_drops) = (next()?, next()?, next()?, next()?);
     let _fifo_frame_compressed_multicast = [(); 4].map(|()| next());
-    let (tx_bytes, _packets, tx_errors, tx_drops) = (next()?, next()?, next()?, next()?);
+    let (tx_bytes, tx_packets, tx_errors, tx_drops) = (next()?, next()?, next()?, next()?);
     let counters = Counters {
         rx_bytes,
         tx_bytes,
+        rx_packets,
+        tx_packets,
         errors: rx_errors.saturating_add(tx_errors),
         drops: rx_drops.saturating_add(tx_drops),
     };
@@ -140,7 +150,14 @@ mod tests {
     #[test]
     fn errors_and_drops_of_both_directions_are_added() {
         let line = b"  eth0:121042580 4664 1 2 3 4 0 0 322545 2790 10 20 0 0 0 0";
-        let counters = Counters { rx_bytes: 121_042_580, tx_bytes: 322_545, errors: 11, drops: 22 };
+        let counters = Counters {
+            rx_bytes: 121_042_580,
+            tx_bytes: 322_545,
+            rx_packets: 4664,
+            tx_packets: 2790,
+            errors: 11,
+            drops: 22,
+        };
         assert_eq!(parse(line), Some(("eth0", counters)));
     }
 
@@ -155,9 +172,15 @@ mod tests {
 
     #[test]
     fn an_interface_that_was_replaced_gives_no_huge_rate() {
-        let old = Counters { rx_bytes: 4_294_967_295, tx_bytes: 9_000_000, errors: 0, drops: 0 };
-        let new = Counters { rx_bytes: 100, tx_bytes: 0, errors: 0, drops: 0 };
+        let old = Counters {
+            rx_bytes: 4_294_967_295,
+            tx_bytes: 9_000_000,
+            rx_packets: 90_000,
+            drops: 7,
+            ..Counters::default()
+        };
+        let new = Counters { rx_bytes: 100, ..Counters::default() };
         let network = new.since(&old, "usb0", true, Duration::from_secs(1));
-        assert_eq!((network.rx_bytes_s, network.tx_bytes_s), (0, 0));
+        assert_eq!((network.rx_bytes_s, network.tx_bytes_s, network.rx_packets_s, network.drops_s), (0, 0, 0, 0));
     }
 }

@@ -1,46 +1,55 @@
 //! Pressure stall information from `/proc/pressure` (the kernel's `Documentation/accounting/psi.rst`).
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::{io, path::Path};
 
 use wire::diagnostics::Pressure;
 
 use crate::{
     gaps::Gaps,
-    text::{fields, hundredths, lines, read_file},
+    text::{KernelFile, fields, hundredths, lines},
 };
 
 #[derive(Debug)]
 pub(crate) struct PressureFiles {
-    cpu: PathBuf,
-    memory: PathBuf,
-    io: PathBuf,
+    cpu: KernelFile,
+    memory: KernelFile,
+    io: KernelFile,
 }
 
-/// Shares of the last ten seconds in hundredths of a percent.
+/// Shares in hundredths of a percent.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Stalls {
-    some: u16,
-    full: u16,
+pub(crate) struct Stalls {
+    pub(crate) some: Shares,
+    pub(crate) full: Shares,
+}
+
+/// Of the last ten seconds, and of the last minute.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Shares {
+    pub(crate) now: u16,
+    pub(crate) minute: u16,
 }
 
 impl PressureFiles {
     pub(crate) fn new(proc: &Path) -> Self {
-        let of = |name: &str| proc.join("pressure").join(name);
+        let of = |name: &str| KernelFile::new(proc.join("pressure").join(name));
         Self { cpu: of("cpu"), memory: of("memory"), io: of("io") }
     }
 
-    pub(crate) fn read(&self, buffer: &mut Vec<u8>, gaps: &mut Gaps) -> Option<Pressure> {
-        let mut stalls = |path: &Path| read_file(path, buffer).map(Stalls::parse);
-        match (stalls(&self.cpu), stalls(&self.memory), stalls(&self.io)) {
+    pub(crate) fn read(&mut self, buffer: &mut Vec<u8>, gaps: &mut Gaps) -> Option<Pressure> {
+        let mut stalls = |file: &mut KernelFile| file.read(buffer).map(Stalls::parse);
+        match (stalls(&mut self.cpu), stalls(&mut self.memory), stalls(&mut self.io)) {
             (Ok(cpu), Ok(memory), Ok(io)) => Some(Pressure {
-                cpu_some_centi: cpu.some,
-                memory_some_centi: memory.some,
-                memory_full_centi: memory.full,
-                io_some_centi: io.some,
-                io_full_centi: io.full,
+                cpu_some_centi: cpu.some.now,
+                memory_some_centi: memory.some.now,
+                memory_full_centi: memory.full.now,
+                io_some_centi: io.some.now,
+                io_full_centi: io.full.now,
+                cpu_some_minute_centi: cpu.some.minute,
+                memory_some_minute_centi: memory.some.minute,
+                memory_full_minute_centi: memory.full.minute,
+                io_some_minute_centi: io.some.minute,
+                io_full_minute_centi: io.full.minute,
             }),
             (Err(error), _, _) | (_, Err(error), _) | (_, _, Err(error)) => {
                 if error.kind() == io::ErrorKind::Unsupported {
@@ -55,16 +64,19 @@ impl PressureFiles {
 
 impl Stalls {
     /// Kernels before 5.13 have no `full` line for processors.
-    fn parse(text: &[u8]) -> Self {
+    pub(crate) fn parse(text: &[u8]) -> Self {
         let mut stalls = Self::default();
         for line in lines(text) {
             let mut fields = fields(line);
             let kind = fields.next();
-            let average = fields.next().and_then(|field| hundredths(field.strip_prefix(b"avg10=")?));
-            let share = average.map_or(0, |share| u16::try_from(share.min(10_000)).unwrap_or(10_000));
+            let mut share = |key: &[u8]| {
+                let average = fields.next().and_then(|field| hundredths(field.strip_prefix(key)?));
+                average.map_or(0, |share| u16::try_from(share.min(10_000)).unwrap_or(10_000))
+            };
+            let shares = Shares { now: share(b"avg10="), minute: share(b"avg60=") };
             match kind {
-                Some(b"some") => stalls.some = share,
-                Some(b"full") => stalls.full = share,
+                Some(b"some") => stalls.some = shares,
+                Some(b"full") => stalls.full = shares,
                 Some(_) | None => {}
             }
         }
@@ -80,8 +92,10 @@ mod tests {
     fn shares_are_read_in_hundredths_of_a_percent() {
         let text =
             b"some avg10=12.34 avg60=1.00 avg300=0.00 total=119\nfull avg10=100.00 avg60=9.00 avg300=1.00 total=9\n";
-        assert_eq!(Stalls::parse(text), Stalls { some: 1234, full: 10_000 });
-        assert_eq!(Stalls::parse(b"some avg10=0.05 avg60=1.00\n"), Stalls { some: 5, full: 0 });
+        let shares = |now, minute| Shares { now, minute };
+        assert_eq!(Stalls::parse(text), Stalls { some: shares(1234, 100), full: shares(10_000, 900) });
+        let text = b"some avg10=0.05 avg60=1.00\n";
+        assert_eq!(Stalls::parse(text), Stalls { some: shares(5, 100), full: shares(0, 0) });
         assert_eq!(Stalls::parse(b"some\nnonsense avg10=x\n"), Stalls::default());
     }
 }

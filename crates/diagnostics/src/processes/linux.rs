@@ -6,44 +6,31 @@
 //! often as their number allows.
 
 use std::{
-    ffi::CStr,
     io,
-    io::Write as _,
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use rustix::{
-    fs::{CWD, Mode, OFlags, RawDir, openat},
-    io::{Errno, read},
-};
-use wire::{
-    diagnostics::{Process, TOP_PROCESSES},
-    text::Label,
-};
+use rustix::fs::{CWD, Mode, OFlags, RawDir, openat};
+use wire::diagnostics::{MAX_STUCK, Process, ProcessOrder, Stuck, TOP_PROCESSES};
 
 use super::{
+    files::{Io, Missed, owner, read_io, read_stat},
+    owners::Owners,
     ranking::{Activity, Standing, choose},
-    stat::{Name, Stat},
+    stat::Stat,
 };
-use crate::{
-    gaps::Gaps,
-    text::{fields, lines, number},
-};
+use crate::{gaps::Gaps, rates::per_second_u32, text::number};
 
 /// Most processes that are looked at: 32,768 take about a fifth of a second.
 const MAX_SCANNED: u32 = 32_768;
 
-/// How often all are looked at, by their number: with every sample up to the first, seconds up to the others.
-const WHOLE_EVERY: [(usize, Duration); 3] =
-    [(128, Duration::ZERO), (1024, Duration::from_secs(2)), (usize::MAX, Duration::from_secs(5))];
-
 /// A listed process's owner is looked up when it comes into the list, and again after this many samples.
 const OWNER_EVERY: u32 = 60;
 
-/// Owner of a process that is gone before it could be looked up: the kernel's own number for "nobody in particular".
-const OVERFLOW_USER: u32 = 65_534;
+/// The kernel's state letter of a process that waits for a device and cannot be interrupted.
+const STUCK: u8 = b'D';
 
 #[derive(Debug)]
 pub(crate) struct Processes {
@@ -56,6 +43,8 @@ pub(crate) struct Processes {
     /// Room for the next whole scan.
     next: Vec<Known>,
     order: Vec<usize>,
+    owners: Owners,
+    by: ProcessOrder,
     /// How much time was sampled so far, and how much at the last whole scan.
     now: Duration,
     whole_at: Duration,
@@ -77,7 +66,17 @@ pub(crate) struct Units {
 pub(crate) struct Scan {
     pub(crate) total: u32,
     pub(crate) readable: u32,
+    pub(crate) stuck_total: u32,
     pub(crate) listed: Vec<Process>,
+    /// Those that were stuck in the last two whole scans.
+    pub(crate) stuck: Vec<Stuck>,
+}
+
+/// Which processes are listed, and how often all are looked at.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Order {
+    pub(crate) by: ProcessOrder,
+    pub(crate) every: Duration,
 }
 
 /// What is remembered of a process from one scan to the next.
@@ -89,6 +88,13 @@ struct Known {
     read_at: Duration,
     cpu_permille: u32,
     activity: Activity,
+    /// What it read and wrote, as it was last read, and per second.
+    io: Option<Io>,
+    io_s: Option<(u32, u32)>,
+    /// Kibibytes read and written in a second, smoothed.
+    io_activity: Activity,
+    /// Whether it was stuck in the whole scan before, too.
+    still_stuck: bool,
     listed: Option<Listed>,
 }
 
@@ -103,23 +109,18 @@ struct Listed {
 /// The time that a scan covers.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Period {
-    /// Since the sample before; zero if there was none.
+    /// Since processes were last looked at; zero if they never were.
     pub(crate) interval: Duration,
+    /// Time sampled so far.
+    pub(crate) sampled: Duration,
     /// Hundredths of a second since the machine started, if that is known.
     pub(crate) uptime_centis: Option<u64>,
     /// Logical processors, which bound what a process can use.
     pub(crate) cores: usize,
 }
 
-/// Why a process's line was not had.
-enum Missed {
-    /// It ended since it was listed, which is nobody's fault.
-    Gone,
-    Unreadable(io::Error),
-}
-
 impl Processes {
-    pub(crate) fn new(proc: &Path, units: Units) -> Self {
+    pub(crate) fn new(proc: &Path, etc: &Path, units: Units) -> Self {
         Self {
             proc: proc.to_owned(),
             units,
@@ -128,6 +129,8 @@ impl Processes {
             known: Vec::new(),
             next: Vec::new(),
             order: Vec::new(),
+            owners: Owners::new(etc),
+            by: ProcessOrder::default(),
             now: Duration::ZERO,
             whole_at: Duration::ZERO,
             gaps: Gaps::default(),
@@ -137,7 +140,7 @@ impl Processes {
     }
 
     /// Looks at the processes that are listed, or at every process if it is time for that.
-    pub(crate) fn scan(&mut self, period: Period, gaps: &mut Gaps) -> Scan {
+    pub(crate) fn scan(&mut self, period: Period, order: Order, gaps: &mut Gaps) -> Scan {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = match openat(CWD, &self.proc, flags, Mode::empty()) {
             Ok(folder) => folder,
@@ -146,18 +149,28 @@ impl Processes {
                 return Scan::default();
             }
         };
-        self.now += period.interval;
-        if self.whole_is_due(period.interval) {
+        self.now = period.sampled;
+        let by = std::mem::replace(&mut self.by, order.by);
+        if by != order.by || self.whole_is_due(period.interval, order.every) {
             self.look_at_all(&folder, period);
             self.list();
         } else {
             self.look_at_listed(&folder, period);
         }
         gaps.add(&self.gaps);
-        let (line, units) = (&mut self.line, self.units);
-        let listed = self.known.iter_mut().filter(|known| known.listed.is_some());
-        let listed = listed.map(|known| known.row(folder.as_fd(), line, units)).collect();
-        Scan { total: self.total, readable: self.readable, listed }
+        let mut scan = Scan { total: self.total, readable: self.readable, ..Scan::default() };
+        for known in &mut self.known {
+            if known.listed.is_some() {
+                scan.listed.push(known.row(folder.as_fd(), &mut self.line, &mut self.owners, self.units));
+            }
+            if known.stat.state == STUCK {
+                scan.stuck_total += 1;
+                if known.still_stuck && scan.stuck.len() < MAX_STUCK {
+                    scan.stuck.push(Stuck { pid: known.pid, name: known.stat.name.label() });
+                }
+            }
+        }
+        scan
     }
 
     /// Whether the last scan saw process 1, as everybody does where nothing is hidden.
@@ -166,9 +179,7 @@ impl Processes {
     }
 
     /// Samples are a little early or late, so the one that is nearest counts.
-    fn whole_is_due(&self, interval: Duration) -> bool {
-        let every =
-            WHOLE_EVERY.iter().find(|(most, _)| self.known.len() <= *most).map_or(Duration::ZERO, |(_, every)| *every);
+    fn whole_is_due(&self, interval: Duration, every: Duration) -> bool {
         self.known.is_empty() || self.now - self.whole_at + interval / 2 >= every
     }
 
@@ -182,7 +193,9 @@ impl Processes {
                 // The number of one that has ended can be used again; the next whole scan finds who uses it.
                 Ok(stat) if stat.start_ticks != known.stat.start_ticks => false,
                 Ok(stat) => {
-                    *known = known.later(stat, self.now, period, self.units);
+                    let io = read_io(folder.as_fd(), known.pid, &mut self.line);
+                    *known =
+                        Known { still_stuck: known.still_stuck, ..known.later(stat, io, self.now, period, self.units) };
                     true
                 }
                 Err(Missed::Gone) => false,
@@ -226,9 +239,12 @@ impl Processes {
                     let before = self.known.binary_search_by_key(&pid, |known| known.pid).ok();
                     // A number can be used again; a number and a start cannot.
                     let before = before.map(|place| self.known[place]);
-                    self.next.push(match before.filter(|before| before.stat.start_ticks == stat.start_ticks) {
-                        Some(before) => before.later(stat, self.now, period, self.units),
-                        None => Known::first(pid, stat, self.now, unseen, self.units),
+                    let before = before.filter(|before| before.stat.start_ticks == stat.start_ticks);
+                    let wanted = self.by == ProcessOrder::Io || before.is_some_and(|before| before.listed.is_some());
+                    let io = if wanted { read_io(folder.as_fd(), pid, &mut self.line) } else { None };
+                    self.next.push(match before {
+                        Some(before) => before.later(stat, io, self.now, period, self.units),
+                        None => Known { io, ..Known::first(pid, stat, self.now, unseen, self.units) },
                     });
                 }
                 Err(Missed::Gone) => {}
@@ -246,7 +262,8 @@ impl Processes {
         self.order.clear();
         self.order.extend(0..self.known.len());
         let known = &self.known;
-        choose(&mut self.order, TOP_PROCESSES, |index| known[index].standing());
+        let by = self.by;
+        choose(&mut self.order, TOP_PROCESSES, |index| known[index].standing(by));
         for (place, index) in self.order.iter().enumerate() {
             let known = &mut self.known[*index];
             known.listed = if place < TOP_PROCESSES { known.listed.or(Some(Listed::default())) } else { None };
@@ -259,19 +276,39 @@ impl Known {
     fn first(pid: u32, stat: Stat, now: Duration, period: Period, units: Units) -> Self {
         let cpu_permille = used_permille(unseen_ticks(stat, period, units), period, units);
         let activity = Activity::default().after(cpu_permille, period.interval);
-        Self { pid, stat, read_at: now, cpu_permille, activity, listed: None }
+        Self {
+            pid,
+            stat,
+            read_at: now,
+            cpu_permille,
+            activity,
+            io: None,
+            io_s: None,
+            io_activity: Activity::default(),
+            still_stuck: false,
+            listed: None,
+        }
     }
 
-    fn later(&self, stat: Stat, now: Duration, period: Period, units: Units) -> Self {
+    fn later(&self, stat: Stat, io: Option<Io>, now: Duration, period: Period, units: Units) -> Self {
         let period = Period { interval: now - self.read_at, ..period };
         let cpu_permille = used_permille(stat.ticks.saturating_sub(self.stat.ticks), period, units);
         let activity = self.activity.after(cpu_permille, period.interval);
-        Self { stat, read_at: now, cpu_permille, activity, ..*self }
+        let io_s = io.zip(self.io).map(|(now, before)| {
+            let rate = |now: u64, before: u64| per_second_u32(now.saturating_sub(before) / 1024, period.interval);
+            (rate(now.read_bytes, before.read_bytes), rate(now.written_bytes, before.written_bytes))
+        });
+        let both = io_s.map_or(0, |(read, written)| read.saturating_add(written));
+        let io_activity = self.io_activity.after(both, period.interval);
+        let still_stuck = stat.state == STUCK && self.stat.state == STUCK;
+        Self { stat, read_at: now, cpu_permille, activity, io, io_s, io_activity, still_stuck, ..*self }
     }
 
-    fn standing(&self) -> Standing {
+    fn standing(&self, by: ProcessOrder) -> Standing {
         Standing {
+            by,
             activity: self.activity,
+            io: self.io_activity,
             resident: self.stat.resident_pages,
             pid: self.pid,
             listed: self.listed.is_some(),
@@ -279,7 +316,7 @@ impl Known {
     }
 
     /// Its row in the list.
-    fn row(&mut self, folder: BorrowedFd<'_>, line: &mut Vec<u8>, units: Units) -> Process {
+    fn row(&mut self, folder: BorrowedFd<'_>, line: &mut Vec<u8>, owners: &mut Owners, units: Units) -> Process {
         let listed = match self.listed {
             Some(Listed { owner: Some(owner), samples }) if samples < OWNER_EVERY => {
                 Listed { owner: Some(owner), samples: samples + 1 }
@@ -287,15 +324,19 @@ impl Known {
             Some(_) | None => Listed { owner: owner(folder, self.pid, line), samples: 0 },
         };
         self.listed = Some(listed);
+        // One that has just come into the list is compared with itself the next time.
+        self.io = self.io.or_else(|| read_io(folder, self.pid, line));
         Process {
             pid: self.pid,
             start_ticks: self.stat.start_ticks,
-            name: label(&self.stat.name),
-            user_id: listed.owner.unwrap_or(OVERFLOW_USER),
+            name: self.stat.name.label(),
+            owner: listed.owner.map(|owner| owners.name(owner)).unwrap_or_default(),
             cpu_permille: self.cpu_permille,
             resident_kib: self.stat.resident_pages.saturating_mul(units.page_kib),
             threads: u32::try_from(self.stat.threads).unwrap_or(u32::MAX),
             state: char::from(self.stat.state),
+            read_kib_s: self.io_s.map(|(read, _)| read),
+            write_kib_s: self.io_s.map(|(_, written)| written),
         }
     }
 }
@@ -319,42 +360,4 @@ fn used_permille(ticks: u64, period: Period, units: Units) -> u32 {
     let permille = (u128::from(ticks) * 1000 * 1_000_000_000).checked_div(whole).unwrap_or(0);
     let most = u128::try_from(period.cores.max(1)).unwrap_or(u128::MAX).saturating_mul(1000);
     u32::try_from(permille.min(most)).unwrap_or(u32::MAX)
-}
-
-/// The user whose rights the process has.
-fn owner(folder: BorrowedFd<'_>, pid: u32, line: &mut Vec<u8>) -> Option<u32> {
-    let status = read_in(folder, pid, "status", line).ok()?;
-    let ids = lines(status).find_map(|line| line.strip_prefix(b"Uid:"))?;
-    u32::try_from(fields(ids).nth(1).and_then(number)?).ok()
-}
-
-fn read_stat(folder: BorrowedFd<'_>, pid: u32, line: &mut Vec<u8>) -> Result<Stat, Missed> {
-    let line = read_in(folder, pid, "stat", line)?;
-    Stat::parse(line).ok_or_else(|| Missed::Unreadable(io::ErrorKind::InvalidData.into()))
-}
-
-fn label(name: &Name) -> Label {
-    Label::cut(&String::from_utf8_lossy(name.bytes()))
-}
-
-/// Reads the start of `folder`/`pid`/`file`; all of it if it has less than 2 KiB, as these files do.
-fn read_in<'l>(folder: BorrowedFd<'_>, pid: u32, file: &str, line: &'l mut Vec<u8>) -> Result<&'l [u8], Missed> {
-    let mut path = [0_u8; 32];
-    let mut rest = &mut path[..];
-    write!(rest, "{pid}/{file}\0").map_err(Missed::Unreadable)?;
-    let path = CStr::from_bytes_until_nul(&path).map_err(|_| Missed::Unreadable(io::ErrorKind::InvalidInput.into()))?;
-    let missed = |error| match error {
-        Errno::NOENT | Errno::SRCH => Missed::Gone,
-        other => Missed::Unreadable(other.into()),
-    };
-    let file = openat(folder, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(missed)?;
-    line.clear();
-    line.reserve(2048);
-    loop {
-        match read(&file, rustix::buffer::spare_capacity(line)) {
-            Ok(_) => return Ok(line),
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(missed(error)),
-        }
-    }
 }

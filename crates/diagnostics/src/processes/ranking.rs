@@ -3,9 +3,11 @@
 //! The list is read by a person and sent as changes, so it must not flicker. A process counts by its processor time smoothed
 //! over a few seconds: one that works keeps its place between two bursts, and one tick of an idle daemon takes nobody's
 //! place. Below a threshold all count as idle, and those that hold most memory are listed. Who is listed has a small
-//! advantage.
+//! advantage. By memory or by disk it is the same with these in front.
 
 use std::{cmp::Reverse, time::Duration};
+
+use wire::diagnostics::ProcessOrder;
 
 /// Time in which most of an old value is forgotten.
 const MEMORY: Duration = Duration::from_secs(3);
@@ -31,7 +33,11 @@ impl Activity {
 /// What the place of a process in the list depends on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Standing {
+    /// What comes first.
+    pub(crate) by: ProcessOrder,
     pub(crate) activity: Activity,
+    /// As the activity, in kibibytes a second instead of thousandths.
+    pub(crate) io: Activity,
     /// Resident memory, in whatever unit all have in common.
     pub(crate) resident: u64,
     pub(crate) pid: u32,
@@ -39,14 +45,19 @@ pub(crate) struct Standing {
 }
 
 impl Standing {
-    fn rank(&self) -> (Reverse<(u32, u64)>, u32) {
+    fn rank(&self) -> (Reverse<(u64, u32, u64)>, u32) {
         let idle = if self.listed { IDLE_LISTED } else { IDLE_UNLISTED } * 1000;
         let advantage = |figure: u64| if self.listed { figure + figure / 8 } else { figure };
         let activity = match self.activity.0 < idle {
             true => 0,
             false => u32::try_from(advantage(u64::from(self.activity.0))).unwrap_or(u32::MAX),
         };
-        (Reverse((activity, advantage(self.resident))), self.pid)
+        let first = match self.by {
+            ProcessOrder::Cpu => 0,
+            ProcessOrder::Memory => advantage(self.resident),
+            ProcessOrder::Io => advantage(u64::from(self.io.0)),
+        };
+        (Reverse((first, activity, advantage(self.resident))), self.pid)
     }
 }
 
@@ -65,10 +76,16 @@ mod tests {
 
     /// The pids listed of `(pid, activity after one second of permille, resident, listed)`.
     fn listed(places: usize, rows: &[(u32, u32, u64, bool)]) -> Vec<u32> {
+        listed_by(ProcessOrder::Cpu, places, rows)
+    }
+
+    /// As [`listed`]; a process reads as many mebibytes a second as its pid says.
+    fn listed_by(by: ProcessOrder, places: usize, rows: &[(u32, u32, u64, bool)]) -> Vec<u32> {
         let mut order = (0..rows.len()).collect::<Vec<_>>();
         choose(&mut order, places, |index| {
             let (pid, permille, resident, listed) = rows[index];
-            Standing { activity: Activity::default().after(permille, SECOND), resident, pid, listed }
+            let activity = Activity::default().after(permille, SECOND);
+            Standing { by, activity, io: Activity::default().after(1000 * pid, SECOND), resident, pid, listed }
         });
         let mut pids = order.iter().take(places).map(|index| rows[*index].0).collect::<Vec<_>>();
         pids.sort_unstable();
@@ -78,6 +95,13 @@ mod tests {
     #[test]
     fn the_busy_come_before_the_large() {
         assert_eq!(listed(2, &[(1, 0, 9000, true), (2, 500, 10, false), (3, 900, 10, false)]), [2, 3]);
+    }
+
+    #[test]
+    fn by_memory_the_large_come_first_and_by_disk_those_that_use_it() {
+        let rows = [(1, 0, 9000, false), (2, 500, 10, false), (3, 0, 20, false)];
+        assert_eq!(listed_by(ProcessOrder::Memory, 1, &rows), [1]);
+        assert_eq!(listed_by(ProcessOrder::Io, 1, &rows), [3]);
     }
 
     #[test]

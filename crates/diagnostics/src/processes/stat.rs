@@ -1,5 +1,7 @@
 //! One line of `/proc/<pid>/stat` (proc_pid_stat(5)).
 
+use wire::text::Label;
+
 use crate::text::{fields, number};
 
 /// The kernel cuts a program's name at 15 bytes, and a kernel worker's at 63.
@@ -56,6 +58,10 @@ impl Name {
         let length = name.len().min(NAME_BYTES);
         bytes[..length].copy_from_slice(&name[..length]);
         Self { bytes, length: u8::try_from(length).unwrap_or(0) }
+    }
+
+    pub(super) fn label(&self) -> Label {
+        Label::cut(&String::from_utf8_lossy(self.bytes()))
     }
 
     pub(super) fn bytes(&self) -> &[u8] {

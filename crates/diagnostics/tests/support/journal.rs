@@ -63,7 +63,7 @@ impl JournalMachine {
     /// The machine as sections see it.
     pub(crate) fn sources(&self) -> Sources {
         let at = |folder: &str| self.folder.path().join(folder);
-        let roots = Roots { proc: at("proc"), sys: at("sys"), etc: at("etc"), run: at("run"), var: at("var") };
+        let roots = Roots::under(self.folder.path());
         let tools = Arc::new(RealTools { journals: at("var/log/journal") });
         Sources { roots, bus: Bus::at(&at("no-bus")), tools }
     }

@@ -3,14 +3,24 @@
 //! A delta says, in this order, which tables look different now (a mount, a disk or an interface came or went), which
 //! processes left and joined the list, and which figures of the result moved by how much. An idle machine's delta is a few
 //! dozen bytes.
+//!
+//! A machine can make its tables as restless as it likes, so a stream has only so many bytes a second: see [`allowance`].
 
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Core, Disk, Filesystem, IdentityCard, Network, Pressure, Process, Snapshot, TOP_PROCESSES, Temperature, Unreadable,
+    Core, Disk, Fan, Filesystem, Network, Panel, PowerDraw, Pressure, Process, Snapshot, Stuck, TOP_PROCESSES,
+    Temperature, Unreadable,
     figures::{all_figures, each_figure},
+    findings::Finding,
+    report::{Report, check_findings},
 };
 use crate::codec::Message;
+
+mod allowance;
+
+use allowance::Allowance;
+pub use allowance::{BURST_BYTES, BYTES_A_SECOND, ROW_BYTES_A_SECOND};
 
 /// Frames from one keyframe to the next, at most.
 pub const KEYFRAME_EVERY: u32 = 60;
@@ -18,12 +28,14 @@ pub const KEYFRAME_EVERY: u32 = 60;
 /// One frame of a diagnostics stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StreamFrame {
-    /// What the machine is. The first frame of a stream.
-    Identity(Box<IdentityCard>),
+    /// What is known of the machine, at most [`OPENING_BYTES`]. The first frame of a stream.
+    Opening(Box<Report>),
     /// A sample in full.
     Key(Box<Snapshot>),
     /// A sample by what changed since the one before.
     Delta(Delta),
+    /// The answers of all checks, where they are no longer those that were sent last; at most [`MAX_FINDINGS`].
+    Findings(Vec<Finding>),
 }
 
 impl Message for StreamFrame {
@@ -58,6 +70,9 @@ enum Table {
     Networks(Vec<Network>),
     Temperatures(Vec<Temperature>),
     Unreadable(Vec<Unreadable>),
+    Fans(Vec<Fan>),
+    Power(Vec<PowerDraw>),
+    Stuck(Vec<Stuck>),
 }
 
 /// Why a frame of a diagnostics stream was refused.
@@ -100,6 +115,15 @@ pub enum StreamError {
         /// Its bound.
         limit: usize,
     },
+    /// A table has rows although the view does not have it.
+    #[error("{panel} are not in view")]
+    NotViewed {
+        /// Which.
+        panel: Panel,
+    },
+    /// A report or a list of findings is longer than its bound.
+    #[error("a report is out of its bounds")]
+    Unbounded,
     /// The process list has two rows of one key.
     #[error("a process is listed twice")]
     SameProcessTwice,
@@ -108,10 +132,17 @@ pub enum StreamError {
 /// Turns samples into frames: a keyframe now and then, else what changed.
 ///
 /// Every frame must reach the decoder, in order. If one is dropped, ask for a keyframe with [`DeltaEncoder::restart`].
+///
+/// Over any time, its frames have at most [`BYTES_A_SECOND`] for each second that the samples cover, and [`BURST_BYTES`] or one
+/// keyframe. Processes that come into the list, and names that change, have [`ROW_BYTES_A_SECOND`] of them. What does not fit
+/// stays as it was or is left out, the lowest ranked first, and is counted in [`Snapshot::withheld`]. It is not queued: the next
+/// sample has newer figures.
 #[derive(Debug, Default)]
 pub struct DeltaEncoder {
     held: Option<Snapshot>,
     since_key: u32,
+    allowance: Allowance,
+    withheld: u64,
 }
 
 impl DeltaEncoder {
@@ -125,23 +156,34 @@ impl DeltaEncoder {
         self.held = None;
     }
 
+    /// The sample that the last frame leads to.
+    pub fn sent(&self) -> Option<&Snapshot> {
+        self.held.as_ref()
+    }
+
     /// The frame for `sample`, which is quantised first.
     ///
     /// A keyframe if it is the first, if [`KEYFRAME_EVERY`] frames went by since the last one, or if the sample's tick is not
     /// above the last one's.
     pub fn encode(&mut self, sample: &Snapshot) -> StreamFrame {
-        let sample = sample.quantised();
+        let mut sample = sample.quantised();
+        self.allowance.refill(sample.interval_ms);
+        sample.withheld = self.withheld;
         let held = self.held.take().filter(|held| held.tick < sample.tick && self.since_key + 1 < KEYFRAME_EVERY);
         let frame = match held {
             Some(held) => {
                 self.since_key += 1;
-                StreamFrame::Delta(Delta::between(held, &sample))
+                let delta = self.allowance.fit(&held, &mut sample);
+                self.withheld = sample.withheld;
+                sample.order_processes();
+                StreamFrame::Delta(delta)
             }
             None => {
                 self.since_key = 0;
                 StreamFrame::Key(Box::new(sample.clone()))
             }
         };
+        self.allowance.spend(&frame);
         self.held = Some(sample);
         frame
     }
@@ -150,15 +192,18 @@ impl DeltaEncoder {
 /// Turns frames back into samples. A refused frame leaves what is held as it was.
 #[derive(Debug, Default)]
 pub struct DeltaDecoder {
-    identity: Option<IdentityCard>,
+    opening: Option<Report>,
+    findings: Vec<Finding>,
     held: Option<Snapshot>,
 }
 
 /// What a frame brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Update<'a> {
-    /// What the machine is.
-    Identity(&'a IdentityCard),
+    /// What is known of the machine.
+    Opening(&'a Report),
+    /// The newest answers of all checks.
+    Findings(&'a [Finding]),
     /// The newest sample.
     Sample(&'a Snapshot),
 }
@@ -169,9 +214,14 @@ impl DeltaDecoder {
         Self::default()
     }
 
-    /// The machine's identity card, once it has come.
-    pub fn identity(&self) -> Option<&IdentityCard> {
-        self.identity.as_ref()
+    /// What was known of the machine when the stream began, once it has come.
+    pub fn opening(&self) -> Option<&Report> {
+        self.opening.as_ref()
+    }
+
+    /// The newest answers of all checks.
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
     }
 
     /// The newest sample, once one has come.
@@ -187,7 +237,16 @@ impl DeltaDecoder {
     /// stream that is reliable and in order has none of these: the agent that sent one is broken or hostile.
     pub fn apply(&mut self, frame: StreamFrame) -> Result<Update<'_>, StreamError> {
         let sample = match frame {
-            StreamFrame::Identity(card) => return Ok(Update::Identity(self.identity.insert(*card))),
+            StreamFrame::Opening(report) => {
+                report.check().map_err(|_| StreamError::Unbounded)?;
+                self.findings.clone_from(&report.findings);
+                return Ok(Update::Opening(self.opening.insert(*report)));
+            }
+            StreamFrame::Findings(findings) => {
+                check_findings(&findings).map_err(|_| StreamError::Unbounded)?;
+                self.findings = findings;
+                return Ok(Update::Findings(&self.findings));
+            }
             StreamFrame::Key(sample) => *sample,
             StreamFrame::Delta(delta) => delta.applied_to(self.held.as_ref().ok_or(StreamError::NoKeyframe)?)?,
         };
@@ -201,10 +260,10 @@ impl DeltaDecoder {
 
 impl Delta {
     /// What leads from `base` to `target`, both quantised.
-    fn between(mut base: Snapshot, target: &Snapshot) -> Self {
+    fn between(base: &Snapshot, target: &Snapshot) -> Self {
         let mut delta = Self {
             base: base.tick,
-            tables: Table::differing(&base, target),
+            tables: Table::differing(base, target),
             gone: Vec::new(),
             joined: Vec::new(),
             moved: Vec::new(),
@@ -224,6 +283,7 @@ impl Delta {
                 arranged.processes.push(row.clone());
             }
         }
+        let mut base = base.clone();
         delta.reshape(&mut base).expect("it was made for this base");
         let figures = all_figures(&mut base).into_iter().zip(all_figures(&mut arranged));
         for (place, (old, new)) in figures.enumerate().filter(|(_, (old, new))| old != new) {
@@ -287,9 +347,13 @@ impl Delta {
     }
 }
 
-/// Whether two rows are of one process under one name: a program that starts another in its place is a new row.
+/// Whether two rows are of one process under one name and owner: a program that starts another in its place is a new row.
 fn same_row(a: &Process, b: &Process) -> bool {
-    (a.pid, a.start_ticks, &a.name) == (b.pid, b.start_ticks, &b.name)
+    same_process(a, b) && (&a.name, &a.owner) == (&b.name, &b.owner)
+}
+
+fn same_process(a: &Process, b: &Process) -> bool {
+    (a.pid, a.start_ticks) == (b.pid, b.start_ticks)
 }
 
 impl Table {
@@ -317,6 +381,15 @@ impl Table {
         if base.unreadable != target.unreadable {
             tables.push(Self::Unreadable(target.unreadable.clone()));
         }
+        if !same(&base.fans, &target.fans, |row| &row.label) {
+            tables.push(Self::Fans(target.fans.clone()));
+        }
+        if !same(&base.power, &target.power, |row| &row.label) {
+            tables.push(Self::Power(target.power.clone()));
+        }
+        if base.stuck != target.stuck {
+            tables.push(Self::Stuck(target.stuck.clone()));
+        }
         tables
     }
 
@@ -329,6 +402,9 @@ impl Table {
             Self::Networks(rows) => sample.networks = rows,
             Self::Temperatures(rows) => sample.temperatures = rows,
             Self::Unreadable(rows) => sample.unreadable = rows,
+            Self::Fans(rows) => sample.fans = rows,
+            Self::Power(rows) => sample.power = rows,
+            Self::Stuck(rows) => sample.stuck = rows,
         }
     }
 }

@@ -11,8 +11,8 @@ use crate::{
 };
 
 closed! {
-    /// What is checked. A closed list; new ones are added at the end.
-    #[non_exhaustive]
+    /// What is checked. A closed list; new ones are added at the end. It is exhaustive on purpose: a new check does not build
+    /// until it has a rule and words.
     pub enum Check {
         /// Processors busy for ten minutes.
         CpuBusy = "cpu-busy",
@@ -132,6 +132,172 @@ closed! {
         High = "high",
     }
 
+    /// What a piece of evidence tells. The words of a finding name these in their placeholders.
+    pub enum What {
+        /// Share of the time in which something worked.
+        Busy = "busy",
+        /// Share of the time in which processors waited for disks.
+        Iowait = "iowait",
+        /// Share of the time that the hypervisor gave to other guests.
+        Steal = "steal",
+        /// Time that an average covers.
+        Window = "window",
+        /// Load average over 15 minutes.
+        Load = "load",
+        /// Load average over 15 minutes for each processor.
+        LoadPerProcessor = "load-per-processor",
+        /// Logical processors.
+        Processors = "processors",
+        /// Tasks that run or want to.
+        Runnable = "runnable",
+        /// Tasks that wait for a device.
+        Blocked = "blocked",
+        /// A process that uses much processor time, and how much of one processor.
+        BusyProcess = "busy-process",
+        /// A process with much memory, and how much.
+        LargeProcess = "large-process",
+        /// A process that waits for a device.
+        WaitingProcess = "waiting-process",
+        /// A control group with much memory, and how much.
+        LargeGroup = "large-group",
+        /// The disk with the most to do, and how much of the time it was busy.
+        BusiestDisk = "busiest-disk",
+        /// Kind of virtual machine.
+        Virtualisation = "virtualisation",
+        /// Share of the time in which some tasks waited.
+        SomeWaited = "some-waited",
+        /// Share of the time in which all tasks waited.
+        AllWaited = "all-waited",
+        /// What is left.
+        Available = "available",
+        /// What is left, as a share of the whole.
+        AvailableShare = "available-share",
+        /// What is in use.
+        Used = "used",
+        /// What is in use, as a share of the whole.
+        UsedShare = "used-share",
+        /// The whole.
+        Total = "total",
+        /// Most that may be used.
+        Limit = "limit",
+        /// Read back from swap.
+        SwapIn = "swap-in",
+        /// Written to swap in the window, as a share of memory.
+        SwappedOutShare = "swapped-out-share",
+        /// How often the kernel killed for want of memory.
+        Kills = "kills",
+        /// What was killed.
+        Killed = "killed",
+        /// Kind of file system.
+        Kind = "kind",
+        /// How fast something fills or grows, in an hour.
+        GrowthPerHour = "growth-per-hour",
+        /// How much of the movement a line explains.
+        Fit = "fit",
+        /// Mean time of a request.
+        Await = "await",
+        /// Work that stands in the queue, as time.
+        Backlog = "backlog",
+        /// The model of a device.
+        Model = "model",
+        /// A warning that a device gives of itself.
+        DeviceWarning = "device-warning",
+        /// Share of its life that a device has used.
+        Wear = "wear",
+        /// Spare blocks left.
+        Spare = "spare",
+        /// Spare blocks below which the device gives itself up.
+        SpareThreshold = "spare-threshold",
+        /// Errors of the medium.
+        MediaErrors = "media-errors",
+        /// Sectors moved elsewhere.
+        Reallocated = "reallocated",
+        /// Sectors that could not be corrected.
+        Uncorrectable = "uncorrectable",
+        /// Sectors that could not be read and wait for a decision.
+        Pending = "pending",
+        /// Commands that took too long.
+        CommandTimeouts = "command-timeouts",
+        /// Parts that failed.
+        Failed = "failed",
+        /// Parts that work.
+        Active = "active",
+        /// Parts there should be.
+        Required = "required",
+        /// The state of something, in the word of whoever keeps it.
+        State = "state",
+        /// How far a repair is.
+        Progress = "progress",
+        /// Errors that were corrected.
+        Corrected = "corrected",
+        /// A part, and what it has of it.
+        Part = "part",
+        /// Packets that were dropped.
+        Drops = "drops",
+        /// Packets in all.
+        Packets = "packets",
+        /// Packets that were dropped, as a share of all.
+        DropShare = "drop-share",
+        /// Errors.
+        Errors = "errors",
+        /// Segments sent again, as a share of all.
+        RetransmitShare = "retransmit-share",
+        /// Segments sent in a second.
+        Segments = "segments",
+        /// The first rung that does not hold.
+        Rung = "rung",
+        /// Rungs that do not hold.
+        BrokenRungs = "broken-rungs",
+        /// Round trip without load.
+        IdleRoundTrip = "idle-round-trip",
+        /// Round trip under load.
+        LoadedRoundTrip = "loaded-round-trip",
+        /// How much longer a round trip takes under load.
+        RoundTripRise = "round-trip-rise",
+        /// Who signed a certificate.
+        Issuer = "issuer",
+        /// Strength of the signal.
+        Signal = "signal",
+        /// How often a machine went from one access point to another.
+        Roams = "roams",
+        /// How far the clock is off.
+        Offset = "offset",
+        /// What the clock is set by.
+        TimeSource = "time-source",
+        /// How something ended.
+        Result = "result",
+        /// How often something was started again.
+        Restarts = "restarts",
+        /// Time left.
+        Remaining = "remaining",
+        /// How old something is.
+        Age = "age",
+        /// How many wait.
+        Waiting = "waiting",
+        /// What runs now.
+        Running = "running",
+        /// What is installed and would run.
+        Installed = "installed",
+        /// How often a program crashed.
+        Crashes = "crashes",
+        /// Charge that a full battery holds, as a share of what it was made for.
+        Health = "health",
+        /// How often a battery was charged.
+        Cycles = "cycles",
+        /// How often a processor was slowed down because it was hot.
+        Throttles = "throttles",
+        /// A temperature.
+        Temperature = "temperature",
+        /// The level before.
+        Before = "before",
+        /// The level since.
+        After = "after",
+        /// How often a group had to give memory back to stay within its limit.
+        LimitHits = "limit-hits",
+        /// Something else about it, by its name.
+        About = "about",
+    }
+
     /// What an amount counts.
     pub enum Unit {
         /// Things.
@@ -201,7 +367,8 @@ schema! {
         nested evidence: Vec<Evidence>,
         /// When it will get worse if nothing changes.
         technical forecast: Option<Forecast>,
-        /// What is not the cause, because this check passed or explains it.
+        /// Which other checks, should they fail, do not fail because of this; only of [`Verdict::Pass`], and only if the check passes
+        /// for all of its subjects.
         technical exonerates: Vec<Check>,
         /// The runbook that would help; blank if there is none.
         technical runbook: Label,
@@ -209,8 +376,8 @@ schema! {
 
     /// One fact that a finding rests on.
     pub struct Evidence {
-        /// What it is, such as `available` or `busiest process`.
-        technical what: Label,
+        /// What it tells.
+        technical what: What,
         /// How much.
         technical amount: Option<Amount>,
         /// Of which thing.

@@ -1,8 +1,10 @@
 //! Rounding a sample to what a person needs, so that noise costs no bytes, and the bounds that every sample keeps.
 
+use std::cmp::Reverse;
+
 use super::{
-    Core, Disk, Filesystem, MAX_CORES, MAX_ROWS, MAX_UNREADABLE, Memory, Network, Pressure, Process, Snapshot,
-    StreamError, TOP_PROCESSES, Temperature,
+    Agent, Core, Disk, Fan, Filesystem, Limits, MAX_CORES, MAX_ROWS, MAX_STUCK, MAX_UNREADABLE, Memory, Network, Panel,
+    PowerDraw, Pressure, Process, ProcessOrder, Processor, Snapshot, StreamError, TOP_PROCESSES, Temperature, Traffic,
 };
 
 impl Snapshot {
@@ -10,7 +12,8 @@ impl Snapshot {
     ///
     /// Shares are rounded to half a percent, rates to five significant bits (about 3 %), space and memory down to eight or
     /// nine (below 1 %), temperatures to half a degree. Counters, totals and times stay exact. What is over a bound is cut off:
-    /// whoever collects says so in [`Snapshot::unreadable`]. Doing it twice changes nothing.
+    /// whoever collects says so in [`Snapshot::unreadable`]. Tables that the view does not have are emptied. Doing it twice
+    /// changes nothing.
     #[must_use]
     pub fn quantised(&self) -> Self {
         let mut sample = self.clone();
@@ -18,19 +21,29 @@ impl Snapshot {
             0 => 0,
             measured => (measured.saturating_add(25) / 50 * 50).max(50),
         };
+        sample.keep_viewed();
         sample.cores.truncate(MAX_CORES);
         sample.filesystems.truncate(MAX_ROWS);
         sample.disks.truncate(MAX_ROWS);
         sample.networks.truncate(MAX_ROWS);
         sample.temperatures.truncate(MAX_ROWS);
+        sample.fans.truncate(MAX_ROWS);
+        sample.power.truncate(MAX_ROWS);
+        sample.stuck.truncate(MAX_STUCK);
         sample.unreadable.truncate(MAX_UNREADABLE);
         sample.cores.iter_mut().for_each(Core::quantise);
+        sample.processor.quantise();
         sample.memory.quantise();
+        sample.traffic.quantise();
+        sample.limits.quantise();
+        sample.agent.quantise();
         sample.pressure.iter_mut().for_each(Pressure::quantise);
         sample.filesystems.iter_mut().for_each(Filesystem::quantise);
         sample.disks.iter_mut().for_each(Disk::quantise);
         sample.networks.iter_mut().for_each(Network::quantise);
         sample.temperatures.iter_mut().for_each(Temperature::quantise);
+        sample.fans.iter_mut().for_each(Fan::quantise);
+        sample.power.iter_mut().for_each(PowerDraw::quantise);
         sample.processes.iter_mut().for_each(Process::quantise);
         sample.processes.sort_by_key(|process| (process.pid, process.start_ticks));
         sample.processes.dedup_by_key(|process| (process.pid, process.start_ticks));
@@ -39,15 +52,43 @@ impl Snapshot {
         sample
     }
 
-    /// Puts the processes in their one order: processor time, then memory, then process id.
+    /// Empties the tables that the view does not have.
+    fn keep_viewed(&mut self) {
+        let panels = self.view.panels;
+        let unseen = |panel| !panels.contains(panel);
+        if unseen(Panel::Cores) {
+            self.cores.clear();
+        }
+        if unseen(Panel::Disks) {
+            self.disks.clear();
+        }
+        if unseen(Panel::Filesystems) {
+            self.filesystems.clear();
+        }
+        if unseen(Panel::Networks) {
+            self.networks.clear();
+        }
+        if unseen(Panel::Temperatures) {
+            self.temperatures.clear();
+            self.fans.clear();
+            self.power.clear();
+        }
+        if unseen(Panel::Processes) {
+            self.processes.clear();
+            self.stuck.clear();
+        }
+    }
+
+    /// Puts the processes in the one order of the view: by what that says, then processor time, memory and process id.
     pub fn order_processes(&mut self) {
-        self.processes.sort_by(|a, b| {
-            (b.cpu_permille, b.resident_kib, a.pid, a.start_ticks).cmp(&(
-                a.cpu_permille,
-                a.resident_kib,
-                b.pid,
-                b.start_ticks,
-            ))
+        let by = self.view.processes_by;
+        self.processes.sort_by_key(|process| {
+            let first = match by {
+                ProcessOrder::Cpu => 0,
+                ProcessOrder::Memory => process.resident_kib,
+                ProcessOrder::Io => process.io_kib_s(),
+            };
+            (Reverse((first, process.cpu_permille, process.resident_kib)), process.pid, process.start_ticks)
         });
     }
 
@@ -64,7 +105,10 @@ impl Snapshot {
             ("disks", self.disks.len(), MAX_ROWS),
             ("networks", self.networks.len(), MAX_ROWS),
             ("temperatures", self.temperatures.len(), MAX_ROWS),
+            ("fans", self.fans.len(), MAX_ROWS),
+            ("power draws", self.power.len(), MAX_ROWS),
             ("processes", self.processes.len(), TOP_PROCESSES),
+            ("stuck processes", self.stuck.len(), MAX_STUCK),
             ("unreadable", self.unreadable.len(), MAX_UNREADABLE),
         ] {
             if rows > limit {
@@ -75,6 +119,9 @@ impl Snapshot {
             true => Ok(()),
             false => Err(StreamError::OutOfRange { figure }),
         };
+        self.check_view()?;
+        let Processor { busy_permille, iowait_permille, steal_permille, .. } = self.processor;
+        in_range("share of the processors", busy_permille.max(iowait_permille).max(steal_permille) <= 1000)?;
         for core in &self.cores {
             let most = core.busy_permille.max(core.iowait_permille).max(core.steal_permille);
             in_range("share of a core", most <= 1000)?;
@@ -82,8 +129,8 @@ impl Snapshot {
         in_range("available memory", self.memory.available_kib <= self.memory.total_kib)?;
         in_range("swap in use", self.memory.swap_used_kib <= self.memory.swap_total_kib)?;
         if let Some(pressure) = &self.pressure {
-            let shares = pressure.shares();
-            in_range("pressure", shares.iter().all(|share| *share <= 10_000))?;
+            let mut pressure = *pressure;
+            in_range("pressure", pressure.shares_mut().iter().all(|share| **share <= 10_000))?;
         }
         for filesystem in &self.filesystems {
             in_range("available space", filesystem.available_kib <= filesystem.total_kib)?;
@@ -99,6 +146,53 @@ impl Snapshot {
             true => Ok(()),
             false => Err(StreamError::SameProcessTwice),
         }
+    }
+
+    /// Checks that there is nothing in a table that the view does not have.
+    fn check_view(&self) -> Result<(), StreamError> {
+        let sensors = self.temperatures.len() + self.fans.len() + self.power.len();
+        let rows = [
+            (Panel::Cores, self.cores.len()),
+            (Panel::Disks, self.disks.len()),
+            (Panel::Filesystems, self.filesystems.len()),
+            (Panel::Networks, self.networks.len()),
+            (Panel::Temperatures, sensors),
+            (Panel::Processes, self.processes.len() + self.stuck.len()),
+        ];
+        let unseen = rows.into_iter().find(|(panel, rows)| *rows > 0 && !self.view.panels.contains(*panel));
+        unseen.map_or(Ok(()), |(panel, _)| Err(StreamError::NotViewed { panel }))
+    }
+}
+
+impl Processor {
+    fn quantise(&mut self) {
+        self.busy_permille = permille(self.busy_permille);
+        self.iowait_permille = permille(self.iowait_permille);
+        self.steal_permille = permille(self.steal_permille);
+        self.switches_s = rate(self.switches_s, 64);
+        self.runnable = rate(self.runnable, 1);
+    }
+}
+
+impl Traffic {
+    fn quantise(&mut self) {
+        self.tcp_established = rate(self.tcp_established, 1);
+        self.tcp_sent_s = rate(self.tcp_sent_s, 4);
+    }
+}
+
+impl Limits {
+    fn quantise(&mut self) {
+        self.files = floor(self.files, 5, 64);
+        self.tracked = rate(self.tracked, 16);
+        self.tasks = rate(self.tasks, 8);
+    }
+}
+
+impl Agent {
+    fn quantise(&mut self) {
+        self.resident_kib = floor(self.resident_kib, 7, 64);
+        self.lag_ms = rate(self.lag_ms, 16);
     }
 }
 
@@ -118,25 +212,31 @@ impl Memory {
         self.swap_used_kib = share_of(self.swap_used_kib.min(self.swap_total_kib), self.swap_total_kib);
         self.swap_in_kib_s = rate(self.swap_in_kib_s, 4);
         self.swap_out_kib_s = rate(self.swap_out_kib_s, 4);
+        self.major_faults_s = rate(self.major_faults_s, 1);
     }
 }
 
 impl Pressure {
     fn quantise(&mut self) {
-        for share in [
+        for share in self.shares_mut() {
+            *share = (share.saturating_add(5) / 10 * 10).min(10_000);
+        }
+    }
+
+    /// Every share, in the order of the protocol.
+    pub(super) fn shares_mut(&mut self) -> [&mut u16; 10] {
+        [
             &mut self.cpu_some_centi,
             &mut self.memory_some_centi,
             &mut self.memory_full_centi,
             &mut self.io_some_centi,
             &mut self.io_full_centi,
-        ] {
-            *share = (share.saturating_add(5) / 10 * 10).min(10_000);
-        }
-    }
-
-    fn shares(&self) -> [u16; 5] {
-        let Self { cpu_some_centi, memory_some_centi, memory_full_centi, io_some_centi, io_full_centi } = *self;
-        [cpu_some_centi, memory_some_centi, memory_full_centi, io_some_centi, io_full_centi]
+            &mut self.cpu_some_minute_centi,
+            &mut self.memory_some_minute_centi,
+            &mut self.memory_full_minute_centi,
+            &mut self.io_some_minute_centi,
+            &mut self.io_full_minute_centi,
+        ]
     }
 }
 
@@ -154,6 +254,12 @@ impl Disk {
         self.requests_s = rate(self.requests_s, 1);
         self.await_us = rate(self.await_us, 16);
         self.busy_permille = permille(self.busy_permille);
+        self.read_await_us = rate(self.read_await_us, 16);
+        self.write_await_us = rate(self.write_await_us, 16);
+        self.in_flight = rate(self.in_flight, 1);
+        self.backlog_ms_s = rate(self.backlog_ms_s, 1);
+        self.flushes_s = rate(self.flushes_s, 1);
+        self.flush_await_us = rate(self.flush_await_us, 16);
     }
 }
 
@@ -161,6 +267,10 @@ impl Network {
     fn quantise(&mut self) {
         self.rx_bytes_s = floor(self.rx_bytes_s, 5, 64);
         self.tx_bytes_s = floor(self.tx_bytes_s, 5, 64);
+        self.rx_packets_s = rate(self.rx_packets_s, 4);
+        self.tx_packets_s = rate(self.tx_packets_s, 4);
+        self.errors_s = rate(self.errors_s, 1);
+        self.drops_s = rate(self.drops_s, 1);
     }
 }
 
@@ -170,10 +280,29 @@ impl Temperature {
     }
 }
 
+impl Fan {
+    fn quantise(&mut self) {
+        self.rpm = self.rpm.saturating_add(25) / 50 * 50;
+    }
+}
+
+impl PowerDraw {
+    fn quantise(&mut self) {
+        self.milliwatts = rate(self.milliwatts, 64);
+    }
+}
+
 impl Process {
+    /// Read from and written to disks in a second, as far as it is known.
+    pub fn io_kib_s(&self) -> u64 {
+        [self.read_kib_s, self.write_kib_s].into_iter().flatten().map(u64::from).sum()
+    }
+
     fn quantise(&mut self) {
         self.cpu_permille = self.cpu_permille.saturating_add(2) / 5 * 5;
         self.resident_kib = floor(self.resident_kib, 7, 64);
+        self.read_kib_s = self.read_kib_s.map(|read| rate(read, 4));
+        self.write_kib_s = self.write_kib_s.map(|written| rate(written, 4));
     }
 }
 

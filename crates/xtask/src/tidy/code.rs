@@ -10,7 +10,8 @@ use super::{
 };
 
 /// The core ring, as folders.
-const CORE: [&str; 5] = ["crates/wire", "crates/trust", "crates/consent", "crates/session", "crates/broker"];
+const CORE: [&str; 6] =
+    ["crates/wire", "crates/trust", "crates/consent", "crates/session", "crates/broker", "crates/report"];
 
 /// Those of them that read what a peer sent.
 const READS_PEERS: [&str; 2] = ["crates/wire", "crates/broker"];

@@ -21,9 +21,10 @@ const MAY_DEPEND_ON: &[(&str, &[&str])] = &[
     ("transport", &["wire", "trust"]),
     ("audit", &["wire", "trust"]),
     ("diagnostics", &["wire"]),
+    ("report", &["wire"]),
     ("webui", &["wire"]),
-    ("agent", &["wire", "trust", "consent", "session", "transport", "diagnostics", "audit", "webui"]),
-    ("technician", &["wire", "trust", "consent", "session", "transport", "audit"]),
+    ("agent", &["wire", "trust", "consent", "session", "transport", "diagnostics", "report", "audit", "webui"]),
+    ("technician", &["wire", "trust", "consent", "session", "transport", "report", "audit"]),
     ("relay", &["wire", "trust", "broker", "transport", "audit"]),
     ("pty", &[]),
 ];
@@ -35,7 +36,7 @@ const DIRECTION: &str = "dependencies point one way (wire <- trust <- consent <-
     crate can be read, tested and replaced without what lies above it; a new edge needs a decision record and a line in \
     crates/xtask/src/tidy/graph.rs";
 
-const CORE: [&str; 5] = ["wire", "trust", "consent", "session", "broker"];
+const CORE: [&str; 6] = ["wire", "trust", "consent", "session", "broker", "report"];
 
 /// Runtimes, sockets and timers.
 const EFFECTS: [&str; 9] =

@@ -1,10 +1,15 @@
-use proptest::{collection::vec, option, prelude::*};
+use proptest::{collection::vec, option, prelude::*, sample::select};
 
 use super::*;
 use crate::{
     codec::{self, CodecError},
-    diagnostics::{FilesystemState, MAX_CORES, MAX_ROWS, MAX_UNREADABLE, Memory},
+    diagnostics::{
+        Agent, FilesystemState, IdentityCard, Limits, MAX_CORES, MAX_ROWS, MAX_STUCK, MAX_UNREADABLE, Memory, Pace,
+        PaceReason, Panels, ProcessOrder, Processor, Traffic, View,
+        findings::{Check, Confidence, Evidence, MAX_EVIDENCE, MAX_FINDINGS, Verdict, What},
+    },
     text::{Label, PeerText, Sentence},
+    time::WallTime,
 };
 
 fn label(text: &str) -> Label {
@@ -33,11 +38,45 @@ fn process(pid: u32) -> Process {
         pid,
         start_ticks: 900,
         name: label("firefox"),
-        user_id: 1000,
+        owner: label("ana"),
         cpu_permille: 120,
         resident_kib: 512 << 10,
         threads: 90,
         state: 'S',
+        read_kib_s: Some(0),
+        write_kib_s: None,
+    }
+}
+
+fn disk(name: &str) -> Disk {
+    Disk {
+        name: label(name),
+        read_kib_s: 0,
+        write_kib_s: 0,
+        requests_s: 0,
+        await_us: 0,
+        busy_permille: 0,
+        read_await_us: 0,
+        write_await_us: 0,
+        in_flight: 0,
+        backlog_ms_s: 0,
+        flushes_s: 0,
+        flush_await_us: 0,
+    }
+}
+
+fn network(name: &str) -> Network {
+    Network {
+        name: label(name),
+        up: true,
+        rx_bytes_s: 0,
+        tx_bytes_s: 0,
+        errors: 0,
+        drops: 0,
+        rx_packets_s: 0,
+        tx_packets_s: 0,
+        errors_s: 0,
+        drops_s: 0,
     }
 }
 
@@ -70,6 +109,15 @@ fn apply(decoder: &mut DeltaDecoder, frame: StreamFrame) -> Result<(), StreamErr
     decoder.apply(frame).map(|_| ())
 }
 
+/// Place of the view's panels among the figures.
+const VIEW: usize = 7 + 12 + 2 + 8 + 5 + 6 + 4;
+
+fn moved(places: &[usize]) -> Vec<u8> {
+    let mut bits = vec![0; places.iter().max().map_or(0, |last| last / 8 + 1)];
+    places.iter().for_each(|place| bits[place / 8] |= 1 << (place % 8));
+    bits
+}
+
 fn as_delta(frame: StreamFrame) -> Delta {
     let StreamFrame::Delta(delta) = frame else { panic!("{frame:?} is not a delta") };
     delta
@@ -97,7 +145,27 @@ fn golden_delta() {
     let (_, delta) = key_and_delta(&desktop(1), &second);
     let bytes = codec::encode(&StreamFrame::Delta(delta)).unwrap();
     let hex = bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    assert_eq!(hex, "0201000103014dfb84030766697265666f78fbe80378fc000008005a53020901030202fcffff1f00");
+    assert_eq!(hex, "0201000103014dfb84030766697265666f7803616e6178fc000008005a53010000020901030202fcffff1f00");
+}
+
+/// As [`golden_delta`], for a sample in full.
+#[test]
+fn golden_keyframe() {
+    let mut sample = desktop(1);
+    sample.view = View { panels: Panels::ALL.without(Panel::Cores), processes_by: ProcessOrder::Io };
+    sample.pace = Pace { sample_ms: 2000, processes_ms: 4000, reason: PaceReason::CpuPressure };
+    sample.processes.truncate(1);
+    sample.agent.cpu_permille = 7;
+    sample.traffic.tcp_resent_s = 3;
+    sample.stuck.push(Stuck { pid: 7, name: label("cp") });
+    let bytes = codec::encode(&DeltaEncoder::new().encode(&sample)).unwrap();
+    let hex = bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    assert_eq!(
+        hex,
+        "01010000fbe8037d02fbd007fba00f03fb110e0000000000000000000000fc00000001fc0000800000000000000000000000010000000000000000\
+         00000000030000000000000000070000000001012f0465787434fc00000019fc00004006fc00000001fc00008000000000000000c8c8000101fb84\
+         030766697265666f7803616e6178fc000008005a53010000010702637000"
+    );
 }
 
 #[test]
@@ -106,14 +174,10 @@ fn what_comes_and_goes_arrives_on_the_other_side() {
     second.filesystems.clear();
     second.cores.pop();
     second.pressure = None;
-    second.networks.push(Network {
-        name: label("wlan0"),
-        up: true,
-        rx_bytes_s: 4096,
-        tx_bytes_s: 64,
-        errors: 0,
-        drops: 3,
-    });
+    second.networks.push(Network { rx_bytes_s: 4096, drops: 3, ..network("wlan0") });
+    second.fans.push(Fan { label: label("fan1"), rpm: 900 });
+    second.power.push(PowerDraw { label: label("package-0"), milliwatts: 1024 });
+    second.stuck.push(Stuck { pid: 7, name: label("cp") });
     second.unreadable.push(Unreadable { source: label("pressure"), reason: Sentence::cut("switched off") });
     second.processes.retain(|process| process.pid > 5);
     second.processes[2].name = label("bash");
@@ -135,12 +199,48 @@ fn a_keyframe_comes_first_then_every_sixty_frames_and_when_asked_for() {
 }
 
 #[test]
-fn the_identity_card_comes_through_before_any_sample() {
+fn a_report_comes_through_before_any_sample_and_findings_take_its_place() {
     let mut decoder = DeltaDecoder::new();
-    let frame = codec::encode(&StreamFrame::Identity(Box::new(card()))).unwrap();
+    let mut report = Report::new(card(), WallTime(7));
+    report.findings = vec![finding()];
+    let frame = codec::encode(&StreamFrame::Opening(Box::new(report.clone()))).unwrap();
     let update = decoder.apply(codec::decode(&frame).unwrap()).unwrap();
-    assert_eq!(update, Update::Identity(&card()));
-    assert_eq!((decoder.identity(), decoder.sample()), (Some(&card()), None));
+    assert_eq!(update, Update::Opening(&report));
+    assert_eq!((decoder.opening(), decoder.sample(), decoder.findings()), (Some(&report), None, &report.findings[..]));
+    assert_eq!(decoder.apply(StreamFrame::Findings(Vec::new())), Ok(Update::Findings(&[])));
+    assert!(decoder.findings().is_empty() && decoder.opening() == Some(&report));
+}
+
+#[test]
+fn more_findings_than_there_may_be_are_refused_and_what_is_held_stays() {
+    let mut decoder = DeltaDecoder::new();
+    decoder.apply(StreamFrame::Findings(vec![finding()])).unwrap();
+    let many = vec![finding(); MAX_FINDINGS + 1];
+    assert_eq!(decoder.apply(StreamFrame::Findings(many.clone())), Err(StreamError::Unbounded));
+    let mut report = Report::new(card(), WallTime(7));
+    report.findings = many;
+    assert_eq!(decoder.apply(StreamFrame::Opening(Box::new(report))), Err(StreamError::Unbounded));
+    let mut much = finding();
+    much.evidence = vec![Evidence { what: What::Available, amount: None, name: None }; MAX_EVIDENCE + 1];
+    assert_eq!(decoder.apply(StreamFrame::Findings(vec![much])), Err(StreamError::Unbounded));
+    assert_eq!((decoder.findings(), decoder.opening()), (&[finding()][..], None));
+}
+
+fn finding() -> Finding {
+    Finding {
+        check: Check::CpuBusy,
+        version: 1,
+        verdict: Verdict::Pass,
+        severity: None,
+        confidence: Confidence::High,
+        subject: None,
+        since: None,
+        reason: None,
+        evidence: Vec::new(),
+        forecast: None,
+        exonerates: Vec::new(),
+        runbook: label(""),
+    }
 }
 
 #[test]
@@ -167,8 +267,16 @@ fn a_delta_that_does_not_fit_is_refused_and_changes_nothing() {
     apply(&mut decoder, key).unwrap();
     let held = decoder.sample().cloned();
     type Spoil = fn(&mut Delta);
-    let spoilt: [(Spoil, StreamError); 9] = [
+    let spoilt: [(Spoil, StreamError); 10] = [
         (|delta| delta.gone = vec![20], StreamError::Misfit),
+        (
+            |delta| {
+                // The figures that follow the places of tick and uptime are as they were.
+                delta.moved = moved(&[0, VIEW]);
+                delta.by = vec![1, -2];
+            },
+            StreamError::NotViewed { panel: Panel::Cores },
+        ),
         (|delta| delta.gone = vec![3, 3], StreamError::Misfit),
         (|delta| delta.by.push(1), StreamError::Misfit),
         (|delta| delta.by.truncate(1), StreamError::Misfit),
@@ -233,13 +341,29 @@ fn the_largest_sample_fits_its_frame_whole_and_as_a_delta() {
         PeerText::cut(&"x".repeat(MAX))
     }
     let most = u64::MAX;
+    let share = Core { busy_permille: 1000, iowait_permille: 1000, steal_permille: 1000 };
+    let mut pressure = Pressure::default();
+    pressure.shares_mut().into_iter().for_each(|share| *share = 10_000);
     let largest = Snapshot {
         tick: most,
         skipped: most,
+        withheld: most,
         interval_ms: u32::MAX,
+        view: View { panels: Panels::ALL, processes_by: ProcessOrder::Io },
+        pace: Pace { sample_ms: u32::MAX, processes_ms: u32::MAX, reason: PaceReason::OwnCpu },
         uptime_secs: most,
         load_centi: [u32::MAX; 3],
-        cores: vec![Core { busy_permille: 1000, iowait_permille: 1000, steal_permille: 1000 }; MAX_CORES],
+        processor: Processor {
+            cores: u32::MAX,
+            busy_permille: 1000,
+            iowait_permille: 1000,
+            steal_permille: 1000,
+            switches_s: u32::MAX,
+            runnable: u32::MAX,
+            blocked: u32::MAX,
+            throttles: most,
+        },
+        cores: vec![share; MAX_CORES],
         memory: Memory {
             total_kib: most,
             available_kib: most,
@@ -251,8 +375,26 @@ fn the_largest_sample_fits_its_frame_whole_and_as_a_delta() {
             swap_in_kib_s: u32::MAX,
             swap_out_kib_s: u32::MAX,
             oom_kills: most,
+            major_faults_s: u32::MAX,
+            corrupted_kib: most,
         },
-        pressure: Some(Pressure::default()),
+        pressure: Some(pressure),
+        traffic: Traffic {
+            tcp_established: u32::MAX,
+            tcp_sent_s: u32::MAX,
+            tcp_resent_s: u32::MAX,
+            tcp_refused_s: u32::MAX,
+            udp_errors_s: u32::MAX,
+        },
+        limits: Limits {
+            files: most,
+            files_most: most,
+            tracked: u32::MAX,
+            tracked_most: u32::MAX,
+            tasks: u32::MAX,
+            tasks_most: u32::MAX,
+        },
+        agent: Agent { cpu_permille: u32::MAX, resident_kib: most, queued: u32::MAX, lag_ms: u32::MAX },
         filesystems: vec![
             Filesystem {
                 mount: longest(),
@@ -273,6 +415,12 @@ fn the_largest_sample_fits_its_frame_whole_and_as_a_delta() {
                 requests_s: u32::MAX,
                 await_us: u32::MAX,
                 busy_permille: 1000,
+                read_await_us: u32::MAX,
+                write_await_us: u32::MAX,
+                in_flight: u32::MAX,
+                backlog_ms_s: u32::MAX,
+                flushes_s: u32::MAX,
+                flush_await_us: u32::MAX,
             };
             MAX_ROWS
         ],
@@ -283,31 +431,41 @@ fn the_largest_sample_fits_its_frame_whole_and_as_a_delta() {
                 rx_bytes_s: most,
                 tx_bytes_s: most,
                 errors: most,
-                drops: most
+                drops: most,
+                rx_packets_s: u32::MAX,
+                tx_packets_s: u32::MAX,
+                errors_s: u32::MAX,
+                drops_s: u32::MAX,
             };
             MAX_ROWS
         ],
         temperatures: vec![Temperature { label: longest(), deci_celsius: i32::MIN }; MAX_ROWS],
+        fans: vec![Fan { label: longest(), rpm: u32::MAX }; MAX_ROWS],
+        power: vec![PowerDraw { label: longest(), milliwatts: u32::MAX }; MAX_ROWS],
         processes_total: u32::MAX,
         processes_readable: u32::MAX,
+        processes_stuck: u32::MAX,
         processes: (0..20)
             .map(|pid| Process {
                 pid: u32::MAX - pid,
                 start_ticks: most,
                 name: longest(),
-                user_id: u32::MAX,
+                owner: longest(),
                 cpu_permille: u32::MAX,
                 resident_kib: most,
                 threads: u32::MAX,
                 state: char::MAX,
+                read_kib_s: Some(u32::MAX),
+                write_kib_s: Some(u32::MAX),
             })
             .collect(),
+        stuck: vec![Stuck { pid: u32::MAX, name: longest() }; MAX_STUCK],
         unreadable: vec![Unreadable { source: longest(), reason: longest() }; MAX_UNREADABLE],
     };
     let cores = vec![Core::default(); MAX_CORES];
-    let (key, figures) = key_and_delta(&Snapshot { tick: 1, cores, ..Snapshot::default() }, &largest);
-    let (_, all) = key_and_delta(&Snapshot { tick: 1, ..Snapshot::default() }, &largest);
-    for frame in [key, StreamFrame::Key(Box::new(largest)), StreamFrame::Delta(figures), StreamFrame::Delta(all)] {
+    let figures = Delta::between(&Snapshot { tick: 1, cores, ..Snapshot::default() }, &largest);
+    let all = Delta::between(&Snapshot { tick: 1, ..Snapshot::default() }, &largest);
+    for frame in [StreamFrame::Key(Box::new(largest)), StreamFrame::Delta(figures), StreamFrame::Delta(all)] {
         codec::encode(&frame).unwrap();
     }
 }
@@ -330,20 +488,136 @@ fn a_steady_stream_stays_below_four_hundred_bytes_a_second() {
         sample.cores.iter_mut().for_each(|core| core.busy_permille = u16::try_from(noise(200)).unwrap());
         for process in sample.processes.iter_mut().step_by(2) {
             process.cpu_permille = u32::try_from(noise(80)).unwrap();
+            process.write_kib_s = Some(u32::try_from(noise(60)).unwrap());
             process.resident_kib += noise(3000);
             process.state = if noise(2) == 0 { 'R' } else { 'S' };
         }
-        let disk = u32::try_from(noise(5000)).unwrap();
-        let name = label("nvme0n1");
-        sample.disks =
-            vec![Disk { name, read_kib_s: 0, write_kib_s: disk, requests_s: disk, await_us: disk, busy_permille: 30 }];
-        let name = label("wlan0");
+        let busy = u32::try_from(noise(5000)).unwrap();
+        sample.disks = vec![Disk {
+            write_kib_s: busy,
+            requests_s: busy,
+            await_us: busy,
+            write_await_us: busy,
+            backlog_ms_s: busy,
+            flushes_s: busy / 64,
+            ..disk("nvme0n1")
+        }];
         let (rx_bytes_s, tx_bytes_s) = (noise(90_000), noise(9000));
-        sample.networks = vec![Network { name, up: true, rx_bytes_s, tx_bytes_s, errors: 0, drops: tick }];
+        let packets = u32::try_from(rx_bytes_s / 1000).unwrap();
+        let carried = Network { rx_bytes_s, tx_bytes_s, drops: tick, drops_s: 1, ..network("wlan0") };
+        sample.networks = vec![Network { rx_packets_s: packets, tx_packets_s: packets / 2, ..carried }];
+        sample.processor.busy_permille = u16::try_from(noise(200)).unwrap();
+        sample.processor.switches_s = u32::try_from(noise(9000)).unwrap();
+        sample.traffic.tcp_sent_s = packets;
+        sample.limits.tasks = u32::try_from(1200 + noise(20)).unwrap();
+        sample.agent.cpu_permille = u32::try_from(noise(6)).unwrap();
         codec::encode(&encoder.encode(&sample)).unwrap().len() as u64
     });
     let mean = bytes.sum::<u64>() / seconds;
     assert!((50..400).contains(&mean), "{mean} bytes a second");
+}
+
+/// Bytes of each frame of the samples that `sample` makes of their ticks.
+fn bytes_of(ticks: std::ops::RangeInclusive<u64>, mut sample: impl FnMut(u64) -> Snapshot) -> Vec<usize> {
+    let mut encoder = DeltaEncoder::new();
+    let mut decoder = DeltaDecoder::new();
+    let frames = ticks.map(|tick| {
+        let bytes = codec::encode(&encoder.encode(&sample(tick))).unwrap();
+        let update = decoder.apply(codec::decode::<StreamFrame>(&bytes).unwrap()).unwrap();
+        assert_eq!(Some(update), encoder.sent().map(Update::Sample));
+        bytes.len()
+    });
+    frames.collect()
+}
+
+#[test]
+fn a_machine_that_replaces_its_whole_list_each_second_stays_below_a_kibibyte_a_second() {
+    let bytes = bytes_of(1..=600, |tick| {
+        let mut sample = desktop(tick);
+        for (process, place) in sample.processes.iter_mut().zip(0..) {
+            process.pid = u32::try_from(1000 + tick * 20).unwrap() + place;
+            process.start_ticks = tick * 100;
+        }
+        sample
+    });
+    let mean = bytes.iter().sum::<usize>() / 600;
+    assert!((200..1024).contains(&mean), "{mean} bytes a second");
+}
+
+#[test]
+fn processes_that_rename_themselves_go_on_under_their_old_names_until_there_is_room() {
+    let mut encoder = DeltaEncoder::new();
+    let (mut bytes, mut changed) = (0, 0);
+    let mut shown = String::new();
+    for tick in 1..=600 {
+        let mut sample = desktop(tick);
+        sample.processes.iter_mut().for_each(|process| process.name = label(&format!("{tick:0>63}")));
+        sample.processes[0].cpu_permille = u32::try_from(tick * 5).unwrap();
+        bytes += codec::encode(&encoder.encode(&sample)).unwrap().len();
+        let sent = encoder.sent().unwrap();
+        assert_eq!(sent.processes.len(), 20, "nobody is lost");
+        let first = sent.processes.iter().find(|process| process.pid == 1).unwrap();
+        assert_eq!(u64::from(first.cpu_permille), tick * 5, "figures are never late");
+        changed += usize::from(first.name.raw() != shown);
+        shown = first.name.raw().to_owned();
+    }
+    let mean = bytes / 600;
+    assert!(mean < 1024, "{mean} bytes a second");
+    assert!(changed > 100, "the first name was let through {changed} times");
+    assert!(encoder.sent().unwrap().withheld > 600);
+}
+
+#[test]
+fn whatever_a_machine_does_to_its_tables_the_stream_keeps_within_its_bytes() {
+    let restless = |tick: u64, interval_ms| {
+        let mut sample = Snapshot { interval_ms, ..desktop(tick) };
+        let name = |row: usize| label(&format!("{tick:0>100}-{row}"));
+        sample.disks = (0..MAX_ROWS).map(|row| Disk { name: name(row), ..disk("") }).collect();
+        sample.networks = (0..MAX_ROWS).map(|row| Network { name: name(row), ..network("") }).collect();
+        sample.cores =
+            vec![Core { busy_permille: u16::try_from(tick % 2 * 900).unwrap(), ..Core::default() }; MAX_CORES];
+        sample.memory.dirty_kib = tick << 16;
+        sample.processes.iter_mut().for_each(|process| process.resident_kib = tick << 16);
+        sample
+    };
+    for interval_ms in [250, 1000] {
+        let bytes = bytes_of(1..=59, |tick| restless(tick, interval_ms));
+        let (key, deltas) = bytes.split_first().unwrap();
+        let seconds = 58 * u64::from(interval_ms) / 1000;
+        let most = u64::from(BYTES_A_SECOND) * seconds + 60 * 58;
+        assert!(*key > 30_000 && deltas.iter().sum::<usize>() as u64 <= most, "{key}, {deltas:?}");
+    }
+    let mut encoder = DeltaEncoder::new();
+    let dirty = (1..=59).map(|tick| {
+        encoder.encode(&restless(tick, 250));
+        encoder.sent().unwrap().memory.dirty_kib
+    });
+    assert!(dirty.zip(1..).all(|(dirty, tick)| dirty == tick << 16), "the overview is never late");
+}
+
+#[test]
+fn a_table_that_nobody_looks_at_any_more_costs_nothing_and_comes_back_whole() {
+    let view = |panels| View { panels, ..View::default() };
+    let bytes = bytes_of(1..=6, |tick| {
+        let panels = if (2..=4).contains(&tick) { Panels::OVERVIEW } else { Panels::ALL };
+        let mut sample = Snapshot { view: view(panels), ..desktop(tick) };
+        sample.cores.iter_mut().for_each(|core| core.busy_permille = u16::try_from(tick * 40).unwrap());
+        sample
+    });
+    assert!(bytes[2] <= 12 && bytes[3] <= 12, "{bytes:?}");
+    assert!(bytes[4] > 300, "{bytes:?}");
+    let mut encoder = DeltaEncoder::new();
+    encoder.encode(&desktop(1));
+    encoder.encode(&Snapshot { view: view(Panels::OVERVIEW), ..desktop(2) });
+    let sent = encoder.sent().unwrap();
+    assert_eq!((sent.cores.len(), sent.filesystems.len(), sent.processes.len()), (0, 0, 0));
+}
+
+#[test]
+fn a_table_that_the_view_does_not_have_is_refused() {
+    let sample = Snapshot { view: Panels::ALL.without(Panel::Filesystems).into(), ..desktop(1) };
+    let refused = apply(&mut DeltaDecoder::new(), StreamFrame::Key(Box::new(sample)));
+    assert_eq!(refused, Err(StreamError::NotViewed { panel: Panel::Filesystems }));
 }
 
 #[test]
@@ -352,8 +626,7 @@ fn quantising_rounds_to_what_a_person_needs() {
     sample.cores[0] = Core { busy_permille: 998, iowait_permille: 12, steal_permille: 13 };
     sample.interval_ms = 1013;
     sample.memory.available_kib = sample.memory.total_kib - 1;
-    sample.networks =
-        vec![Network { name: label("eth0"), up: true, rx_bytes_s: 123_456_789, tx_bytes_s: 90, errors: 7, drops: 9 }];
+    sample.networks = vec![Network { rx_bytes_s: 123_456_789, tx_bytes_s: 90, errors: 7, drops: 9, ..network("eth0") }];
     sample.temperatures = vec![Temperature { label: label("cpu"), deci_celsius: -7 }];
     let quantised = sample.quantised();
     assert_eq!(quantised.cores[0], Core { busy_permille: 1000, iowait_permille: 10, steal_permille: 15 });
@@ -372,6 +645,24 @@ fn processes_are_listed_by_processor_time_then_memory() {
         .to_vec();
     let order = sample.quantised().processes.iter().map(|process| process.pid).collect::<Vec<_>>();
     assert_eq!(order, [2, 4, 3, 1]);
+}
+
+#[test]
+fn processes_are_listed_by_what_the_view_says() {
+    let mut sample = desktop(1);
+    sample.processes = [(1, 900, 1, None), (2, 0, 90_000, Some(4)), (3, 0, 64, Some(4000))]
+        .map(|(pid, cpu_permille, resident_kib, read_kib_s)| Process {
+            cpu_permille,
+            resident_kib,
+            read_kib_s,
+            ..process(pid)
+        })
+        .to_vec();
+    let mut first = |processes_by| {
+        sample.view.processes_by = processes_by;
+        sample.quantised().processes[0].pid
+    };
+    assert_eq!([ProcessOrder::Cpu, ProcessOrder::Memory, ProcessOrder::Io].map(&mut first), [1, 2, 3]);
 }
 
 /// Figures as they come: mostly small and still, now and then anything.
@@ -398,7 +689,7 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn any_memory()(figures in vec(figure(), 8), swap_in_kib_s in small(), swap_out_kib_s in small()) -> Memory {
+    fn any_memory()(figures in vec(figure(), 9), rates in vec(small(), 3)) -> Memory {
         Memory {
             total_kib: figures[0],
             available_kib: figures[1],
@@ -407,21 +698,64 @@ prop_compose! {
             dirty_kib: figures[4],
             swap_total_kib: figures[5],
             swap_used_kib: figures[6],
-            swap_in_kib_s,
-            swap_out_kib_s,
+            swap_in_kib_s: rates[0],
+            swap_out_kib_s: rates[1],
             oom_kills: figures[7],
+            major_faults_s: rates[2],
+            corrupted_kib: figures[8],
         }
     }
 }
 
 prop_compose! {
-    fn any_pressure()(shares in vec(share(), 5)) -> Pressure {
-        Pressure {
-            cpu_some_centi: shares[0],
-            memory_some_centi: shares[1],
-            memory_full_centi: shares[2],
-            io_some_centi: shares[3],
-            io_full_centi: shares[4],
+    fn any_pressure()(shares in vec(share(), 10)) -> Pressure {
+        let mut pressure = Pressure::default();
+        pressure.shares_mut().into_iter().zip(shares).for_each(|(share, any)| *share = any);
+        pressure
+    }
+}
+
+fn any_view() -> impl Strategy<Value = View> {
+    let panels = prop_oneof![4 => Just(Panels::ALL), 3 => vec(select(Panel::ALL), 0..5).prop_map(Panels::from_iter)];
+    (panels, select(ProcessOrder::ALL)).prop_map(|(panels, processes_by)| View { panels, processes_by })
+}
+
+prop_compose! {
+    fn any_system()(
+        view in any_view(), reason in select(PaceReason::ALL), share in any_core(), small in vec(small(), 15),
+        figures in vec(figure(), 4),
+    ) -> Snapshot {
+        let Core { busy_permille, iowait_permille, steal_permille } = share;
+        Snapshot {
+            view,
+            pace: Pace { sample_ms: small[0], processes_ms: small[1], reason },
+            processor: Processor {
+                cores: small[2],
+                busy_permille,
+                iowait_permille,
+                steal_permille,
+                switches_s: small[3],
+                runnable: small[4],
+                blocked: small[5],
+                throttles: figures[0],
+            },
+            traffic: Traffic {
+                tcp_established: small[6],
+                tcp_sent_s: small[7],
+                tcp_resent_s: small[8],
+                tcp_refused_s: small[9],
+                udp_errors_s: small[10],
+            },
+            limits: Limits {
+                files: figures[1],
+                files_most: figures[2],
+                tracked: small[11],
+                tracked_most: small[11],
+                tasks: small[12],
+                tasks_most: small[12],
+            },
+            agent: Agent { cpu_permille: small[13], resident_kib: figures[3], queued: small[14], lag_ms: small[14] },
+            ..Snapshot::default()
         }
     }
 }
@@ -445,7 +779,7 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn any_disk()(name in name(), figures in vec(small(), 4), busy_permille in share()) -> Disk {
+    fn any_disk()(name in name(), figures in vec(small(), 10), busy_permille in share()) -> Disk {
         Disk {
             name,
             read_kib_s: figures[0],
@@ -453,13 +787,30 @@ prop_compose! {
             requests_s: figures[2],
             await_us: figures[3],
             busy_permille,
+            read_await_us: figures[4],
+            write_await_us: figures[5],
+            in_flight: figures[6],
+            backlog_ms_s: figures[7],
+            flushes_s: figures[8],
+            flush_await_us: figures[9],
         }
     }
 }
 
 prop_compose! {
-    fn any_network()(name in name(), up in any::<bool>(), figures in vec(figure(), 4)) -> Network {
-        Network { name, up, rx_bytes_s: figures[0], tx_bytes_s: figures[1], errors: figures[2], drops: figures[3] }
+    fn any_network()(name in name(), up in any::<bool>(), figures in vec(figure(), 4), rates in vec(small(), 4)) -> Network {
+        Network {
+            name,
+            up,
+            rx_bytes_s: figures[0],
+            tx_bytes_s: figures[1],
+            errors: figures[2],
+            drops: figures[3],
+            rx_packets_s: rates[0],
+            tx_packets_s: rates[1],
+            errors_s: rates[2],
+            drops_s: rates[3],
+        }
     }
 }
 
@@ -470,13 +821,41 @@ prop_compose! {
 }
 
 prop_compose! {
+    fn any_fan()(label in name(), rpm in small()) -> Fan {
+        Fan { label, rpm }
+    }
+}
+
+prop_compose! {
+    fn any_power()(label in name(), milliwatts in small()) -> PowerDraw {
+        PowerDraw { label, milliwatts }
+    }
+}
+
+prop_compose! {
     fn any_process()(
-        pid in 0..30_u32, start_ticks in 0..2_u64, name in name(), figures in vec(small(), 3), resident_kib in figure(),
+        pid in 0..30_u32, start_ticks in 0..2_u64, name in name(), owner in name(), figures in vec(small(), 2),
+        resident_kib in figure(), io in vec(option::of(small()), 2),
         state in prop_oneof![8 => Just('S'), 2 => Just('R'), 1 => any::<char>()],
     ) -> Process {
         Process {
-            pid, start_ticks, name, resident_kib, state, user_id: figures[0], cpu_permille: figures[1], threads: figures[2],
+            pid,
+            start_ticks,
+            name,
+            owner,
+            cpu_permille: figures[0],
+            resident_kib,
+            threads: figures[1],
+            state,
+            read_kib_s: io[0],
+            write_kib_s: io[1],
         }
+    }
+}
+
+prop_compose! {
+    fn any_stuck()(pid in any::<u32>(), name in name()) -> Stuck {
+        Stuck { pid, name }
     }
 }
 
@@ -488,20 +867,20 @@ prop_compose! {
 
 prop_compose! {
     fn any_sample()(
+        system in any_system(),
         figures in vec(figure(), 2),
-        counts in vec(small(), 6),
+        counts in vec(small(), 7),
         cores in vec(any_core(), 0..5),
         memory in any_memory(),
         pressure in option::of(any_pressure()),
         filesystems in vec(any_filesystem(), 0..4),
-        disks in vec(any_disk(), 0..4),
-        networks in vec(any_network(), 0..4),
-        temperatures in vec(any_temperature(), 0..4),
-        processes in vec(any_process(), 0..25),
+        (disks, networks) in (vec(any_disk(), 0..4), vec(any_network(), 0..4)),
+        (temperatures, fans) in (vec(any_temperature(), 0..4), vec(any_fan(), 0..3)),
+        power in vec(any_power(), 0..3),
+        (processes, stuck) in (vec(any_process(), 0..25), vec(any_stuck(), 0..9)),
         unreadable in vec(any_unreadable(), 0..2),
     ) -> Snapshot {
         Snapshot {
-            tick: 0,
             skipped: figures[0],
             interval_ms: counts[0],
             uptime_secs: figures[1],
@@ -513,10 +892,15 @@ prop_compose! {
             disks,
             networks,
             temperatures,
+            fans,
+            power,
             processes_total: counts[4],
             processes_readable: counts[5],
+            processes_stuck: counts[6],
             processes,
+            stuck,
             unreadable,
+            ..system
         }
     }
 }
@@ -542,9 +926,13 @@ proptest! {
         let mut decoder = DeltaDecoder::new();
         for (tick, mut sample) in (1..).step_by(3).zip(samples) {
             sample.tick = tick;
+            let withheld = encoder.withheld;
             let bytes = codec::encode(&encoder.encode(&sample)).unwrap();
             let frame = codec::decode::<StreamFrame>(&bytes).unwrap();
-            prop_assert_eq!(decoder.apply(frame), Ok(Update::Sample(&sample.quantised())));
+            prop_assert_eq!(decoder.apply(frame), Ok(Update::Sample(encoder.sent().unwrap())));
+            if encoder.withheld == withheld {
+                prop_assert_eq!(decoder.sample(), Some(&Snapshot { withheld, ..sample.quantised() }));
+            }
         }
     }
 

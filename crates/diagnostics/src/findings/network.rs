@@ -1,0 +1,239 @@
+//! The network: interfaces, connections, the way to the internet.
+
+use std::time::Duration;
+
+use wire::diagnostics::{
+    Panel,
+    findings::{Severity, Unit, What},
+    report::SectionId,
+    schema::Named,
+    sections::network::{Connectivity, GatewayState, Link, LinkKind, LinkState, Network, Scope, Wireless},
+};
+
+use super::{
+    answer::{Answer, Answers, Missing, Reading, amount, machine, permille},
+    disks::word,
+    facts::View,
+    level::{Band, Level, critical, warning},
+    processor::table,
+};
+use crate::history::{Figure, SeriesKey, Subject};
+
+/// Netdata `inbound_packets_dropped_ratio`.
+const WINDOW: Duration = Duration::from_mins(10);
+/// Thousandths: the same, 2 % and for wireless links 10 %. Critical is ours.
+const DROPS: [Band; 2] = [warning(19, 10), critical(100, 50)];
+const WIRELESS_DROPS: [Band; 2] = [warning(99, 50), critical(300, 150)];
+/// A share of fewer packets says nothing: ours.
+const ENOUGH_PACKETS: i64 = 1000;
+/// Counters that were watched for a shorter time say little: ours.
+const LONG_ENOUGH: Duration = Duration::from_mins(5);
+
+/// Netdata `interface_inbound_errors`: five in ten minutes.
+const ERRORS: [Band; 1] = [warning(4, 0)];
+
+/// Ours, with node-exporter's usual 2 % in mind.
+const RETRANSMIT_WINDOW: Duration = Duration::from_mins(1);
+const RETRANSMITS: [Band; 2] = [warning(20, 10), critical(100, 50)];
+
+/// Thousandths: node-mixin `NodeHighNumberConntrackEntriesUsed`, 75 %; critical is netdata's 95 (90) %.
+const CONNTRACK: [Band; 2] = [warning(750, 700), critical(950, 900)];
+
+/// A machine that wakes up or moves to another network needs a moment.
+pub(super) const LADDER_HOLD: Duration = Duration::from_mins(1);
+
+/// Microseconds: see [`latency`].
+const RISE_US: [Band; 2] = [warning(59_999, 50_000), critical(399_999, 300_000)];
+
+/// Decibels to a milliwatt, ours: below -70 rates fall, below -80 the link breaks off.
+const SIGNAL: [Band; 2] = [warning(-70, -67), critical(-80, -77)];
+/// A person who walks past is no finding.
+pub(super) const SIGNAL_HOLD: Duration = Duration::from_mins(1);
+/// Changes of access point in ten minutes, ours.
+const ROAMS: [Band; 1] = [critical(3, 1)];
+
+pub(super) fn drops(facts: &View<'_>) -> Answers {
+    let network = facts.network()?;
+    if !facts.is_recent(SectionId::Network) {
+        return Err(Missing::unknown("the counters are old"));
+    }
+    let answer = |link: &Link| {
+        let subject = Named::Technical(link.name.clone());
+        let packets = amount(link.rx_packets.saturating_add(link.tx_packets));
+        let dropped = amount(link.rx_drops.saturating_add(link.tx_drops));
+        let grown = |what, value| facts.growth(Some(&subject), what, value, WINDOW);
+        let seen = match (grown(What::Packets, packets), grown(What::Drops, dropped)) {
+            (Some(all), Some(lost)) if all.over >= LONG_ENOUGH => {
+                let share =
+                    permille(lost.by.unsigned_abs(), all.by.saturating_add(lost.by).unsigned_abs()).unwrap_or(0);
+                let bands = if link.kind == LinkKind::Wireless { &WIRELESS_DROPS } else { &DROPS };
+                let level = if all.by < ENOUGH_PACKETS { Level::FINE } else { Level::above(share, bands) };
+                let reading = Reading::new(level).figure(What::DropShare, share, Unit::Permille);
+                let reading =
+                    reading.figure(What::Drops, lost.by, Unit::Count).figure(What::Packets, all.by, Unit::Count);
+                Ok(reading.figure(What::Window, all.over.as_secs(), Unit::Seconds))
+            }
+            _ => Err(Missing::unknown("its counters were not watched for long enough")),
+        };
+        Answer::about(subject.clone(), seen).counting(What::Packets, packets).counting(What::Drops, dropped)
+    };
+    // What has no hardware drops on purpose.
+    let real = |link: &&Link| matches!(link.kind, LinkKind::Ethernet | LinkKind::Wireless | LinkKind::Mobile);
+    Ok(network.links.iter().filter(|link| link.enabled).filter(real).map(answer).collect())
+}
+
+pub(super) fn errors(facts: &View<'_>) -> Answers {
+    let sample = facts.table(Panel::Networks)?;
+    if let (true, Some(missing)) = (sample.networks.is_empty(), facts.unreadable("networks")) {
+        return Err(missing);
+    }
+    let answers = sample.networks.iter().map(|network| {
+        let key = SeriesKey::of(Figure::NetworkErrors, Subject::Network(network.name.clone()));
+        // Without any error since it came up there was none lately.
+        let grown = if network.errors == 0 { Ok(0) } else { facts.increase(&key, WINDOW) };
+        let seen = grown.map(|errors| {
+            let reading = Reading::new(Level::above(amount(errors), &ERRORS)).figure(What::Errors, errors, Unit::Count);
+            reading.figure(What::Window, WINDOW.as_secs(), Unit::Seconds)
+        });
+        Answer::about(Named::Technical(network.name.clone()), seen)
+    });
+    Ok(answers.collect())
+}
+
+pub(super) fn retransmits(facts: &View<'_>) -> Answers {
+    let sample = facts.rates()?;
+    if let Some(missing) = facts.unreadable("connections") {
+        return Err(missing);
+    }
+    let share = facts.mean(&SeriesKey::machine(Figure::TcpRetransmits), RETRANSMIT_WINDOW)?;
+    let reading = Reading::new(Level::above(share, &RETRANSMITS)).figure(What::RetransmitShare, share, Unit::Permille);
+    let segments = sample.traffic.tcp_sent_s.saturating_add(sample.traffic.tcp_resent_s);
+    let reading = reading.figure(What::Segments, segments, Unit::PerSecond);
+    machine(reading.figure(What::Window, RETRANSMIT_WINDOW.as_secs(), Unit::Seconds))
+}
+
+pub(super) fn conntrack(facts: &View<'_>) -> Answers {
+    let limits = &facts.sample()?.limits;
+    table(facts, "tracked connections", (limits.tracked.into(), limits.tracked_most.into()), &CONNTRACK)
+}
+
+/// What holds up the way to the internet, from below. A rung cannot hold without those below it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rung {
+    Link,
+    Address,
+    Gateway,
+    Names,
+    Internet,
+}
+
+impl Rung {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Link => "link",
+            Self::Address => "address",
+            Self::Gateway => "gateway",
+            Self::Names => "name servers",
+            Self::Internet => "internet",
+        }
+    }
+
+    /// Whether it holds; none if that is not to be seen without asking the network.
+    fn holds(self, network: &Network) -> Option<bool> {
+        let real = |link: &&Link| matches!(link.kind, LinkKind::Ethernet | LinkKind::Wireless | LinkKind::Mobile);
+        match self {
+            Self::Link => {
+                let mut real = network.links.iter().filter(real).peekable();
+                // A container has no hardware, and a way out all the same.
+                real.peek().is_some().then(|| ()).map(|()| real.any(|link| link.state == LinkState::Up))
+            }
+            Self::Address => Some(network.addresses.iter().any(|address| address.scope == Scope::Global)),
+            Self::Gateway => {
+                let failed = |state| state == GatewayState::Failed;
+                Some(network.default_routes.iter().any(|route| !failed(route.gateway_state)))
+            }
+            Self::Names => Some(!network.resolver.servers.is_empty()),
+            Self::Internet => match network.manager.as_ref()?.connectivity {
+                Connectivity::Full | Connectivity::Portal => Some(true),
+                Connectivity::None | Connectivity::Limited => Some(false),
+                Connectivity::Unknown => None,
+            },
+        }
+    }
+}
+
+/// What can be told without asking the network. One broken rung is a warning, the internet broken over a link that is up is critical:
+/// ours.
+pub(super) fn ladder(facts: &View<'_>) -> Answers {
+    let network = facts.network()?;
+    let rungs = [Rung::Link, Rung::Address, Rung::Gateway, Rung::Names, Rung::Internet];
+    let held = rungs.map(|rung| (rung, rung.holds(network)));
+    let broken = held.iter().filter(|(_, holds)| *holds == Some(false)).map(|(rung, _)| *rung).collect::<Vec<_>>();
+    let Some(first) = broken.first() else {
+        return match held.iter().find(|(_, holds)| holds.is_none()) {
+            Some((Rung::Internet, _)) => {
+                Err(Missing::unknown("nothing on this machine asks whether the internet answers"))
+            }
+            _ => machine(Reading::new(Level::FINE)),
+        };
+    };
+    let cut_off = *first != Rung::Link && broken.contains(&Rung::Internet);
+    let severity = if cut_off { Severity::Critical } else { Severity::Warning };
+    let count = amount(u64::try_from(broken.len()).unwrap_or(u64::MAX));
+    let reading = Reading::new(Level::is(severity)).blame([word(What::Rung, first.name())]);
+    machine(reading.figure(What::BrokenRungs, count, Unit::Count))
+}
+
+/// Milliseconds more under load than without: DSLReports' grades of bufferbloat, C from 60 ms and F from 400 ms on.
+pub(super) fn latency(facts: &View<'_>) -> Answers {
+    let Some(trip) = facts.round_trip() else { return Err(Missing::unknown("nobody has measured it")) };
+    let rise = amount(trip.loaded_us.saturating_sub(trip.idle_us));
+    let reading = Reading::new(Level::above(rise, &RISE_US))
+        .figure(What::IdleRoundTrip, trip.idle_us, Unit::Micros)
+        .figure(What::LoadedRoundTrip, trip.loaded_us, Unit::Micros)
+        .figure(What::RoundTripRise, rise, Unit::Micros);
+    machine(reading)
+}
+
+pub(super) fn interception(facts: &View<'_>) -> Answers {
+    let network = facts.network()?;
+    let found = network.manager.as_ref().map_or(Connectivity::Unknown, |manager| manager.connectivity);
+    let level = match found {
+        Connectivity::Portal => Level::is(Severity::Warning),
+        Connectivity::Full => Level::FINE,
+        Connectivity::Unknown => return Err(Missing::unknown("nothing on this machine looks for a portal")),
+        Connectivity::None | Connectivity::Limited => {
+            return Err(Missing::unknown("the internet was not reached"));
+        }
+    };
+    machine(Reading::new(level).blame([word(What::State, found.name())]))
+}
+
+pub(super) fn wifi(facts: &View<'_>) -> Answers {
+    let network = facts.network()?;
+    if network.wireless.is_empty() {
+        return Err(Missing::not_applicable("this machine has no wireless link"));
+    }
+    let recent = facts.is_recent(SectionId::Network);
+    let answer = |link: &Wireless| {
+        let subject = Named::Technical(link.link.clone());
+        let Some(signal) = link.signal_dbm.filter(|_| recent) else {
+            let reason =
+                if recent { "it is not connected, or does not tell its signal" } else { "the figures are old" };
+            return Answer::about(subject, Err(Missing::unknown(reason)));
+        };
+        // A link that is younger than when it was last seen went to another access point.
+        let age = link.connected_secs.map(i64::from);
+        let younger = age.zip(facts.last(Some(&subject), What::Age)).is_some_and(|(age, before)| age < before);
+        let roams = facts.last(Some(&subject), What::Roams).unwrap_or(0) + i64::from(younger);
+        let lately = facts.growth(Some(&subject), What::Roams, roams, WINDOW).map_or(0, |growth| growth.by);
+        let level = Level::below(i64::from(signal), &SIGNAL).or(Level::above(lately, &ROAMS));
+        let reading = Reading::new(level)
+            .figure(What::Signal, i64::from(signal), Unit::Dbm)
+            .figure(What::Roams, lately, Unit::Count)
+            .figure(What::Window, WINDOW.as_secs(), Unit::Seconds);
+        let answer = Answer::about(subject, Ok(reading)).counting(What::Roams, roams);
+        age.into_iter().fold(answer, |answer, age| answer.counting(What::Age, age))
+    };
+    Ok(network.wireless.iter().map(answer).collect())
+}

@@ -1,0 +1,18 @@
+//! What findings say to people: to the person at the machine without jargon, to the technician with every figure.
+//!
+//! A finding carries no words, only which check answered what (`wire::diagnostics::findings`). The words stand here once, so that the
+//! agent's page, the technician's screen and a saved report say the same. What an agent sent is shown only through the text types of
+//! `wire`, which make visible whatever would act on a screen.
+//!
+//! | module | what is in it |
+//! |---|---|
+//! | [`wording`] | for each check: title, question, plain and technical text, what it rules out |
+//! | [`runbooks`] | what to look at next, without changing anything |
+//! | [`units`] | amounts as people write them |
+
+#![deny(missing_docs)]
+
+pub mod runbooks;
+mod template;
+pub mod units;
+pub mod wording;

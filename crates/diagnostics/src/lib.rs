@@ -25,6 +25,7 @@ mod bus;
 mod folders;
 #[cfg(all(target_os = "linux", test))]
 mod lab;
+mod journal;
 #[cfg(target_os = "linux")]
 #[cfg(target_os = "linux")]
 mod folders;
@@ -154,6 +155,8 @@ mod power;
 mod services {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
+    #[cfg(target_os = "linux")]
+    mod systemd;
 }
 mod clock {
     #[cfg(target_os = "linux")]
@@ -205,6 +208,8 @@ mod certificates {
 mod changes {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
+    #[cfg(target_os = "linux")]
+    mod packages;
 }
 mod ladder {
     #[cfg(target_os = "linux")]
@@ -213,6 +218,8 @@ mod ladder {
 mod errors {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
+    #[cfg(target_os = "linux")]
+    mod template;
 }
 
 #[cfg(target_os = "linux")]
@@ -234,4 +241,4 @@ pub use sampler::{Due, MAX_PERIOD, MIN_PERIOD, Sampler};
 pub use sources::{CertificateFacts, NoCertificates, NoTools, ReadCertificates, RunTools, Sources};
 #[cfg(target_os = "linux")]
 pub use survey::{SECTION_DEADLINE, Survey};
-pub use tools::{DiskName, Tool};
+pub use tools::{DiskName, JournalCursor, JournalFields, JournalSelection, MessageId, Tool, UnitName};

@@ -5,13 +5,16 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc},
     thread,
     time::Duration,
 };
 
 use wire::{
-    diagnostics::report::{Content, Outcome, SectionId, SectionReport},
+    diagnostics::{
+        report::{Content, Outcome, SectionId, SectionReport},
+        sections::logs::LogQuery,
+    },
     time::WallTime,
 };
 
@@ -110,6 +113,30 @@ impl Survey {
         }
         drop(state);
         missing.into_iter().map(|section| timed_out(section, deadline, wall)).for_each(take);
+    }
+
+    /// As [`Survey::read`], of the log, with a question of its own. Two at once are two questions.
+    pub fn read_logs(&self, query: LogQuery, deadline: Duration, wall: WallTime) -> SectionReport {
+        let (answer, answered) = mpsc::channel();
+        let sources = self.sources.clone();
+        let read = move || {
+            let began = Stopwatch::start();
+            let mut manifest = Manifest::default();
+            let content = crate::logs::linux::read_query(&sources, &query, &mut manifest);
+            let content = content.map(|logs| Content::Logs(Box::new(logs)));
+            // Nobody waits any more if the deadline is over.
+            let _ = answer.send(SectionReport {
+                section: SectionId::Logs,
+                taken_at: wall,
+                took_ms: began.elapsed_ms(),
+                outcome: manifest.outcome(content.is_some()),
+                sources: manifest.into_sources(),
+                content,
+            });
+        };
+        // A thread that cannot be started is an answer that does not come.
+        let _ = thread::Builder::new().name("survey".to_owned()).stack_size(STACK_BYTES).spawn(read);
+        answered.recv_timeout(deadline).unwrap_or_else(|_| timed_out(SectionId::Logs, deadline, wall))
     }
 
     fn start(&self, section: SectionId, wall: WallTime) -> std::io::Result<()> {

@@ -108,7 +108,7 @@ impl Trap {
     /// Sends diagnostics in which every text is hostile.
     async fn show_machine(&self) -> anyhow::Result<ByteSender> {
         let mut stream = self.stream(&StreamHeader::Diagnostics).await?;
-        stream.send(&StreamFrame::Identity(Box::new(card()))).await?;
+        stream.send(&StreamFrame::Opening(Box::new(Report::new(card(), WallTime(0))))).await?;
         stream.send(&StreamFrame::Key(Box::new(snapshot()))).await?;
         Ok(stream)
     }

@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use diagnostics::{Cleared, SECTION_DEADLINE, Scopes};
+use diagnostics::{Cleared, Question, SECTION_DEADLINE, Scopes};
 use tokio::task::{AbortHandle, JoinSet};
 use transport::clock;
 use transport::sealed::Sealed;
@@ -138,7 +138,9 @@ async fn find(watch: &Watch, gate: &Gate, what: Inspect, allowed: &Allowed) -> O
             sections.extend(not_allowed.map(not_allowed_section));
             return Some(Found::Report(watch::clear_report(gate, watch.report(sections).await?, scopes)));
         }
-        Inspect::Section(section) => Inspected::Section(Box::new(read(watch, vec![section]).await?.pop()?)),
+        Inspect::Section(section) => ask(watch, Question::Section(section)).await?,
+        Inspect::Process { pid, start_ticks } => ask(watch, Question::Process { pid, start_ticks }).await?,
+        Inspect::Logs(query) => ask(watch, Question::Logs(query)).await?,
         Inspect::History(query) => Inspected::History(watch.history(query).await?),
         // A newer technician's.
         _ => return None,
@@ -156,6 +158,13 @@ async fn read(watch: &Watch, sections: Vec<SectionId>) -> Option<Vec<SectionRepo
     let survey = watch.survey().clone();
     let read = move || survey.read(&sections, SECTION_DEADLINE, clock::wall_time());
     tokio::task::spawn_blocking(read).await.ok()
+}
+
+async fn ask(watch: &Watch, question: Question) -> Option<Inspected> {
+    let survey = watch.survey().clone();
+    let ask = move || survey.ask(question, SECTION_DEADLINE, clock::wall_time());
+    let section = tokio::task::spawn_blocking(ask).await.ok()?;
+    Some(Inspected::Section(Box::new(section)))
 }
 
 fn not_allowed_section(section: SectionId) -> SectionReport {

@@ -23,12 +23,8 @@ mod sampler;
 mod bus;
 #[cfg(target_os = "linux")]
 mod folders;
-#[cfg(all(target_os = "linux", test))]
-mod lab;
+#[cfg(target_os = "linux")]
 mod journal;
-#[cfg(target_os = "linux")]
-#[cfg(target_os = "linux")]
-mod folders;
 #[cfg(all(target_os = "linux", test))]
 mod lab;
 #[cfg(target_os = "linux")]
@@ -234,11 +230,12 @@ pub use governor::{Governor, Intervals, Observed};
 #[cfg(target_os = "linux")]
 pub use monitor::{IDLE_PERIOD, Monitor, OPENING_SECTIONS};
 pub use privacy::{Cleared, Privacy, Scopes, WITHHELD};
+#[cfg(target_os = "linux")]
 pub use processes::arguments::arguments;
 pub use roots::Roots;
 pub use sampler::{Due, MAX_PERIOD, MIN_PERIOD, Sampler};
 #[cfg(target_os = "linux")]
 pub use sources::{CertificateFacts, NoCertificates, NoTools, ReadCertificates, RunTools, Sources};
 #[cfg(target_os = "linux")]
-pub use survey::{SECTION_DEADLINE, Survey};
+pub use survey::{Question, SECTION_DEADLINE, Survey};
 pub use tools::{DiskName, JournalCursor, JournalFields, JournalSelection, MessageId, Tool, UnitName};

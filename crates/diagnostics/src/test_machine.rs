@@ -21,10 +21,6 @@ use crate::{
     manifest::Manifest,
     sources::{NoTools, Sources},
     testing::{Tree, told},
-    roots::Roots,
-    sources::{RunTools, Sources},
-    testing::ByTrust,
-    tools::Tool,
 };
 
 /// A folder of files that stands for a machine, without programs and without a bus.
@@ -58,12 +54,6 @@ impl TestMachine {
 
     pub(crate) fn sources(&self) -> Sources {
         self.0.sources(NoTools)
-        Sources {
-            roots: Roots::under(self.folder.path()),
-            bus: Bus::at(&self.path("no-bus")),
-            tools: Arc::new(Prints::default()),
-            certificates: Arc::new(ByTrust),
-        }
     }
 }
 

@@ -69,7 +69,6 @@ impl Tool {
             Self::ZypperSecurity => {
                 words("--non-interactive --no-refresh list-patches --category=security").collect()
             }
-            Self::Chrony => words("-n -c tracking").collect(),
         }
     }
 }

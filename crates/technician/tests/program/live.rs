@@ -37,7 +37,7 @@ fn frames() -> [StreamFrame; 2] {
     };
     let core = Core { busy_permille: 420, ..Core::default() };
     let sample = Snapshot { tick: 1, interval_ms: 1000, cores: vec![core], ..Snapshot::default() };
-    [StreamFrame::Identity(Box::new(card)), DeltaEncoder::new().encode(&sample)]
+    [StreamFrame::Opening(Box::new(Report::new(card, WallTime(0)))), DeltaEncoder::new().encode(&sample)]
 }
 
 async fn shows(screen: &Terminal, text: &str) {

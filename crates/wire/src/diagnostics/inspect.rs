@@ -6,6 +6,7 @@ use super::report::{MAX_SERIES, MAX_VALUES, REPORT_BYTES, Report, SectionId, Sec
 use super::schema::{Egress, Redact};
 use crate::{
     codec::{CodecError, Message},
+    diagnostics::sections::logs::{LogQuery, MAX_LINES, MAX_UNITS},
     session::Ability,
     text::Label,
     time::WallTime,
@@ -28,6 +29,8 @@ pub enum Inspect {
     },
     /// What was measured before.
     History(HistoryQuery),
+    /// Some lines of the log.
+    Logs(LogQuery),
 }
 
 /// Which part of the history.
@@ -52,6 +55,7 @@ impl Inspect {
         match self {
             Self::Report | Self::History(_) => Ability::DiagBasic,
             Self::Process { .. } => Ability::DiagProcess,
+            Self::Logs(_) => Ability::DiagLogs,
             Self::Section(section) => section.ability(),
         }
     }
@@ -63,6 +67,7 @@ impl Inspect {
             Self::Section(section) => section.name().to_owned(),
             Self::Process { pid, .. } => format!("process {pid}"),
             Self::History(_) => "history".to_owned(),
+            Self::Logs(_) => "log lines".to_owned(),
         }
     }
 
@@ -70,6 +75,7 @@ impl Inspect {
     pub fn is_sound(&self) -> bool {
         match self {
             Self::Report | Self::Section(_) | Self::Process { .. } => true,
+            Self::Logs(query) => query.units.len() <= MAX_UNITS && query.limit <= MAX_LINES,
             Self::History(query) => {
                 query.figures.len() <= MAX_PATTERNS && query.step_secs > 0 && query.from <= query.to
             }
@@ -112,7 +118,7 @@ impl SectionId {
 pub enum Inspected {
     /// Answer to [`Inspect::Report`].
     Report(Box<Report>),
-    /// Answer to [`Inspect::Section`] and [`Inspect::Process`].
+    /// Answer to [`Inspect::Section`], [`Inspect::Process`] and [`Inspect::Logs`].
     Section(Box<SectionReport>),
     /// Answer to [`Inspect::History`].
     History(Vec<Series>),

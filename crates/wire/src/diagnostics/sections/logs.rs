@@ -73,7 +73,7 @@ impl Priority {
 }
 
 /// What is asked of the log. Comes from a peer: whoever answers bounds it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct LogQuery {
     /// Only of these units; of all if there are none. Names that no unit can have match nothing. At most [`MAX_UNITS`] count.
     pub units: Vec<Label>,

@@ -170,8 +170,12 @@ mod measure {
                             0.0
                         }
                     }
-                    "load.1" | "load.5" | "load.15" if second % 5 == 0 => *held * 0.92 + 40.0 * load * (0.5 + noise),
-                    "pressure.cpu.some" | "pressure.io.some" if second % 2 == 0 => *held * 0.82 + 1000.0 * load * noise,
+                    "load.1" | "load.5" | "load.15" if second.is_multiple_of(5) => {
+                        *held * 0.92 + 40.0 * load * (0.5 + noise)
+                    }
+                    "pressure.cpu.some" | "pressure.io.some" if second.is_multiple_of(2) => {
+                        *held * 0.82 + 1000.0 * load * noise
+                    }
                     "memory.available" => 12_000_000.0 - 3_000_000.0 * load + 80_000.0 * noise,
                     "memory.dirty" => {
                         if burst {
@@ -231,7 +235,9 @@ mod measure {
                         }
                     }
                     "network.up" => 1.0,
-                    "temperature" if second % 2 == 0 => *held * 0.97 + 0.03 * (400.0 + 350.0 * load + 60.0 * noise),
+                    "temperature" if second.is_multiple_of(2) => {
+                        *held * 0.97 + 0.03 * (400.0 + 350.0 * load + 60.0 * noise)
+                    }
                     "wifi.signal" => -55.0 + (4.0 * noise).floor(),
                     "battery.health" => 900.0,
                     _ => *held,

@@ -5,7 +5,7 @@ use std::{
     fs::File,
     io::{self, Write as _},
     os::fd::OwnedFd,
-    path::Path,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -76,6 +76,7 @@ pub struct StoreStatus {
 /// Errors while it writes show in [`Store::status`]: the samples are given up and counted, and it goes on when it can.
 #[derive(Debug)]
 pub struct Store {
+    path: PathBuf,
     folder: Folder,
     /// Held for as long as this lives.
     _lock: OwnedFd,
@@ -121,6 +122,7 @@ impl Store {
         let lock = folder.lock()?;
         let list = folder.list().map_err(|source| StoreError::Io { doing: "list", source })?;
         let mut store = Self {
+            path: path.to_owned(),
             folder,
             _lock: lock,
             sealer: Sealer::new(period),
@@ -164,6 +166,11 @@ impl Store {
             self.write(&block, now);
         }
         self.sync(now);
+    }
+
+    /// Where it is, for a [`Reader`].
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// What became of everything so far.
@@ -350,9 +357,10 @@ impl Store {
 }
 
 fn state_of(error: &io::Error) -> StoreState {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => StoreState::NoSpace,
-        _ => StoreState::Failing,
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    match matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge) {
+        true => StoreState::NoSpace,
+        false => StoreState::Failing,
     }
 }
 

@@ -67,3 +67,14 @@ fn a_file_of_another_version_or_tier_is_left_alone() {
         assert_eq!(read_all(bytes, Tier::Full).2, Damage { foreign: 1, ..Damage::default() });
     }
 }
+
+proptest! {
+    #[test]
+    fn the_fuzzers_rules_hold_for_what_is_whole_and_for_noise(block in blocks(), noise in vec(any::<u8>(), 0..200)) {
+        let kind = u8::from(block.tier == Tier::Minute);
+        let file = [&[kind][..], &file_of(block.tier, std::slice::from_ref(&block)), &noise].concat();
+        prop_assert!(check_any(&file));
+        prop_assert!(check_any(&[vec![kind + 2], block.unpacked()].concat()));
+        check_any(&noise);
+    }
+}

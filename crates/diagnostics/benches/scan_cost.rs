@@ -32,7 +32,7 @@ mod linux {
         time::Duration,
     };
 
-    use diagnostics::{Collector, Roots, Sampler};
+    use diagnostics::{Collector, Privacy, Roots, Sampler, Scopes};
     use rustix::time::{ClockId, clock_gettime};
     use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System, UpdateKind};
     use wire::{
@@ -120,6 +120,7 @@ mod linux {
         let mut now = now();
         let mut collector = Collector::new(Roots::default(), now);
         let mut sampler = Sampler::new(SECOND, now);
+        let mut privacy = Privacy::new(&Roots::default());
         let mut processes = 0;
         let mut bytes = 0;
         let before = used();
@@ -128,7 +129,7 @@ mod linux {
             now = now + SECOND;
             let sample = collector.sample(now, sampler.wanted());
             processes = sample.processes_total;
-            let frame = sampler.collected(sample, now);
+            let frame = sampler.collected(privacy.clear(sample, Scopes::default()), now);
             bytes += codec::encode(&frame).expect("a frame fits").len();
             sampler.sent();
         }

@@ -8,7 +8,7 @@ mod support {
 
 use std::time::Duration;
 
-use diagnostics::{NoTools, Sources, Survey};
+use diagnostics::{NoTools, Question, Sources, Survey};
 use support::journal::JournalMachine;
 use wire::{
     diagnostics::{
@@ -56,7 +56,7 @@ fn read(sources: Sources, section: SectionId) -> SectionReport {
 }
 
 fn logs(machine: &JournalMachine, query: LogQuery) -> (Logs, SectionReport) {
-    let report = Survey::new(machine.sources()).read_logs(query, DEADLINE, WallTime(0));
+    let report = Survey::new(machine.sources()).ask(Question::Logs(query), DEADLINE, WallTime(0));
     assert!(!format!("{report:?}").contains(CANARY), "{report:?}");
     let Some(Content::Logs(logs)) = report.content.clone() else { panic!("{report:?}") };
     (*logs, report)

@@ -195,7 +195,7 @@ fn publish(bus: &mut PrivateBus) -> Arc<AtomicU32> {
 
 fn survey(bus: Bus, root: &Path) -> SectionReport {
     let roots = Roots::under(root);
-    let survey = Survey::new(Sources { roots, bus, tools: Arc::new(NoTools) });
+    let survey = Survey::new(Sources { roots, bus, tools: Arc::new(NoTools), ..Sources::default() });
     survey.read(&[SectionId::Services], Duration::from_secs(60), WallTime(0)).remove(0)
 }
 

@@ -359,9 +359,10 @@ impl Store {
 }
 
 fn state_of(error: &io::Error) -> StoreState {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => StoreState::NoSpace,
-        _ => StoreState::Failing,
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    match matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge) {
+        true => StoreState::NoSpace,
+        false => StoreState::Failing,
     }
 }
 

@@ -65,7 +65,7 @@ impl JournalMachine {
         let at = |folder: &str| self.folder.path().join(folder);
         let roots = Roots::under(self.folder.path());
         let tools = Arc::new(RealTools { journals: at("var/log/journal") });
-        Sources { roots, bus: Bus::at(&at("no-bus")), tools }
+        Sources { roots, bus: Bus::at(&at("no-bus")), tools, ..Sources::default() }
     }
 }
 

@@ -7,7 +7,7 @@ use transport::{
     streams::{ByteSender, StreamError},
 };
 use wire::{
-    diagnostics::{DeltaEncoder, StreamFrame},
+    diagnostics::{DeltaEncoder, StreamFrame, report::Report},
     evidence::Event,
     ids::{GrantId, RequestId, RunId},
     pairing::{FromUnpairedAgent, FromUnpairedTechnician, PairingRefusal},
@@ -17,6 +17,7 @@ use wire::{
         ToTechnician,
     },
     text::Sentence,
+    time::WallTime,
 };
 
 use super::{

@@ -5,11 +5,12 @@ use std::time::Duration;
 use pty::{Key, Terminal};
 use rustix::process::Signal;
 use wire::{
-    diagnostics::{Core, DeltaEncoder, IdentityCard, Snapshot, StreamFrame},
+    diagnostics::{Core, DeltaEncoder, IdentityCard, Snapshot, StreamFrame, report::Report},
     ids::RequestId,
     run::{OutputCount, RunOutcome},
     session::{DenyReason, EndReason, Output, StreamHeader, Subject, ToAgent, ToTechnician},
     text::Label,
+    time::WallTime,
 };
 
 use crate::{

@@ -20,10 +20,10 @@ mod sampler;
 
 #[cfg(target_os = "linux")]
 mod bus;
-#[cfg(all(target_os = "linux", test))]
-mod lab;
 #[cfg(target_os = "linux")]
 mod folders;
+#[cfg(all(target_os = "linux", test))]
+mod lab;
 #[cfg(target_os = "linux")]
 mod manifest;
 #[cfg(target_os = "linux")]
@@ -189,9 +189,22 @@ mod changes {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
 }
+#[cfg(target_os = "linux")]
 mod ladder {
-    #[cfg(target_os = "linux")]
     pub(crate) mod linux;
+}
+#[cfg(target_os = "linux")]
+mod probes {
+    pub(crate) mod datagram;
+    mod echo;
+    pub(crate) mod limit;
+    pub(crate) mod linux;
+    pub(crate) mod load;
+    mod mtu;
+    mod names;
+    mod portal;
+    mod route;
+    pub(crate) mod targets;
 }
 mod errors {
     #[cfg(target_os = "linux")]
@@ -208,10 +221,18 @@ pub use bus::Bus;
 pub use collector::{Collector, MIN_INTERVAL, Wanted};
 pub use governor::{Governor, Intervals, Observed};
 pub use privacy::{Cleared, Privacy, Scopes, WITHHELD};
+#[cfg(target_os = "linux")]
+pub use probes::{
+    linux::{PROBE_DEADLINE, RunningProbe},
+    load::grade,
+    targets::Reach,
+};
 pub use roots::Roots;
 pub use sampler::{Due, MAX_PERIOD, MIN_PERIOD, Sampler};
 #[cfg(target_os = "linux")]
-pub use sources::{CertificateFacts, NoCertificates, NoTools, ReadCertificates, RunTools, Sources};
+pub use sources::{
+    CertificateFacts, Handshake, NoCertificates, NoHandshakes, NoTools, ReadCertificates, RunTools, ShakeHands, Sources,
+};
 #[cfg(target_os = "linux")]
 pub use survey::{SECTION_DEADLINE, Survey};
 pub use tools::{DiskName, Tool};

@@ -171,7 +171,7 @@ mod tests {
     use crate::{Bus, NoTools, Roots, RunTools};
 
     fn sources(tools: Arc<dyn RunTools>) -> Sources {
-        Sources { roots: Roots::default(), bus: Bus::at(Path::new("/nonexistent/bus")), tools }
+        Sources { bus: Bus::at(Path::new("/nonexistent/bus")), tools, ..Sources::default() }
     }
 
     #[test]

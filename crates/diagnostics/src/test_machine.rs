@@ -63,7 +63,7 @@ impl TestMachine {
     pub(crate) fn sources(&self) -> Sources {
         let roots =
             Roots { proc: self.path("proc"), sys: self.path("sys"), etc: self.path("etc"), run: self.path("run") };
-        Sources { roots, bus: Bus::at(&self.path("no-bus")), tools: Arc::new(Prints::default()) }
+        Sources { roots, bus: Bus::at(&self.path("no-bus")), tools: Arc::new(Prints::default()), ..Sources::default() }
     }
 }
 

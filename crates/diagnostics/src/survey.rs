@@ -168,7 +168,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::{Bus, NoTools, Roots, RunTools};
+    use crate::{Bus, NoTools, RunTools};
 
     fn sources(tools: Arc<dyn RunTools>) -> Sources {
         Sources { bus: Bus::at(Path::new("/nonexistent/bus")), tools, ..Sources::default() }

@@ -61,8 +61,15 @@ impl TestMachine {
     }
 
     pub(crate) fn sources(&self) -> Sources {
-        let roots =
-            Roots { proc: self.path("proc"), sys: self.path("sys"), etc: self.path("etc"), run: self.path("run") };
+        let roots = Roots {
+            proc: self.path("proc"),
+            sys: self.path("sys"),
+            etc: self.path("etc"),
+            run: self.path("run"),
+            var: self.path("var"),
+            usr: self.path("usr"),
+            boot: self.path("boot"),
+        };
         Sources { roots, bus: Bus::at(&self.path("no-bus")), tools: Arc::new(Prints::default()), ..Sources::default() }
     }
 }

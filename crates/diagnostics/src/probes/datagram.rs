@@ -132,14 +132,12 @@ impl Datagram {
                 Err(error) => return Err(error.into()),
             };
             for told in message.cmsgs()? {
-                let (error, at) = match told {
-                    ControlMessageOwned::Ipv4RecvErr(error, at) => {
-                        (error, at.map(|at| IpAddr::V4(Ipv4Addr::from(at.sin_addr.s_addr.to_ne_bytes()))))
-                    }
-                    ControlMessageOwned::Ipv6RecvErr(error, at) => {
-                        (error, at.map(|at| IpAddr::V6(Ipv6Addr::from(at.sin6_addr.s6_addr))))
-                    }
-                    _ => continue,
+                let (error, at) = if let ControlMessageOwned::Ipv4RecvErr(error, at) = told {
+                    (error, at.map(|at| IpAddr::V4(Ipv4Addr::from(at.sin_addr.s_addr.to_ne_bytes()))))
+                } else if let ControlMessageOwned::Ipv6RecvErr(error, at) = told {
+                    (error, at.map(|at| IpAddr::V6(Ipv6Addr::from(at.sin6_addr.s6_addr))))
+                } else {
+                    continue;
                 };
                 let icmp =
                     Icmp { origin: error.ee_origin, kind: error.ee_type, code: error.ee_code, info: error.ee_info };

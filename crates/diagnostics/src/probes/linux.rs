@@ -143,19 +143,19 @@ impl From<io::Error> for Stopped {
 
 /// What this user may not do says nothing about the network.
 fn outcome_of(error: &io::Error) -> ProbeOutcome {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported => ProbeOutcome::Unknown,
-        _ => ProbeOutcome::Fail,
-    }
+    let not_allowed = matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::Unsupported);
+    if not_allowed { ProbeOutcome::Unknown } else { ProbeOutcome::Fail }
 }
 
 fn in_words(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => "no answer in time".to_owned(),
-        io::ErrorKind::ConnectionRefused => "nothing listens there".to_owned(),
-        io::ErrorKind::NotFound => "its name has no address".to_owned(),
-        _ => why(error),
-    }
+    let words = [
+        (io::ErrorKind::TimedOut, "no answer in time"),
+        (io::ErrorKind::WouldBlock, "no answer in time"),
+        (io::ErrorKind::ConnectionRefused, "nothing listens there"),
+        (io::ErrorKind::NotFound, "its name has no address"),
+    ];
+    let known = words.into_iter().find(|(kind, _)| *kind == error.kind());
+    known.map_or_else(|| why(error), |(_, words)| words.to_owned())
 }
 
 /// The target by the name that the owner knows it by.
@@ -170,7 +170,8 @@ fn called(request: &ProbeRequest, targets: &Targets) -> Label {
             (_, Ok(permit)) => Label::cut(permit.host()),
             (_, Err(_)) => Label::default(),
         },
-        _ => Label::default(),
+        // A new kind of probe is refused, and says nothing of what it was aimed at.
+        ProbeRequest::Portal | _ => Label::default(),
     }
 }
 
@@ -178,9 +179,8 @@ fn called(request: &ProbeRequest, targets: &Targets) -> Label {
 pub(crate) fn place(permit: &Permit, limit: &Limit) -> io::Result<SocketAddr> {
     let addresses = match permit.address() {
         Some(address) => vec![address],
-        None => limit.addresses(permit.host(), NAME).map_err(|error| match error.kind() {
-            io::ErrorKind::TimedOut => error,
-            _ => io::ErrorKind::NotFound.into(),
+        None => limit.addresses(permit.host(), NAME).map_err(|error| {
+            if error.kind() == io::ErrorKind::TimedOut { error } else { io::ErrorKind::NotFound.into() }
         })?,
     };
     let address = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first());

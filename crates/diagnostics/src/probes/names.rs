@@ -9,7 +9,7 @@ use std::{
 
 use hickory_proto::{
     op::{Message, MessageType, Query, ResponseCode},
-    rr::{Name, RData, RecordType},
+    rr::{Name, RecordType},
 };
 use wire::{
     diagnostics::sections::{
@@ -189,11 +189,7 @@ impl Question {
         if !is_answer || !repeats {
             return None;
         }
-        let addresses = answer.answers.iter().filter_map(|record| match &record.data {
-            RData::A(address) => Some(IpAddr::V4(address.0)),
-            RData::AAAA(address) => Some(IpAddr::V6(address.0)),
-            _ => None,
-        });
+        let addresses = answer.answers.iter().filter_map(|record| record.data.ip_addr());
         Some(Said { rcode: told.response_code, addresses: addresses.collect(), truncated: told.truncation })
     }
 }
@@ -218,15 +214,15 @@ fn disagree(answers: &[NameAnswer]) -> bool {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
     use std::{net::TcpListener, thread};
 
-    use hickory_proto::rr::{Record, rdata::A};
+    use hickory_proto::rr::{RData, Record, rdata::A};
 
     use super::*;
 
     /// A name server that knows one address for every name, or none, and answers one question.
-    pub(crate) fn answering(address: Option<[u8; 4]>, truncated: bool) -> (SocketAddr, thread::JoinHandle<()>) {
+    fn answering(address: Option<[u8; 4]>, truncated: bool) -> (SocketAddr, thread::JoinHandle<()>) {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let place = socket.local_addr().unwrap();
         let listener = truncated.then(|| TcpListener::bind(place).unwrap());

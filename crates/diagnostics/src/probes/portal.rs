@@ -70,6 +70,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::unwrap_in_result, reason = "a test's server that fails fails the test")]
     fn answered(answer: &'static str) -> io::Result<PortalFound> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();

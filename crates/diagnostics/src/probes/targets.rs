@@ -109,8 +109,8 @@ impl Permit {
         &self.host
     }
 
-    /// The port; without meaning for [`Purpose::Echo`].
-    pub(crate) fn port(&self) -> u16 {
+    #[cfg(test)]
+    fn port(&self) -> u16 {
         self.port
     }
 

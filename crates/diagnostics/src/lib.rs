@@ -22,7 +22,8 @@ mod sampler;
 mod bus;
 #[cfg(target_os = "linux")]
 mod folders;
-#[cfg(all(target_os = "linux", test))]
+#[cfg(target_os = "linux")]
+#[cfg(test)]
 mod lab;
 #[cfg(target_os = "linux")]
 mod manifest;

@@ -25,7 +25,8 @@ mod bus;
 mod folders;
 #[cfg(target_os = "linux")]
 mod journal;
-#[cfg(all(target_os = "linux", test))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod lab;
 #[cfg(target_os = "linux")]
 mod manifest;
@@ -207,9 +208,22 @@ mod changes {
     #[cfg(target_os = "linux")]
     mod packages;
 }
+#[cfg(target_os = "linux")]
 mod ladder {
-    #[cfg(target_os = "linux")]
     pub(crate) mod linux;
+}
+#[cfg(target_os = "linux")]
+mod probes {
+    pub(crate) mod datagram;
+    mod echo;
+    pub(crate) mod limit;
+    pub(crate) mod linux;
+    pub(crate) mod load;
+    mod mtu;
+    mod names;
+    mod portal;
+    mod route;
+    pub(crate) mod targets;
 }
 mod errors {
     #[cfg(target_os = "linux")]
@@ -231,11 +245,19 @@ pub use governor::{Governor, Intervals, Observed};
 pub use monitor::{IDLE_PERIOD, Monitor, OPENING_SECTIONS};
 pub use privacy::{Cleared, Privacy, Scopes, WITHHELD};
 #[cfg(target_os = "linux")]
+pub use probes::{
+    linux::{PROBE_DEADLINE, RunningProbe},
+    load::grade,
+    targets::Reach,
+};
+#[cfg(target_os = "linux")]
 pub use processes::arguments::arguments;
 pub use roots::Roots;
 pub use sampler::{Due, MAX_PERIOD, MIN_PERIOD, Sampler};
 #[cfg(target_os = "linux")]
-pub use sources::{CertificateFacts, NoCertificates, NoTools, ReadCertificates, RunTools, Sources};
+pub use sources::{
+    CertificateFacts, Handshake, NoCertificates, NoHandshakes, NoTools, ReadCertificates, RunTools, ShakeHands, Sources,
+};
 #[cfg(target_os = "linux")]
 pub use survey::{Question, SECTION_DEADLINE, Survey};
 pub use tools::{DiskName, JournalCursor, JournalFields, JournalSelection, MessageId, Tool, UnitName};

@@ -7,9 +7,9 @@ mod support {
     pub(crate) mod bus;
 }
 
-use std::{collections::HashMap, fs, sync::Arc};
+use std::{collections::HashMap, fs};
 
-use diagnostics::{Bus, NoCertificates, NoTools, Roots, SECTION_DEADLINE, Sources, Survey};
+use diagnostics::{Bus, Roots, SECTION_DEADLINE, Sources, Survey};
 use support::bus::PrivateBus;
 use wire::{
     diagnostics::{
@@ -34,7 +34,7 @@ fn ask(section: SectionId, bus: Bus, files: &[(&str, &str)]) -> SectionReport {
         fs::write(path, content).unwrap();
     }
     let roots = Roots::under(folder.path());
-    let sources = Sources { roots, bus, tools: Arc::new(NoTools), certificates: Arc::new(NoCertificates) };
+    let sources = Sources { roots, bus, ..Sources::default() };
     Survey::new(sources).read(&[section], SECTION_DEADLINE, WallTime(1)).remove(0)
 }
 

@@ -23,7 +23,8 @@ pub(super) fn diagnostics(bytes: &[u8]) -> Verdict {
         let Some(frame) = decode::<StreamFrame>(body) else { continue };
         let held = decoder.sample().cloned();
         match decoder.apply(frame) {
-            Ok(Update::Identity(card)) => assert_readable(&format!("{card:?}")),
+            Ok(Update::Opening(report)) => assert_readable(&format!("{report:?}")),
+            Ok(Update::Findings(findings)) => assert_readable(&format!("{findings:?}")),
             Ok(Update::Sample(sample)) => {
                 accepted = true;
                 assert!(held.is_none_or(|held| held.tick < sample.tick), "samples went back");

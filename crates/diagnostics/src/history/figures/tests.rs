@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 use wire::{
-    diagnostics::{Disk, FilesystemState, Memory, Network, Temperature},
+    diagnostics::{Core, Disk, FilesystemState, Memory, Network, Processor, Temperature},
     text::Label,
 };
 
@@ -52,6 +52,7 @@ fn figures_of_a_sample_are_in_their_units_and_of_their_things() {
     };
     let sample = Snapshot {
         interval_ms: 1000,
+        processor: Processor { cores: 2, busy_permille: 500, steal_permille: 5, ..Processor::default() },
         cores: vec![Core { busy_permille: 1000, iowait_permille: 0, steal_permille: 10 }, Core::default()],
         memory: Memory { total_kib: 1000, available_kib: 600, ..Memory::default() },
         filesystems: vec![filesystem("/home"), filesystem("/media/ana/BACKUP"), filesystem("/media/ana/OTHER")],
@@ -62,6 +63,7 @@ fn figures_of_a_sample_are_in_their_units_and_of_their_things() {
             requests_s: 3,
             await_us: 4,
             busy_permille: 5,
+            ..Disk::default()
         }],
         networks: vec![Network {
             name: label("wlan0"),
@@ -70,6 +72,7 @@ fn figures_of_a_sample_are_in_their_units_and_of_their_things() {
             tx_bytes_s: 7,
             errors: 8,
             drops: u64::MAX,
+            ..Network::default()
         }],
         temperatures: vec![Temperature { label: label("acpitz"), deci_celsius: -5 }],
         ..Snapshot::default()

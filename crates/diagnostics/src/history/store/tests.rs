@@ -1,6 +1,7 @@
 use std::{
     fs,
     os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink},
+    path::PathBuf,
 };
 
 use wire::diagnostics::report::Series;

@@ -2,11 +2,12 @@
 //!
 //! Questions are asked without starting services that do not run: looking must not change anything. Each question has its time.
 
-use std::{io, path::Path, time::Duration};
+use std::{io, num::NonZeroUsize, path::Path, time::Duration};
 
+use futures_util::StreamExt as _;
 use serde::de::DeserializeOwned;
 use zbus::{
-    Connection, Error, OwnedVariant, connection,
+    Connection, Error, MatchRule, Message, MessageStream, OwnedVariant, connection, message,
     zvariant::{DynamicType, Type},
 };
 
@@ -15,6 +16,9 @@ const SYSTEM_BUS: &str = "/run/dbus/system_bus_socket";
 
 /// Longest that one call is waited for.
 const CALL_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Most signals that wait to be read: one for each package with an update, on a machine that was never updated.
+const MAX_WAITING_SIGNALS: usize = 4096;
 
 /// A message bus. Nothing is connected until something is asked.
 #[derive(Debug, Clone)]
@@ -84,6 +88,41 @@ impl Talk {
         let bus = "org.freedesktop.DBus";
         let owner = self.send::<String>(bus, "/org/freedesktop/DBus", (bus, "GetNameOwner"), &service).await?;
         self.send(&owner, path, (interface, method), arguments).await
+    }
+
+    /// Calls a method whose answer comes in signals of the same object, and hands each to `each` until the one called `last`,
+    /// which it gets as well.
+    ///
+    /// # Errors
+    ///
+    /// As [`Talk::call`]; [`io::ErrorKind::UnexpectedEof`] if the connection ends before the last signal.
+    pub(crate) async fn gather(
+        &self,
+        service: &str,
+        path: &str,
+        (interface, method): (&str, &str),
+        arguments: &(impl serde::Serialize + DynamicType),
+        last: &str,
+        mut each: impl FnMut(&str, &Message),
+    ) -> io::Result<()> {
+        let bus = "org.freedesktop.DBus";
+        let owner = self.send::<String>(bus, "/org/freedesktop/DBus", (bus, "GetNameOwner"), &service).await?;
+        let rule = MatchRule::builder().msg_type(message::Type::Signal).sender(owner.as_str());
+        let rule = rule.path(path).interface(interface).build().map_err(in_words)?;
+        // Signals that come while the call is under way wait here.
+        let room = NonZeroUsize::new(MAX_WAITING_SIGNALS);
+        let mut signals = MessageStream::for_match_rule(rule, &self.connection, room).await.map_err(in_words)?;
+        self.send::<()>(&owner, path, (interface, method), arguments).await?;
+        while let Some(signal) = signals.next().await {
+            let signal = signal.map_err(in_words)?;
+            let header = signal.header();
+            let member = header.member().map(|member| member.as_str()).unwrap_or_default();
+            each(member, &signal);
+            if member == last {
+                return Ok(());
+            }
+        }
+        Err(io::ErrorKind::UnexpectedEof.into())
     }
 
     async fn send<T: DeserializeOwned + Type>(

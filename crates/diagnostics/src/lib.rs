@@ -134,9 +134,11 @@ mod network {
     #[cfg(target_os = "linux")]
     mod wireless;
 }
+#[cfg(target_os = "linux")]
 mod groups {
-    #[cfg(target_os = "linux")]
+    mod files;
     pub(crate) mod linux;
+    mod tree;
 }
 mod power {
     #[cfg(target_os = "linux")]
@@ -154,33 +156,41 @@ mod logs {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
 }
+#[cfg(target_os = "linux")]
 mod updates {
-    #[cfg(target_os = "linux")]
+    mod kernel;
     pub(crate) mod linux;
+    mod listings;
+    mod packagekit;
+    mod records;
 }
 mod crashes {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
 }
+#[cfg(target_os = "linux")]
 mod users {
-    #[cfg(target_os = "linux")]
     pub(crate) mod linux;
+    mod utmp;
 }
 mod security {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
 }
+#[cfg(target_os = "linux")]
 mod printers {
-    #[cfg(target_os = "linux")]
+    mod http;
+    mod ipp;
     pub(crate) mod linux;
 }
 mod displays {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
 }
+#[cfg(target_os = "linux")]
 mod certificates {
-    #[cfg(target_os = "linux")]
     pub(crate) mod linux;
+    mod pem;
 }
 mod changes {
     #[cfg(target_os = "linux")]
@@ -207,7 +217,7 @@ pub use governor::{Governor, Intervals, Observed};
 pub use roots::Roots;
 pub use sampler::{Due, MAX_PERIOD, MIN_PERIOD, Sampler};
 #[cfg(target_os = "linux")]
-pub use sources::{NoTools, RunTools, Sources};
+pub use sources::{CertificateFacts, NoCertificates, NoTools, ReadCertificates, RunTools, Sources};
 #[cfg(target_os = "linux")]
 pub use survey::{Asked, SECTION_DEADLINE, Survey};
 pub use tools::{DiskName, Tool};

@@ -18,6 +18,41 @@ pub struct Sources {
     pub bus: Bus,
     /// Starts the programs that are asked.
     pub tools: Arc<dyn RunTools>,
+    /// Reads certificates.
+    pub certificates: Arc<dyn ReadCertificates>,
+}
+
+/// Reads X.509 certificates. Implemented where they may be handled, which is not here.
+pub trait ReadCertificates: fmt::Debug + Send + Sync {
+    /// What the certificate in `der` says of itself; `None` if that is none. Nothing has to be verified.
+    fn describe(&self, der: &[u8]) -> Option<CertificateFacts>;
+}
+
+/// What a certificate says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateFacts {
+    /// Common name of whom it is for; empty if it has none.
+    pub subject: String,
+    /// Organisation of its issuer, or the issuer's common name; empty if it has neither.
+    pub issuer: String,
+    /// From when on it is valid, in seconds since the Unix epoch.
+    pub not_before_secs: i64,
+    /// Until when it is valid, in seconds since the Unix epoch.
+    pub not_after_secs: i64,
+    /// Whether it names its subject as its issuer.
+    pub self_signed: bool,
+    /// Whether it is an authority's.
+    pub authority: bool,
+}
+
+/// Reads no certificate: those of the machine are reported as unreadable.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoCertificates;
+
+impl ReadCertificates for NoCertificates {
+    fn describe(&self, _: &[u8]) -> Option<CertificateFacts> {
+        None
+    }
 }
 
 /// Starts programs of the closed list [`Tool`]. Implemented where programs may be started, which is not here.

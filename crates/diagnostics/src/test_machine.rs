@@ -22,7 +22,7 @@ use crate::{
     bus::Bus,
     manifest::Manifest,
     roots::Roots,
-    sources::{RunTools, Sources},
+    sources::{NoCertificates, RunTools, Sources},
     tools::Tool,
 };
 
@@ -70,7 +70,12 @@ impl TestMachine {
             usr: self.path("usr"),
             boot: self.path("boot"),
         };
-        Sources { roots, bus: Bus::at(&self.path("no-bus")), tools: Arc::new(Prints::default()) }
+        Sources {
+            roots,
+            bus: Bus::at(&self.path("no-bus")),
+            tools: Arc::new(Prints::default()),
+            certificates: Arc::new(NoCertificates),
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use crate::{
     bus::Bus,
     manifest::Manifest,
     roots::Roots,
-    sources::{RunTools, Sources},
+    sources::{CertificateFacts, ReadCertificates, RunTools, Sources},
     tools::Tool,
 };
 
@@ -47,7 +47,24 @@ impl Tree {
 
     /// Everything from this tree, no bus, and `tools`.
     pub(crate) fn sources(&self, tools: impl RunTools + 'static) -> Sources {
-        Sources { roots: Roots::under(self.path()), bus: Bus::at(&self.at("no-bus")), tools: Arc::new(tools) }
+        Sources {
+            roots: Roots::under(self.path()),
+            bus: Bus::at(&self.at("no-bus")),
+            tools: Arc::new(tools),
+            certificates: Arc::new(ByTrust),
+        }
+    }
+}
+
+/// Certificates as the agent reads them.
+#[derive(Debug)]
+pub(crate) struct ByTrust;
+
+impl ReadCertificates for ByTrust {
+    fn describe(&self, der: &[u8]) -> Option<CertificateFacts> {
+        let trust::described::Described { subject, issuer, not_before_secs, not_after_secs, self_signed, authority } =
+            trust::described::describe(der)?;
+        Some(CertificateFacts { subject, issuer, not_before_secs, not_after_secs, self_signed, authority })
     }
 }
 

@@ -55,15 +55,15 @@ impl Tool {
             }
             // Without its caches on disk it makes them in memory.
             Self::AptUpgrades => words(
-                "--simulate --quiet=2 --option=Debug::NoLocking=1 --option=Dir::Cache::pkgcache= \
+                "--simulate --quiet --option=Debug::NoLocking=1 --option=Dir::Cache::pkgcache= \
                  --option=Dir::Cache::srcpkgcache= --option=APT::Get::Show-User-Simulation-Note=0 --with-new-pkgs upgrade",
             )
             .collect(),
             Self::DnfUpdates => words("--quiet --cacheonly check-update").collect(),
             Self::DnfSecurity => words("--quiet --cacheonly updateinfo list --security").collect(),
-            Self::ZypperUpdates => words("--quiet --non-interactive --no-refresh list-updates").collect(),
+            Self::ZypperUpdates => words("--non-interactive --no-refresh list-updates").collect(),
             Self::ZypperSecurity => {
-                words("--quiet --non-interactive --no-refresh list-patches --category=security").collect()
+                words("--non-interactive --no-refresh list-patches --category=security").collect()
             }
         }
     }

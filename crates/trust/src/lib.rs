@@ -14,6 +14,7 @@
 //! | [`certificate`] | which organisation vouches for this technician |
 //! | [`probe`] | was this probe of a direct path made by the other end of the session |
 //! | [`beat`] | was this packet made by the sleeping agent, or by its relay |
+//! | [`described`] | what a certificate in a file says of itself, for showing |
 //! | [`tls_certificate`] | how a relay's key looks where TLS wants a certificate |
 //!
 //! Digests of everything that a person approves are SHA-256: [`digest()`], [`run_digest`].
@@ -23,6 +24,7 @@
 pub mod beat;
 pub mod certificate;
 pub mod code;
+pub mod described;
 mod hash;
 mod kdf;
 pub mod keys;

@@ -18,16 +18,16 @@ pub(crate) struct PressureFiles {
 
 /// Shares in hundredths of a percent.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Stalls {
-    some: Shares,
-    full: Shares,
+pub(crate) struct Stalls {
+    pub(crate) some: Shares,
+    pub(crate) full: Shares,
 }
 
 /// Of the last ten seconds, and of the last minute.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Shares {
-    now: u16,
-    minute: u16,
+pub(crate) struct Shares {
+    pub(crate) now: u16,
+    pub(crate) minute: u16,
 }
 
 impl PressureFiles {
@@ -64,7 +64,7 @@ impl PressureFiles {
 
 impl Stalls {
     /// Kernels before 5.13 have no `full` line for processors.
-    fn parse(text: &[u8]) -> Self {
+    pub(crate) fn parse(text: &[u8]) -> Self {
         let mut stalls = Self::default();
         for line in lines(text) {
             let mut fields = fields(line);

@@ -43,7 +43,7 @@ mod recorder {
         let mut stretches = Vec::new();
         for number in 0..samples {
             thread::sleep(EVERY);
-            let mut sample = collector.sample(Panels::ALL, now());
+            let mut sample = collector.sample(now(), Panels::ALL);
             sample.redact(&mut names);
             let mut changes = json!({ "sample": sample });
             if number == 0 {

@@ -44,4 +44,5 @@ stories! {
     a_wrong_clock,
     neglected_updates_and_certificates,
     tables_that_fill_up,
+    a_recorded_virtual_machine,
 }

@@ -138,7 +138,7 @@ fn snapshot() -> Snapshot {
         pid: 7,
         start_ticks: 1,
         name: label(),
-        user_id: 0,
+        owner: Label::cut(HOSTILE),
         cpu_permille: 900,
         resident_kib: 1000,
         threads: 1,

@@ -16,6 +16,7 @@
 //! | [`Executor::start`] here | approved run → runner process |
 //! | [`runner`] | what the runner does: check, limit, exec, watch, kill |
 //! | [`tree`] | finding and killing a process tree |
+//! | [`tools`] | the programs that diagnostics are read from |
 //! | `warden` | killing what a runner does not, because the program stopped or killed it |
 //! | [`open`] | opening the consent page in the person's browser |
 
@@ -23,6 +24,7 @@ pub mod open;
 mod protocol;
 pub mod resolve;
 pub mod runner;
+pub mod tools;
 pub mod tree;
 mod warden;
 

@@ -21,9 +21,13 @@ pub fn usual_stay(ability: Ability) -> Stay {
     const QUARTER_HOUR: Duration = Duration::from_secs(15 * 60);
     match ability {
         Ability::DiagBasic | Ability::RunR0 => Stay::Session,
-        Ability::DiagLogs | Ability::DiagNetwork | Ability::DiagProcess | Ability::ScreenView | Ability::TermView => {
-            Stay::AtMost(HALF_HOUR)
-        }
+        Ability::DiagLogs
+        | Ability::DiagNetwork
+        | Ability::DiagProcess
+        | Ability::DiagNames
+        | Ability::DiagIdentifiers
+        | Ability::ScreenView
+        | Ability::TermView => Stay::AtMost(HALF_HOUR),
         Ability::ScreenControl | Ability::TermControl | Ability::Tunnel | Ability::RebootReconnect => {
             Stay::AtMost(QUARTER_HOUR)
         }
@@ -51,6 +55,8 @@ pub fn view_only(ability: Ability) -> bool {
         | Ability::DiagLogs
         | Ability::DiagNetwork
         | Ability::DiagProcess
+        | Ability::DiagNames
+        | Ability::DiagIdentifiers
         | Ability::ScreenView
         | Ability::TermView
         | Ability::RunR0 => true,
@@ -112,12 +118,23 @@ impl Ceiling {
         }
     }
 
-    /// What attended help can do: live diagnostics for the session, and single commands, each approved by itself.
+    /// What attended help can do: live diagnostics for the session, on request logs, the network, single processes, names and serial
+    /// numbers for half an hour, and single commands, each approved by itself.
     ///
     /// A command counts as a run of class r3. Its first safeguard, a delay before it can be allowed, is here; the second, a second
     /// technician's approval, needs two technicians in one session and comes with the hand-over of sessions.
     pub fn attended() -> Self {
-        Self::closed().allow(Ability::DiagBasic).allow(Ability::AdhocArgv)
+        [
+            Ability::DiagBasic,
+            Ability::DiagLogs,
+            Ability::DiagNetwork,
+            Ability::DiagProcess,
+            Ability::DiagNames,
+            Ability::DiagIdentifiers,
+            Ability::AdhocArgv,
+        ]
+        .into_iter()
+        .fold(Self::closed(), Self::allow)
     }
 
     /// Adds `ability` with its [`usual_stay`].

@@ -13,6 +13,8 @@ use wire::{
 pub enum Act {
     /// Taking and sending a diagnostic sample.
     Diagnostics,
+    /// Reading something once that needs this ability.
+    Inspect(Ability),
     /// Starting the run of this digest.
     Run(Digest),
 }
@@ -22,6 +24,7 @@ impl Act {
     pub fn ability(&self) -> Ability {
         match self {
             Self::Diagnostics => Ability::DiagBasic,
+            Self::Inspect(ability) => *ability,
             Self::Run(_) => Ability::AdhocArgv,
         }
     }
@@ -66,9 +69,9 @@ impl Grant {
     /// Whether it covers the beginning of `act` at `now`, as far as the grant alone can say.
     pub(crate) fn covers(&self, act: &Act, now: Moment) -> bool {
         let fits = match (act, &self.single) {
-            (Act::Diagnostics, None) => true,
+            (Act::Diagnostics | Act::Inspect(_), None) => true,
             (Act::Run(digest), Some(single)) => single.digest == *digest && !single.begun,
-            (Act::Diagnostics, Some(_)) | (Act::Run(_), None) => false,
+            (Act::Diagnostics | Act::Inspect(_), Some(_)) | (Act::Run(_), None) => false,
         };
         fits && self.abilities.contains(&act.ability()) && self.is_live(now)
     }

@@ -13,9 +13,9 @@ fn main() {}
 
 #[cfg(target_os = "linux")]
 mod recorder {
-    use std::{collections::BTreeMap, env, io, io::Write as _, sync::Arc, thread, time::Duration};
+    use std::{collections::BTreeMap, env, io, io::Write as _, thread, time::Duration};
 
-    use diagnostics::{Asked, Bus, Collector, NoCertificates, NoTools, Roots, SECTION_DEADLINE, Sources, Survey};
+    use diagnostics::{Collector, Roots, SECTION_DEADLINE, Sources, Survey};
     use serde_json::{Map, Value, json};
     use wire::{
         diagnostics::{
@@ -31,14 +31,12 @@ mod recorder {
 
     pub(super) fn main() -> io::Result<()> {
         let samples = env::args().nth(1).and_then(|number| number.parse().ok()).unwrap_or(12);
-        let roots = Roots::default();
-        let mut collector = Collector::new(roots.clone(), now());
-        let certificates = Arc::new(NoCertificates);
-        let mut survey = Survey::new(Sources { roots, bus: Bus::default(), tools: Arc::new(NoTools), certificates });
+        let mut collector = Collector::new(Roots::default(), now());
+        let survey = Survey::new(Sources::default());
         let mut names = Names::default();
         let mut card = collector.identity();
         card.redact(&mut names);
-        let mut sections = survey.read(SectionId::ALL, SECTION_DEADLINE, Asked { now: now(), wall: wall() });
+        let mut sections = survey.read(SectionId::ALL, SECTION_DEADLINE, wall());
         sections.redact(&mut names);
         let mut stretches = Vec::new();
         for number in 0..samples {

@@ -7,7 +7,7 @@ use std::{io, num::NonZeroUsize, path::Path, time::Duration};
 use futures_util::StreamExt as _;
 use serde::de::DeserializeOwned;
 use zbus::{
-    Connection, Error, MatchRule, Message, MessageStream, OwnedVariant, connection, message,
+    Connection, DBusError as _, Error, MatchRule, Message, MessageStream, OwnedVariant, connection, message,
     zvariant::{DynamicType, Type},
 };
 
@@ -155,24 +155,65 @@ impl Talk {
 
 /// What a person has to know of an error of the bus.
 fn in_words(error: Error) -> io::Error {
-    let kind = match &error {
-        Error::InputOutput(inner) | Error::Connection(inner, _) => inner.kind(),
-        Error::MethodError(name, ..) => match name.as_str() {
-            "org.freedesktop.DBus.Error.NameHasNoOwner"
-            | "org.freedesktop.DBus.Error.ServiceUnknown"
-            | "org.freedesktop.DBus.Error.UnknownObject"
-            | "org.freedesktop.DBus.Error.UnknownInterface"
-            | "org.freedesktop.DBus.Error.UnknownMethod"
-            | "org.freedesktop.DBus.Error.UnknownProperty" => io::ErrorKind::NotFound,
-            "org.freedesktop.DBus.Error.AccessDenied"
-            | "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired" => io::ErrorKind::PermissionDenied,
-            "org.freedesktop.DBus.Error.NoReply" | "org.freedesktop.DBus.Error.Timeout" => io::ErrorKind::TimedOut,
-            _ => io::ErrorKind::Other,
-        },
-        _ => io::ErrorKind::InvalidData,
+    let kind = if let Error::InputOutput(inner) | Error::Connection(inner, _) = &error {
+        inner.kind()
+    } else if let Error::FDO(named) = &error {
+        // Errors that the specification names have a type of their own.
+        kind_of(named.name().as_str())
+    } else if let Error::MethodError(name, ..) = &error {
+        kind_of(name.as_str())
+    } else {
+        io::ErrorKind::InvalidData
     };
-    match kind {
-        io::ErrorKind::Other => io::Error::other("the service answered with an error"),
-        kind => kind.into(),
+    if kind == io::ErrorKind::Other { io::Error::other("the service answered with an error") } else { kind.into() }
+}
+
+/// What an error of the D-Bus specification, or of systemd, is in the standard library's words.
+fn kind_of(name: &str) -> io::ErrorKind {
+    match name {
+        "org.freedesktop.DBus.Error.NameHasNoOwner"
+        | "org.freedesktop.DBus.Error.ServiceUnknown"
+        | "org.freedesktop.DBus.Error.UnknownObject"
+        | "org.freedesktop.DBus.Error.UnknownInterface"
+        | "org.freedesktop.DBus.Error.UnknownMethod"
+        | "org.freedesktop.DBus.Error.UnknownProperty" => io::ErrorKind::NotFound,
+        "org.freedesktop.DBus.Error.AccessDenied" | "org.freedesktop.DBus.Error.InteractiveAuthorizationRequired" => {
+            io::ErrorKind::PermissionDenied
+        }
+        "org.freedesktop.DBus.Error.NoReply" | "org.freedesktop.DBus.Error.Timeout" => io::ErrorKind::TimedOut,
+        _ => io::ErrorKind::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_machine::{FakeService, TestBus};
+
+    fn ask(bus: &Bus, service: &str, property: &str) -> io::Result<u32> {
+        let question = async |talk: &Talk| talk.property::<u32>(service, "/", ("test.Thing", property)).await;
+        bus.ask(Duration::from_secs(60), question)
+    }
+
+    #[test]
+    fn what_is_not_there_is_told_apart_from_what_makes_no_sense() {
+        let mut daemon = TestBus::start();
+        let thing = FakeService::named("test.Thing").property("/", "test.Thing", "Size", 7_u32);
+        daemon.serve(thing.property("/", "test.Thing", "Word", "seven"));
+        let bus = Bus::at(&daemon.socket());
+        assert_eq!(ask(&bus, "test.Thing", "Size").unwrap(), 7);
+        let kind = |asked: io::Result<u32>| asked.unwrap_err().kind();
+        assert_eq!(kind(ask(&bus, "test.Nobody", "Size")), io::ErrorKind::NotFound, "a service that does not run");
+        assert_eq!(kind(ask(&bus, "test.Thing", "Colour")), io::ErrorKind::NotFound, "a property of newer versions");
+        assert_eq!(kind(ask(&bus, "test.Thing", "Word")), io::ErrorKind::InvalidData);
+        drop(daemon);
+        assert_eq!(kind(ask(&bus, "test.Thing", "Size")), io::ErrorKind::NotFound, "no bus at all");
+    }
+
+    #[test]
+    fn errors_have_the_same_meaning_under_both_of_their_types() {
+        assert_eq!(kind_of("org.freedesktop.DBus.Error.AccessDenied"), io::ErrorKind::PermissionDenied);
+        assert_eq!(kind_of("org.freedesktop.DBus.Error.NoReply"), io::ErrorKind::TimedOut);
+        assert_eq!(kind_of("net.reactivated.Fprint.Error.NoSuchDevice"), io::ErrorKind::Other);
     }
 }

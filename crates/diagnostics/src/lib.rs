@@ -14,6 +14,7 @@ mod gaps;
 mod governor;
 pub mod history;
 mod patience;
+mod privacy;
 mod rates;
 mod roots;
 mod sampler;
@@ -22,8 +23,12 @@ mod sampler;
 mod bus;
 #[cfg(target_os = "linux")]
 mod folders;
+#[cfg(all(target_os = "linux", test))]
+mod lab;
 #[cfg(target_os = "linux")]
 mod manifest;
+#[cfg(target_os = "linux")]
+mod monitor;
 #[cfg(target_os = "linux")]
 mod netlink;
 #[cfg(target_os = "linux")]
@@ -120,18 +125,13 @@ mod storage {
     mod smartctl;
     mod udisks;
 }
+#[cfg(target_os = "linux")]
 mod network {
-    #[cfg(target_os = "linux")]
     pub(crate) mod links;
-    #[cfg(target_os = "linux")]
     pub(crate) mod linux;
-    #[cfg(target_os = "linux")]
     pub(crate) mod manager;
-    #[cfg(target_os = "linux")]
     mod proxies;
-    #[cfg(target_os = "linux")]
     pub(crate) mod resolver;
-    #[cfg(target_os = "linux")]
     mod wireless;
 }
 #[cfg(target_os = "linux")]
@@ -140,10 +140,8 @@ mod groups {
     pub(crate) mod linux;
     mod tree;
 }
-mod power {
-    #[cfg(target_os = "linux")]
-    pub(crate) mod linux;
-}
+#[cfg(target_os = "linux")]
+mod power;
 mod services {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
@@ -173,9 +171,14 @@ mod users {
     pub(crate) mod linux;
     mod utmp;
 }
+#[cfg(target_os = "linux")]
 mod security {
-    #[cfg(target_os = "linux")]
+    mod disk;
+    mod firewall;
+    mod kernel;
     pub(crate) mod linux;
+    mod ports;
+    mod ssh;
 }
 #[cfg(target_os = "linux")]
 mod printers {
@@ -183,10 +186,8 @@ mod printers {
     mod ipp;
     pub(crate) mod linux;
 }
-mod displays {
-    #[cfg(target_os = "linux")]
-    pub(crate) mod linux;
-}
+#[cfg(target_os = "linux")]
+mod displays;
 #[cfg(target_os = "linux")]
 mod certificates {
     pub(crate) mod linux;
@@ -214,10 +215,13 @@ use portable::Machine;
 pub use bus::Bus;
 pub use collector::{Collector, MIN_INTERVAL, Wanted};
 pub use governor::{Governor, Intervals, Observed};
+#[cfg(target_os = "linux")]
+pub use monitor::{IDLE_PERIOD, Monitor, OPENING_SECTIONS};
+pub use privacy::{Cleared, Privacy, Scopes, WITHHELD};
 pub use roots::Roots;
 pub use sampler::{Due, MAX_PERIOD, MIN_PERIOD, Sampler};
 #[cfg(target_os = "linux")]
 pub use sources::{CertificateFacts, NoCertificates, NoTools, ReadCertificates, RunTools, Sources};
 #[cfg(target_os = "linux")]
-pub use survey::{Asked, SECTION_DEADLINE, Survey};
+pub use survey::{SECTION_DEADLINE, Survey};
 pub use tools::{DiskName, Tool};

@@ -80,12 +80,6 @@ impl<K: Ord + Clone + Send + 'static, T: Send + 'static> Patience<K, T> {
         answers
     }
 
-    /// The answers to all that was asked, those that come within `deadline`.
-    pub(crate) fn all_answers(&mut self, deadline: Duration) -> Vec<(K, T)> {
-        self.fresh = self.waiting.len();
-        self.answers(deadline)
-    }
-
     /// Since when the question under `key` is unanswered.
     pub(crate) fn waiting_since(&self, key: &K) -> Option<Moment> {
         self.waiting.get(key).copied()

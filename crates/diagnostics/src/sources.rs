@@ -55,6 +55,18 @@ impl ReadCertificates for NoCertificates {
     }
 }
 
+impl Default for Sources {
+    /// This machine's own, without programs.
+    fn default() -> Self {
+        Self {
+            roots: Roots::default(),
+            bus: Bus::default(),
+            tools: Arc::new(NoTools),
+            certificates: Arc::new(NoCertificates),
+        }
+    }
+}
+
 /// Starts programs of the closed list [`Tool`]. Implemented where programs may be started, which is not here.
 pub trait RunTools: fmt::Debug + Send + Sync {
     /// Starts `tool` with nothing on its standard input, a cleared environment with `LC_ALL=C.UTF-8`, and its standard error

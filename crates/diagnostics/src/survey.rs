@@ -5,91 +5,128 @@
 
 use std::{
     collections::BTreeMap,
-    time::{Duration, Instant},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Duration,
 };
 
 use wire::{
     diagnostics::report::{Content, Outcome, SectionId, SectionReport},
-    time::{Moment, WallTime},
+    time::WallTime,
 };
 
-use crate::{manifest::Manifest, patience::Patience, sources::Sources};
+use crate::{manifest::Manifest, sources::Sources, stopwatch::Stopwatch};
 
 /// Longest that a section is waited for.
 pub const SECTION_DEADLINE: Duration = Duration::from_secs(30);
 
-/// Reads sections.
-#[derive(Debug)]
+/// A section's thread runs parsers, a message bus and a few kilobytes of buffers.
+const STACK_BYTES: usize = 1 << 20;
+
+/// Reads sections. Clones share what is being read: a section that two ask for at once is read once.
+#[derive(Debug, Clone)]
 pub struct Survey {
     sources: Sources,
-    patience: Patience<SectionId, Answer>,
+    shared: Arc<Shared>,
 }
 
-/// When a section is being read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Asked {
-    /// The time now, for the deadline.
-    pub now: Moment,
-    /// The time now, for the report.
-    pub wall: WallTime,
+#[derive(Debug, Default)]
+struct Shared {
+    state: Mutex<State>,
+    arrived: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Who waits for each section that is being read. A section that nobody waits for any more stays until it is read.
+    under_way: BTreeMap<SectionId, Vec<u64>>,
+    /// What came, by who waits for it.
+    answers: BTreeMap<(u64, SectionId), SectionReport>,
+    last_waiter: u64,
 }
 
 impl Survey {
     /// Reads from `sources`.
     pub fn new(sources: Sources) -> Self {
-        Self { sources, patience: Patience::new() }
+        Self { sources, shared: Arc::default() }
     }
 
-    /// Reads `sections` side by side and waits for the slowest of them, `deadline` at most. Blocks.
+    /// What sections are read from.
+    pub fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
+    /// Reads `sections` side by side and waits for the slowest of them, `deadline` at most. Blocks. `wall` is the time now.
     ///
-    /// A section that is still being read from an earlier time, and one that does not come in time, are reported as timed out.
-    pub fn read(&mut self, sections: &[SectionId], deadline: Duration, asked: Asked) -> Vec<SectionReport> {
+    /// A section that does not come in time is reported as timed out. One that hangs since an earlier time is waited for again,
+    /// not asked again.
+    pub fn read(&self, sections: &[SectionId], deadline: Duration, wall: WallTime) -> Vec<SectionReport> {
+        let mut state = self.shared.lock();
+        state.last_waiter += 1;
+        let waiter = state.last_waiter;
         for section in sections {
-            let sources = self.sources.clone();
-            let section = *section;
-            let question = move || {
-                let began = Instant::now();
-                let mut manifest = Manifest::default();
-                let content = read(section, &sources, &mut manifest);
-                Answer { content, manifest, took: began.elapsed() }
-            };
-            // A thread that cannot be started is a section that does not come.
-            let _ = self.patience.ask(&section, asked.now, question);
+            match state.under_way.get_mut(section) {
+                Some(waiters) => waiters.push(waiter),
+                None => {
+                    // A thread that cannot be started is a section that does not come.
+                    if self.start(*section, wall).is_ok() {
+                        state.under_way.insert(*section, vec![waiter]);
+                    }
+                }
+            }
         }
-        let mut answers = self.patience.all_answers(deadline).into_iter().collect::<BTreeMap<_, _>>();
-        let report = |section: &SectionId| match answers.remove(section) {
-            Some(answer) => answer.into_report(*section, asked.wall),
-            None => SectionReport {
-                section: *section,
-                taken_at: asked.wall,
-                took_ms: u32::try_from(deadline.as_millis()).unwrap_or(u32::MAX),
-                outcome: Outcome::TimedOut,
-                sources: Vec::new(),
-                content: None,
-            },
+        let waited = self.shared.arrived.wait_timeout_while(state, deadline, |state| {
+            state.under_way.values().any(|waiters| waiters.contains(&waiter))
+        });
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        for waiters in state.under_way.values_mut() {
+            waiters.retain(|other| *other != waiter);
+        }
+        let report = |section: &SectionId| {
+            let answer = state.answers.remove(&(waiter, *section));
+            answer.unwrap_or_else(|| timed_out(*section, deadline, wall))
         };
         sections.iter().map(report).collect()
     }
+
+    fn start(&self, section: SectionId, wall: WallTime) -> std::io::Result<()> {
+        let (sources, shared) = (self.sources.clone(), Arc::clone(&self.shared));
+        let read = move || {
+            let began = Stopwatch::start();
+            let mut manifest = Manifest::default();
+            let content = read(section, &sources, &mut manifest);
+            let report = SectionReport {
+                section,
+                taken_at: wall,
+                took_ms: began.elapsed_ms(),
+                outcome: manifest.outcome(content.is_some()),
+                sources: manifest.into_sources(),
+                content,
+            };
+            let mut state = shared.lock();
+            for waiter in state.under_way.remove(&section).unwrap_or_default() {
+                state.answers.insert((waiter, section), report.clone());
+            }
+            shared.arrived.notify_all();
+        };
+        thread::Builder::new().name("survey".to_owned()).stack_size(STACK_BYTES).spawn(read).map(drop)
+    }
 }
 
-/// What a section's thread brings.
-#[derive(Debug)]
-struct Answer {
-    content: Option<Content>,
-    manifest: Manifest,
-    took: Duration,
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
-impl Answer {
-    fn into_report(self, section: SectionId, taken_at: WallTime) -> SectionReport {
-        SectionReport {
-            section,
-            taken_at,
-            took_ms: u32::try_from(self.took.as_millis()).unwrap_or(u32::MAX),
-            outcome: self.manifest.outcome(self.content.is_some()),
-            sources: self.manifest.into_sources(),
-            content: self.content,
-        }
+fn timed_out(section: SectionId, deadline: Duration, taken_at: WallTime) -> SectionReport {
+    SectionReport {
+        section,
+        taken_at,
+        took_ms: u32::try_from(deadline.as_millis()).unwrap_or(u32::MAX),
+        outcome: Outcome::TimedOut,
+        sources: Vec::new(),
+        content: None,
     }
 }
 
@@ -123,5 +160,27 @@ fn read(section: SectionId, sources: &Sources, manifest: &mut Manifest) -> Optio
         Changes => changes,
         Ladder => ladder,
         Errors => errors,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::{Bus, NoTools, RunTools};
+
+    fn sources(tools: Arc<dyn RunTools>) -> Sources {
+        Sources { bus: Bus::at(Path::new("/nonexistent/bus")), tools, ..Sources::default() }
+    }
+
+    #[test]
+    fn every_section_that_is_asked_for_is_reported_in_order_and_with_its_sources() {
+        let survey = Survey::new(sources(Arc::new(NoTools)));
+        let asked = [SectionId::Storage, SectionId::Groups, SectionId::Process];
+        let reports = survey.read(&asked, SECTION_DEADLINE, WallTime(7));
+        assert_eq!(reports.iter().map(|report| report.section).collect::<Vec<_>>(), asked);
+        assert!(reports.iter().all(|report| report.taken_at == WallTime(7) && report.outcome != Outcome::TimedOut));
+        assert_eq!(reports[2].outcome, Outcome::Unavailable, "a process is not read without its number");
     }
 }

@@ -28,6 +28,8 @@ pub enum Tool {
     ZypperUpdates,
     /// The security patches that Zypper would install, from what it knows.
     ZypperSecurity,
+    /// What chrony knows of its server, as `chronyc -c tracking` prints it. Addresses are not looked up.
+    Chrony,
 }
 
 impl Tool {
@@ -39,6 +41,7 @@ impl Tool {
             Self::AptUpgrades => "apt-get",
             Self::DnfUpdates | Self::DnfSecurity => "dnf",
             Self::ZypperUpdates | Self::ZypperSecurity => "zypper",
+            Self::Chrony => "chronyc",
         }
     }
 
@@ -65,6 +68,7 @@ impl Tool {
             Self::ZypperSecurity => {
                 words("--non-interactive --no-refresh list-patches --category=security").collect()
             }
+            Self::Chrony => words("-n -c tracking").collect(),
         }
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! [`AgentSession::poll_effect`] hands out effects in the order in which the shell has to carry them out. **Nothing starts without its
 //! record**: an [`Effect::Record`] is durable before the shell takes the next effect, so a run, a stream or a message that follows from
-//! something was recorded first. **Stopping never waits for a record**: [`Effect::KillRun`], [`Effect::StopDiagnostics`] and [`Effect::CloseDirect`] come out before
+//! something was recorded first. **Stopping never waits for a record**: [`Effect::KillRun`], [`Effect::StopDiagnostics`], [`Effect::StopInspection`] and [`Effect::CloseDirect`] come out before
 //! everything else that is queued, and what was queued to start and is now forbidden never comes out. Their records follow. While a record is
 //! being written the shell goes on taking inputs, and takes stops with [`AgentSession::poll_stop`].
 //!
@@ -20,6 +20,7 @@
 mod budget;
 mod direct;
 mod effects;
+mod inspections;
 mod messages;
 mod runs;
 mod settle;
@@ -31,14 +32,15 @@ use consent::{Act, Answer, AnswerRefused, Ceiling, Consent, ConsentSetup, Grant,
 use rand_core::CryptoRngCore;
 use trust::words::Words;
 use wire::{
+    diagnostics::{View, inspect::Inspect},
     evidence::Event,
-    ids::{Digest, GrantId, RunId, SessionId},
+    ids::{Digest, GrantId, InspectionId, RunId, SessionId},
     run::{ApprovedRun, RunOutcome, RunProposal},
     session::{Ability, Absence, AccessRequest, EndReason, GrantEnd, Subject, TechnicianIdentity, ToTechnician},
     time::Moment,
 };
 
-use self::{budget::Budget, direct::Direct, effects::Effects, runs::Run, stream::Stream};
+use self::{budget::Budget, direct::Direct, effects::Effects, inspections::Inspections, runs::Run, stream::Stream};
 
 pub use self::{
     direct::DirectWish,
@@ -103,9 +105,29 @@ pub enum Effect {
     StartDiagnostics {
         /// Time between samples.
         period: Duration,
+        /// What is looked at.
+        view: View,
+    },
+    /// Something else of the stream is looked at.
+    Look {
+        /// What.
+        view: View,
     },
     /// Stop the diagnostics stream and throw away what was not sent.
     StopDiagnostics,
+    /// Read this once, and come back with [`AgentSession::handle_inspected`] when the answer was sent or with
+    /// [`AgentSession::handle_not_inspected`]. Reading and sending need [`AgentSession::may_inspect`].
+    Inspect {
+        /// Which.
+        inspection: InspectionId,
+        /// What.
+        what: Inspect,
+    },
+    /// Throw the answer of an inspection away, or break off sending it.
+    StopInspection {
+        /// Which.
+        inspection: InspectionId,
+    },
     /// Allow direct paths, try these addresses of the technician's, and come back with [`AgentSession::offer_direct`]. Comes again
     /// whenever the technician has new addresses.
     OpenDirect {
@@ -159,6 +181,7 @@ pub struct AgentSession {
     allowed: bool,
     runs: BTreeMap<RunId, Run>,
     stream: Stream,
+    inspections: Inspections,
     direct: Direct,
     budget: Budget,
     effects: Effects,
@@ -204,6 +227,7 @@ impl AgentSession {
             allowed: false,
             runs: BTreeMap::new(),
             stream: Stream::default(),
+            inspections: Inspections::default(),
             direct: Direct::new(direct),
             budget: Budget::new(now),
             effects,
@@ -366,6 +390,7 @@ impl AgentSession {
         match &effect {
             Effect::StartRun { approved, .. } => self.handed_over(approved.exact.run),
             Effect::StartDiagnostics { .. } => self.stream.handed_over(),
+            Effect::Inspect { inspection, .. } => self.inspections.handed_over(*inspection),
             Effect::OpenDirect { .. } => self.direct.handed_over(),
             Effect::Ended(_) => self.told_end = true,
             Effect::Record(_)
@@ -373,14 +398,16 @@ impl AgentSession {
             | Effect::Resolve(_)
             | Effect::KillRun { .. }
             | Effect::StopDiagnostics
+            | Effect::StopInspection { .. }
+            | Effect::Look { .. }
             | Effect::CloseDirect
             | Effect::PromptsChanged => {}
         }
         Some(effect)
     }
 
-    /// What has to be stopped, ahead of everything else that waits: [`Effect::KillRun`], [`Effect::StopDiagnostics`] and
-    /// [`Effect::CloseDirect`] only.
+    /// What has to be stopped, ahead of everything else that waits: [`Effect::KillRun`], [`Effect::StopDiagnostics`],
+    /// [`Effect::StopInspection`] and [`Effect::CloseDirect`] only.
     ///
     /// For a shell that hears of a person's Stop while it is still waiting for an earlier record.
     pub fn poll_stop(&mut self) -> Option<Effect> {

@@ -6,6 +6,7 @@
 //! side itself asked, and finished runs are forgotten after [`FINISHED_RUNS`].
 
 mod grants;
+mod inspections;
 mod messages;
 mod runs;
 
@@ -15,7 +16,8 @@ use std::{
 };
 
 use wire::{
-    ids::{Digest, GrantId, RequestId, RunId},
+    diagnostics::View,
+    ids::{Digest, GrantId, InspectionId, RequestId, RunId},
     limits,
     path::DirectOffer,
     run::{OutputCount, ProposalError, RunLimits, RunOutcome, RunProposal, Variable},
@@ -27,7 +29,7 @@ use wire::{
 };
 
 pub use self::{grants::GrantStatus, messages::TechnicianProtocolError, runs::RunState};
-use self::{grants::Held, runs::Run};
+use self::{grants::Held, inspections::Inspections, runs::Run};
 
 /// Finished runs that are remembered, for output that comes late and for showing.
 pub const FINISHED_RUNS: usize = 64;
@@ -136,6 +138,13 @@ pub enum TechnicianEvent {
     },
     /// How the agent's end can be reached directly, or that its person does not want that.
     Direct(DirectOffer),
+    /// An inspection has no answer, or its answer was broken off.
+    NotInspected {
+        /// Which.
+        inspection: InspectionId,
+        /// Why.
+        reason: DenyReason,
+    },
     /// One line of the agent's audit log. The `audit` crate checks it.
     AuditLine(Vec<u8>),
     /// The session is over; nothing follows.
@@ -157,6 +166,7 @@ pub struct TechnicianSession {
     requests: BTreeMap<RequestId, Asked>,
     runs: BTreeMap<RunId, Run>,
     grants: BTreeMap<GrantId, Held>,
+    inspections: Inspections,
     last_request: RequestId,
     last_run: RunId,
     last_grant: GrantId,
@@ -197,6 +207,7 @@ impl TechnicianSession {
             requests: BTreeMap::from([(first.request, asked)]),
             runs: BTreeMap::new(),
             grants: BTreeMap::new(),
+            inspections: Inspections::default(),
             last_request: first.request,
             last_run: RunId(0),
             last_grant: GrantId(0),
@@ -274,6 +285,17 @@ impl TechnicianSession {
         self.check_open()?;
         let period_ms = u32::try_from(period.as_millis()).unwrap_or(u32::MAX);
         self.transmits.push_back(ToAgent::Subscribe { period_ms });
+        Ok(())
+    }
+
+    /// Says what of the live diagnostics is looked at. It is remembered by the agent while nothing covers it.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::Over`].
+    pub fn look(&mut self, view: View) -> Result<(), CommandError> {
+        self.check_open()?;
+        self.transmits.push_back(ToAgent::Look { view });
         Ok(())
     }
 
@@ -387,6 +409,7 @@ impl TechnicianSession {
         self.end = Some(reason);
         self.requests.clear();
         self.grants.clear();
+        self.inspections.clear();
         self.paused_until = None;
         self.transmits.clear();
         for run in self.runs.values_mut() {

@@ -21,8 +21,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 use transport::node::CarrierChoice;
 use trust::code::SessionCode;
 use wire::{
-    diagnostics::{IdentityCard, Snapshot},
-    ids::RunId,
+    diagnostics::{IdentityCard, Snapshot, inspect::Inspect},
+    ids::{InspectionId, RunId},
     link::RelayLink,
     session::EndReason,
     text::{Label, Sentence},
@@ -98,6 +98,20 @@ pub(crate) enum Command {
         replies: mpsc::Sender<Reply>,
         /// Takes whether it was asked.
         accepted: oneshot::Sender<Result<(), RefusedReason>>,
+    },
+    /// Have something read once.
+    Inspect {
+        /// What.
+        what: Inspect,
+        /// Takes the one reply: [`Reply::Inspected`], [`Reply::Denied`] or [`Reply::Ended`].
+        replies: mpsc::Sender<Reply>,
+        /// Takes the inspection's number.
+        accepted: oneshot::Sender<Result<InspectionId, RefusedReason>>,
+    },
+    /// The answer of an inspection is no longer wanted. One that is over already is left alone.
+    CancelInspection {
+        /// Which.
+        inspection: InspectionId,
     },
     /// End the session.
     End,

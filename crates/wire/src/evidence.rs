@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ids::{Digest, GrantId, RunId, SessionId},
+    ids::{Digest, GrantId, InspectionId, RunId, SessionId},
     run::{OutputCount, RunLimits, RunOutcome},
     session::{Ability, Absence, DenyReason, EndReason, GrantEnd, Subject},
 };
@@ -112,6 +112,20 @@ pub enum Event {
     },
     /// The diagnostics stream was stopped.
     DiagnosticsStopped,
+    /// Something is about to be read of the machine.
+    Inspecting {
+        /// Which inspection.
+        inspection: InspectionId,
+        /// Grant that covers it.
+        grant: GrantId,
+        /// What.
+        what: String,
+    },
+    /// An inspection was stopped before its answer was sent.
+    InspectionStopped {
+        /// Which.
+        inspection: InspectionId,
+    },
     /// A run is about to start.
     RunStarting {
         /// Which.

@@ -36,6 +36,10 @@ numbered!(
     /// One run of one session. The technician numbers them from 1 and never reuses one.
     RunId, "run-"
 );
+numbered!(
+    /// One inspection of one session. The technician numbers them from 1 and never reuses one.
+    InspectionId, "inspection-"
+);
 
 macro_rules! hex_shown {
     ($(#[$doc:meta])* $name:ident, $bytes:literal) => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 pub const CONTROL_ALPN: &[u8] = b"assent-control/1";
 
 /// ALPN of the sealed session. The number is the protocol version.
-pub const SESSION_ALPN: &[u8] = b"assent-session/1";
+pub const SESSION_ALPN: &[u8] = b"assent-session/2";
 
 /// How long a session code waits for a technician.
 pub const CODE_LIFETIME: Duration = Duration::from_secs(600);
@@ -31,6 +31,9 @@ pub const RUN_ENVIRONMENT: usize = 32;
 
 /// Runs of one session that may wait for an answer or be running.
 pub const RUNS_AT_ONCE: usize = 16;
+
+/// Inspections of one session that may be under way.
+pub const INSPECTIONS_AT_ONCE: usize = 4;
 
 /// Consent requests of one session that may wait for an answer; more would only tire the person.
 pub const REQUESTS_AT_ONCE: usize = 4;

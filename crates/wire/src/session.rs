@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     codec::Message,
-    ids::{Digest, GrantId, RequestId, RunId},
+    diagnostics::{View, inspect::Inspect},
+    ids::{Digest, GrantId, InspectionId, RequestId, RunId},
     path::DirectOffer,
     run::{OutputCount, ProposalError, RunOutcome, RunProposal},
     text::{Label, Sentence},
@@ -72,6 +73,10 @@ abilities! {
     Elevate = "elevate",
     /// Coming back after a restart of the machine.
     RebootReconnect = "reboot_reconnect",
+    /// Names that people have and gave: users, folders, printers, machines.
+    DiagNames = "diag.names",
+    /// Serial numbers and hardware addresses.
+    DiagIdentifiers = "diag.identifiers",
 }
 
 impl fmt::Display for Ability {
@@ -130,6 +135,23 @@ pub enum ToAgent {
     End,
     /// How the technician's end can be reached directly. Only once something was granted.
     Direct(DirectOffer),
+    /// Read something once. The answer is a stream of its own ([`StreamHeader::Inspection`]) or [`ToTechnician::NotInspected`].
+    Inspect {
+        /// Never used before in this session.
+        inspection: InspectionId,
+        /// What.
+        what: Inspect,
+    },
+    /// Say what of the live diagnostics is looked at; before that it is everything. The rest is neither read nor sent.
+    Look {
+        /// What.
+        view: View,
+    },
+    /// Stop an inspection whose answer is no longer wanted.
+    CancelInspection {
+        /// Which.
+        inspection: InspectionId,
+    },
 }
 
 /// What an agent sends to a paired technician.
@@ -205,6 +227,13 @@ pub enum ToTechnician {
     },
     /// Answer to [`ToAgent::Direct`]: how the agent's end can be reached directly.
     Direct(DirectOffer),
+    /// An inspection is over without an answer, or its answer was broken off.
+    NotInspected {
+        /// Which.
+        inspection: InspectionId,
+        /// Why.
+        reason: DenyReason,
+    },
 }
 
 /// What an answer is about.
@@ -287,6 +316,12 @@ pub enum DenyReason {
     /// Looking up the program took too long or failed.
     #[error("the machine could not look the program up")]
     LookupFailed,
+    /// Nothing that was granted covers it, or no longer.
+    #[error("the end user does not allow it at the moment")]
+    NotGranted,
+    /// Reading it failed.
+    #[error("the machine could not read it")]
+    InspectionFailed,
 }
 
 /// Why a grant ended.
@@ -370,6 +405,11 @@ pub enum StreamHeader {
         run: RunId,
         /// Which of its outputs.
         output: Output,
+    },
+    /// One frame of [`crate::diagnostics::inspect::Inspected`] follows.
+    Inspection {
+        /// Which.
+        inspection: InspectionId,
     },
 }
 

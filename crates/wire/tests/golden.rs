@@ -15,7 +15,12 @@ use wire::{
     channel::ChannelId,
     codec::{self, Message},
     control::{Bed, ChannelEnd, ChannelOrigin, FirstFlight, FromRelay, Refusal, Rendezvous, Side, ToRelay},
-    ids::{Digest, GrantId, Locator, RequestId, RunId, SessionId},
+    diagnostics::{
+        Panels,
+        inspect::{HistoryQuery, Inspect},
+        report::SectionId,
+    },
+    ids::{Digest, GrantId, InspectionId, Locator, RequestId, RunId, SessionId},
     pairing::{FromUnpairedAgent, FromUnpairedTechnician, Introduction, PairingRefusal, PakeSuite},
     path::DirectOffer,
     run::{
@@ -26,6 +31,7 @@ use wire::{
         ToAgent, ToTechnician,
     },
     text::{Label, Sentence},
+    time::WallTime,
 };
 
 fn hex(bytes: &[u8]) -> String {
@@ -211,6 +217,12 @@ fn what_a_paired_technician_says() {
             ToAgent::Direct(DirectOffer::Candidates(vec!["[2001:db8::1]:80".parse().unwrap()])),
             "0601010120010db800000000000000000000000150",
         ),
+        (
+            ToAgent::Inspect { inspection: InspectionId(1), what: Inspect::Process { pid: 300, start_ticks: 7 } },
+            "070102fb2c0107",
+        ),
+        (ToAgent::Look { view: Panels::OVERVIEW.into() }, "080100"),
+        (ToAgent::CancelInspection { inspection: InspectionId(1) }, "0901"),
     ]);
 }
 
@@ -244,6 +256,7 @@ fn what_an_agent_says_to_a_paired_technician() {
         (ToTechnician::Audit { line: b"{}".to_vec() }, "09027b7d"),
         (ToTechnician::Ended { reason: EndReason::ByTechnician }, "0a03"),
         (ToTechnician::Direct(DirectOffer::NotWanted), "0b00"),
+        (ToTechnician::NotInspected { inspection: InspectionId(1), reason: DenyReason::NotGranted }, "0c0111"),
     ]);
 }
 
@@ -252,7 +265,32 @@ fn what_stands_before_a_stream() {
     pin(&[
         (StreamHeader::Diagnostics, "00"),
         (StreamHeader::Output { run: RunId(2), output: Output::Stderr }, "010201"),
+        (StreamHeader::Inspection { inspection: InspectionId(300) }, "02fb2c01"),
     ]);
+}
+
+#[test]
+fn what_can_be_inspected() {
+    let message = |what| ToAgent::Inspect { inspection: InspectionId(1), what };
+    let query = HistoryQuery {
+        from: WallTime(1000),
+        to: WallTime(70_000),
+        step_secs: 60,
+        figures: vec![Label::cut("memory.*")],
+    };
+    for (what, golden) in [
+        (Inspect::Report, "00"),
+        (Inspect::Section(SectionId::System), "0100"),
+        (Inspect::Process { pid: 300, start_ticks: 7 }, "02fb2c0107"),
+        (Inspect::History(query), "03fbe803fc701101003c01086d656d6f72792e2a"),
+    ] {
+        assert_eq!(hex(&codec::encode(&message(what.clone())).unwrap()), format!("0701{golden}"), "{what:?}");
+    }
+    nothing_is::<ToAgent>(&[7, 1, 4]);
+    let names = SectionId::ALL.iter().map(|section| section.name()).collect::<Vec<_>>();
+    let golden = "system hardware storage network groups power services clock logs updates crashes users security printers \
+                  displays certificates changes ladder errors process probes";
+    assert_eq!(names.join(" "), golden);
 }
 
 #[test]
@@ -380,11 +418,13 @@ fn denials_keep_their_numbers() {
         (DenyReason::TooSoon, "0e"),
         (DenyReason::NotYet, "0f"),
         (DenyReason::LookupFailed, "10"),
+        (DenyReason::NotGranted, "11"),
+        (DenyReason::InspectionFailed, "12"),
     ];
     for (reason, golden) in denials {
         assert_eq!(hex(&codec::encode(&message(reason)).unwrap()), format!("020102{golden}"), "{reason:?}");
     }
-    nothing_is::<ToTechnician>(&[2, 1, 2, 17]);
+    nothing_is::<ToTechnician>(&[2, 1, 2, 19]);
     nothing_is::<ToTechnician>(&[2, 1, 2, 9, 6]);
 }
 
@@ -392,7 +432,7 @@ fn denials_keep_their_numbers() {
 fn abilities_keep_their_names() {
     let names = Ability::ALL.iter().map(|ability| ability.name()).collect::<Vec<_>>();
     let golden = "diag.basic diag.logs diag.network diag.process screen.view screen.control term.view term.control file.read \
-                  file.write tunnel run.r0 run.r1 run.r2 run.r3 adhoc.argv elevate reboot_reconnect";
+                  file.write tunnel run.r0 run.r1 run.r2 run.r3 adhoc.argv elevate reboot_reconnect diag.names diag.identifiers";
     assert_eq!(names.join(" "), golden);
     assert!(Ability::ALL.iter().all(|ability| ability.name().parse() == Ok(*ability)));
 }

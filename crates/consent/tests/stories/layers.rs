@@ -8,10 +8,18 @@ use crate::scene::{Scene, requestable, secs, verified};
 #[test]
 fn attended_help_can_grant_diagnostics_and_single_commands_and_nothing_else() {
     let ceiling = Ceiling::attended();
+    let half_an_hour = Stay::AtMost(secs(1800));
     for ability in Ability::ALL {
-        let expected = [(Ability::DiagBasic, Stay::Session), (Ability::AdhocArgv, Stay::OneUse)]
-            .into_iter()
-            .find_map(|(allowed, stay)| (allowed == *ability).then_some(stay));
+        let allowed = [
+            (Ability::DiagBasic, Stay::Session),
+            (Ability::DiagLogs, half_an_hour),
+            (Ability::DiagNetwork, half_an_hour),
+            (Ability::DiagProcess, half_an_hour),
+            (Ability::DiagNames, half_an_hour),
+            (Ability::DiagIdentifiers, half_an_hour),
+            (Ability::AdhocArgv, Stay::OneUse),
+        ];
+        let expected = allowed.into_iter().find_map(|(allowed, stay)| (allowed == *ability).then_some(stay));
         assert_eq!(ceiling.longest_stay(*ability), expected, "{ability}");
         assert_eq!(ceiling.allows(*ability), expected.is_some(), "{ability}");
     }
@@ -108,6 +116,8 @@ fn every_ability_is_looking_or_acting_and_has_a_stay() {
         Ability::ScreenView,
         Ability::TermView,
         Ability::RunR0,
+        Ability::DiagNames,
+        Ability::DiagIdentifiers,
     ];
     assert_eq!(looking, expected);
     for ability in looking {

@@ -96,6 +96,7 @@ impl Model {
             && self.given.iter().any(|given| {
                 let fits = match act {
                     Act::Diagnostics => given.run.is_none() && given.abilities.contains(&Ability::DiagBasic),
+                    Act::Inspect(ability) => given.run.is_none() && given.abilities.contains(ability),
                     Act::Run(digest) => given.run == Some(*digest) && !given.begun,
                 };
                 fits && self.is_live(given, now)

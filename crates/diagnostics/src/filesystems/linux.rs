@@ -133,7 +133,8 @@ impl Filesystems {
             (Some(Ok(space)), _) => *space,
             (None, _) if dead => Space::default(),
             (Some(Err(reason)), _) | (None, Some(reason)) => {
-                gaps.note(&format!("file system {}", mount.point.display()), reason);
+                // By its device: its place is a name that somebody gave, and what says where a gap is leaves as it is.
+                gaps.note(&format!("file system on {}", String::from_utf8_lossy(&mount.device)), reason);
                 return None;
             }
             (None, None) => return None,
@@ -291,7 +292,7 @@ mod tests {
         let mut gaps = Gaps::default();
         assert_eq!(filesystems.read(at(1), &mut Vec::new(), &mut gaps).len(), 1);
         let gaps = gaps.into_rows();
-        assert_eq!((gaps[0].source.raw(), gaps[0].reason.raw()), ("file system /root/x", "permission denied"));
+        assert_eq!((gaps[0].source.raw(), gaps[0].reason.raw()), ("file system on 8:2", "permission denied"));
     }
 
     #[test]

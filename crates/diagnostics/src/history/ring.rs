@@ -116,6 +116,20 @@ impl Ring {
         })
     }
 
+    /// From when to when the wall clock went forward without being set back, up to the newest sample; none without a sample.
+    pub(super) fn in_order(&self) -> Option<(WallTime, WallTime)> {
+        let (_, last) = self.newest()?;
+        let mut first = last;
+        for sample in (self.oldest()..self.taken).rev() {
+            let at = self.times.get(self.slot(sample)).map(|(_, at)| *at)?;
+            if at > first {
+                break;
+            }
+            first = at;
+        }
+        Some((first, last))
+    }
+
     fn newest(&self) -> Option<(Moment, WallTime)> {
         let last = self.taken.checked_sub(1)?;
         self.times.get(self.slot(last)).copied()

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use wire::{
     evidence::Event,
-    ids::RunId,
+    ids::{InspectionId, RunId},
     path::DirectOffer,
     session::{DenyReason, Subject, ToTechnician},
 };
@@ -63,6 +63,12 @@ impl Effects {
     /// Takes back a start of the stream that was not handed out yet.
     pub(super) fn forget_start_of_stream(&mut self) {
         self.queue.retain(|effect| !matches!(effect, Effect::StartDiagnostics { .. }));
+    }
+
+    /// Takes back the start of an inspection that was not handed out yet.
+    pub(super) fn forget_start_of_inspection(&mut self, inspection: InspectionId) {
+        self.queue
+            .retain(|effect| !matches!(effect, Effect::Inspect { inspection: queued, .. } if *queued == inspection));
     }
 
     /// Takes back what would open a direct path or tell an address, and was not handed out yet.

@@ -72,6 +72,7 @@ impl AgentSession {
         self.stop_uncovered(now);
         while self.consent.poll_event().is_some() {}
         self.runs.clear();
+        self.inspections.clear();
         self.effects.keep_only_stops();
         self.effects.send(ToTechnician::Ended { reason });
         self.effects.push(Effect::Ended(reason));
@@ -81,6 +82,7 @@ impl AgentSession {
     fn stop_uncovered(&mut self, now: Moment) -> Vec<Event> {
         let mut records = self.kill_uncovered(now);
         records.extend(self.stop_stream_unless_covered(now));
+        records.extend(self.stop_inspections_unless_covered(now));
         self.close_direct_unless_covered(now);
         records
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use consent::Act;
-use wire::{evidence::Event, ids::GrantId, time::Moment};
+use wire::{diagnostics::View, evidence::Event, ids::GrantId, time::Moment};
 
 use super::{AgentSession, Effect};
 
@@ -18,6 +18,7 @@ pub(super) struct Stream {
     /// What the technician subscribed to. It is remembered while no grant covers it, so that a stream goes on after a pause.
     wanted_ms: Option<u32>,
     on: Option<On>,
+    view: View,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -39,12 +40,24 @@ impl Stream {
         }
     }
 
+    /// What the technician looks at.
+    pub(super) fn view(&self) -> View {
+        self.view
+    }
+
     pub(super) fn want(&mut self, period_ms: Option<u32>) {
         self.wanted_ms = period_ms.map(|period_ms| period_ms.clamp(SHORTEST_PERIOD_MS, LONGEST_PERIOD_MS));
     }
 }
 
 impl AgentSession {
+    pub(super) fn handle_look(&mut self, view: View) {
+        self.stream.view = view;
+        if self.stream.started_under().is_some() {
+            self.effects.push(Effect::Look { view });
+        }
+    }
+
     /// Stops the stream if it may not or should not go on. Returns the record of that, which follows later.
     pub(super) fn stop_stream_unless_covered(&mut self, now: Moment) -> Option<Event> {
         let on = self.stream.on?;
@@ -65,7 +78,8 @@ impl AgentSession {
         let (Some(period_ms), None, None) = (self.stream.wanted_ms, self.stream.on, self.end) else { return };
         let Some(grant) = self.consent.covering(&Act::Diagnostics, now) else { return };
         self.effects.record(Event::DiagnosticsStarted { grant, period_ms });
-        self.effects.push(Effect::StartDiagnostics { period: Duration::from_millis(period_ms.into()) });
+        let (period, view) = (Duration::from_millis(period_ms.into()), self.stream.view());
+        self.effects.push(Effect::StartDiagnostics { period, view });
         self.stream.on = Some(On { grant, period_ms, handed_over: false });
         self.effects.changed();
     }

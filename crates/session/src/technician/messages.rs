@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use wire::{
-    ids::{GrantId, RunId},
+    ids::{GrantId, InspectionId, RunId},
     path::{CANDIDATES, DirectOffer},
     run::{OutputCount, RunOutcome},
     session::{Ability, DenyReason, EndReason, GrantNotice, Subject, ToTechnician},
@@ -57,6 +57,18 @@ pub enum TechnicianProtocolError {
     UnknownRun {
         /// The run.
         run: RunId,
+    },
+    /// It named an inspection that was never asked for.
+    #[error("the agent named {inspection}, which was never asked for")]
+    UnknownInspection {
+        /// The inspection.
+        inspection: InspectionId,
+    },
+    /// It answered an inspection twice.
+    #[error("the agent answered {inspection} twice")]
+    InspectionTwice {
+        /// The inspection.
+        inspection: InspectionId,
     },
     /// It started, finished or sent output of a run that was not approved.
     #[error("the agent went on with {run}, which was not approved")]
@@ -148,6 +160,7 @@ impl TechnicianSession {
             }
             ToTechnician::RunFinished { run, outcome, stdout, stderr } => self.finished(run, outcome, stdout, stderr),
             ToTechnician::Direct(offer) => self.direct(offer),
+            ToTechnician::NotInspected { inspection, reason } => self.not_inspected(inspection, reason),
             ToTechnician::Audit { line } => {
                 self.events.push_back(TechnicianEvent::AuditLine(line));
                 Ok(())

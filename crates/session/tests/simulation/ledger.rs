@@ -83,6 +83,11 @@ impl Ledger {
                 assert!(held.contains(&Ability::DiagBasic));
                 assert_eq!(self.streaming.replace(*grant), None, "two streams");
             }
+            Event::Inspecting { grant, .. } => {
+                assert!(!self.paused, "reading while away");
+                assert!(self.live.contains_key(grant), "reading under a grant that is not live");
+            }
+            Event::InspectionStopped { .. } => {}
             Event::DiagnosticsStopped => assert!(self.streaming.take().is_some(), "no stream to stop"),
             Event::RunStarting { run, grant, digest } => {
                 assert!(!self.paused, "a run starts while away");

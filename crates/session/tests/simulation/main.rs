@@ -77,6 +77,8 @@ fn the_simulation_gets_to_everything_that_it_is_about() {
         "GrantEnded SessionEnded",
         "DiagnosticsStarted",
         "DiagnosticsStopped",
+        "Inspecting",
+        "InspectionStopped",
         "RunStarting",
         "RunStopping",
         "RunFinished",

@@ -2,7 +2,8 @@
 
 use proptest::{collection::vec, prelude::*, sample::Index};
 use wire::{
-    ids::RunId,
+    diagnostics::{Panels, View, inspect::Inspect},
+    ids::{InspectionId, RunId},
     path::DirectOffer,
     session::{Ability, TechnicianIdentity, ToAgent},
 };
@@ -39,6 +40,12 @@ pub(crate) enum Op {
     Cancel(Index),
     Subscribe(u32),
     Unsubscribe,
+    /// Something to be read once; of logs or not.
+    Inspect {
+        logs: bool,
+    },
+    /// What is being read was read.
+    Inspected,
     /// The technician tells its addresses.
     Direct,
     Leave,
@@ -94,6 +101,15 @@ fn raw() -> impl Strategy<Value = ToAgent> {
         number.clone().prop_map(|number| ToAgent::ProposeRun(crate::world::proposal(number, 60))),
         number.prop_map(|number| ToAgent::CancelRun { run: RunId(number) }),
         any::<u32>().prop_map(|period_ms| ToAgent::Subscribe { period_ms }),
+        any::<bool>()
+            .prop_map(|all| ToAgent::Look { view: if all { View::default() } else { Panels::OVERVIEW.into() } }),
+        (0..4u32, any::<bool>()).prop_map(|(number, cancel)| {
+            let inspection = InspectionId(number);
+            match cancel {
+                true => ToAgent::CancelInspection { inspection },
+                false => ToAgent::Inspect { inspection, what: Inspect::Report },
+            }
+        }),
         (0..10usize)
             .prop_map(|count| ToAgent::Direct(DirectOffer::Candidates(vec![([192, 0, 2, 9], 9).into(); count]))),
     ]
@@ -120,6 +136,8 @@ fn op(peer: Peer) -> impl Strategy<Value = Op> {
         3 => index().prop_map(Op::Cancel),
         4 => prop_oneof![Just(1000), any::<u32>()].prop_map(Op::Subscribe),
         1 => Just(Op::Unsubscribe),
+        4 => any::<bool>().prop_map(|logs| Op::Inspect { logs }),
+        3 => Just(Op::Inspected),
         4 => Just(Op::Direct),
         26 => (allow, part).prop_map(|((patient, right_word, spoken), part)| {
             Op::Allow { patient, right_word, spoken, part }
@@ -132,7 +150,7 @@ fn op(peer: Peer) -> impl Strategy<Value = Op> {
         1 => index().prop_map(Op::StopRun),
         2 => Just(Op::Away),
         5 => Just(Op::Back),
-        10 => (index(), proptest::bool::weighted(0.9)).prop_map(|(which, found)| Op::Resolve { which, found }),
+        10 => (index(), proptest::bool::weighted(0.7)).prop_map(|(which, found)| Op::Resolve { which, found }),
         10 => index().prop_map(Op::Spawn),
         6 => index().prop_map(Op::Exit),
         6 => Just(Op::Sample),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use session::agent::{AgentSession, Effect};
 use wire::{
     evidence::Event,
-    ids::{GrantId, RunId},
+    ids::{GrantId, InspectionId, RunId},
     path::{CANDIDATES, DirectOffer},
     run::{ApprovedRun, RunProposal},
     session::{EndReason, ToTechnician},
@@ -39,6 +39,7 @@ pub(crate) struct Shell {
     pub(crate) programs: BTreeMap<RunId, Program>,
     handed_out: BTreeSet<RunId>,
     pub(crate) streaming: bool,
+    pub(crate) inspections: BTreeSet<InspectionId>,
     pub(crate) direct: bool,
     pub(crate) ended: Option<EndReason>,
 }
@@ -53,6 +54,7 @@ impl Shell {
             programs: BTreeMap::new(),
             handed_out: BTreeSet::new(),
             streaming: false,
+            inspections: BTreeSet::new(),
             direct: false,
             ended: None,
         }
@@ -110,6 +112,15 @@ impl Shell {
                     assert!(self.streaming, "a stream is stopped that was never started");
                     self.streaming = false;
                 }
+                Effect::Look { .. } => assert!(self.streaming, "a look at what is not streamed"),
+                Effect::Inspect { inspection, .. } => {
+                    let recorded = |event: &Event| matches!(event, Event::Inspecting { inspection: recorded, .. } if *recorded == inspection);
+                    assert!(self.log.iter().any(recorded), "{inspection} has no record");
+                    assert!(self.inspections.insert(inspection), "{inspection} is handed out twice");
+                }
+                Effect::StopInspection { inspection } => {
+                    assert!(self.inspections.remove(&inspection), "{inspection} is stopped that is not under way");
+                }
                 Effect::OpenDirect { addresses } => {
                     assert!(addresses.len() <= CANDIDATES);
                     self.direct = true;
@@ -120,6 +131,7 @@ impl Shell {
                 Effect::Ended(reason) => {
                     assert!(self.programs.values().all(|program| program.killed), "a program outlives the session");
                     assert!(!self.streaming, "the stream outlives the session");
+                    assert!(self.inspections.is_empty(), "an inspection outlives the session");
                     self.ended = Some(reason);
                 }
                 _ => panic!("an effect that the shell does not know"),
@@ -169,6 +181,8 @@ impl Shell {
             // It says what does not happen.
             ToTechnician::Direct(DirectOffer::NotWanted),
         ];
-        assert!(recorded || without_log.contains(message), "{message:?} was not recorded");
+        // It says what does not happen, too.
+        let nothing_read = matches!(message, ToTechnician::NotInspected { .. });
+        assert!(recorded || nothing_read || without_log.contains(message), "{message:?} was not recorded");
     }
 }

@@ -14,6 +14,7 @@ use session::{
     technician::{RunDraft, TechnicianSession},
 };
 use wire::{
+    diagnostics::{inspect::Inspect, report::SectionId},
     evidence::Event,
     ids::{Digest, GrantId, RunId},
     path::DirectOffer,
@@ -138,6 +139,22 @@ impl World {
             }
             Op::Subscribe(period_ms) => {
                 let _ = self.technician.subscribe(Duration::from_millis(period_ms.into()));
+            }
+            Op::Inspect { logs } => {
+                let section = if logs { SectionId::Logs } else { SectionId::Storage };
+                let _ = self.technician.inspect(Inspect::Section(section));
+            }
+            Op::Inspected => {
+                if let Some(inspection) = self.shell.inspections.pop_first() {
+                    match self.agent.may_inspect(inspection, self.now) {
+                        true => {
+                            self.agent.handle_inspected(inspection, self.now);
+                            let _ = self.technician.open_inspection(inspection);
+                            self.technician.finish_inspection(inspection);
+                        }
+                        false => self.agent.handle_not_inspected(inspection, self.now),
+                    }
+                }
             }
             Op::Unsubscribe => {
                 let _ = self.technician.unsubscribe();

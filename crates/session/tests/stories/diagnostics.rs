@@ -5,6 +5,7 @@ use std::time::Duration;
 use consent::Ceiling;
 use session::agent::Effect;
 use wire::{
+    diagnostics::{Panels, View},
     evidence::Event,
     ids::{GrantId, RequestId},
     session::{Ability, Absence, ToAgent},
@@ -53,7 +54,7 @@ fn no_sample_may_be_sent_before_its_record_was_handed_out() {
     assert!(!desk.session.may_send_sample(desk.now));
     assert!(matches!(desk.session.poll_effect(), Some(Effect::Record(Event::DiagnosticsStarted { .. }))));
     assert!(!desk.session.may_send_sample(desk.now));
-    assert_eq!(desk.session.poll_effect(), Some(Effect::StartDiagnostics { period: secs(1) }));
+    assert_eq!(desk.session.poll_effect(), Some(Effect::StartDiagnostics { period: secs(1), view: View::default() }));
     assert!(desk.session.may_send_sample(desk.now));
 }
 
@@ -124,7 +125,7 @@ fn another_period_starts_the_stream_anew_and_the_same_one_changes_nothing() {
     assert!(records(&effects).contains(&&Event::DiagnosticsStarted { grant: GrantId(1), period_ms: 250 }));
     assert_eq!(effects.first(), Some(&Effect::StopDiagnostics));
     subscribe(&mut desk, u32::MAX);
-    assert_eq!(desk.drain().last(), Some(&Effect::StartDiagnostics { period: secs(60) }));
+    assert_eq!(desk.drain().last(), Some(&Effect::StartDiagnostics { period: secs(60), view: View::default() }));
 }
 
 #[test]
@@ -145,7 +146,7 @@ fn another_grant_takes_over_with_a_record_of_its_own() {
     desk.session.revoke(GrantId(1), desk.now);
     let effects = desk.drain();
     assert_eq!(effects.first(), Some(&Effect::StopDiagnostics));
-    assert_eq!(effects.last(), Some(&Effect::StartDiagnostics { period: secs(1) }));
+    assert_eq!(effects.last(), Some(&Effect::StartDiagnostics { period: secs(1), view: View::default() }));
     assert!(records(&effects).contains(&&Event::DiagnosticsStarted { grant: GrantId(2), period_ms: 1000 }));
 }
 
@@ -162,4 +163,20 @@ fn a_grant_narrowed_to_something_else_stops_the_stream() {
     assert_eq!(desk.done(), expected);
     let first = wire::session::Subject::Request(RequestId(1));
     assert!(desk.session.grants(desk.now).all(|grant| grant.subject == first));
+}
+
+#[test]
+fn what_is_looked_at_is_remembered_until_the_stream_starts_and_changes_without_a_new_one() {
+    let view = View::from(Panels::OVERVIEW);
+    let mut desk = Desk::new();
+    desk.tell(ToAgent::Look { view });
+    subscribe(&mut desk, 1000);
+    desk.allow();
+    assert_eq!(desk.drain().last(), Some(&Effect::StartDiagnostics { period: secs(1), view }));
+    desk.tell(ToAgent::Look { view: View::default() });
+    assert_eq!(desk.drain(), [Effect::Look { view: View::default() }]);
+    desk.session.revoke(GrantId(1), desk.now);
+    desk.drain();
+    desk.tell(ToAgent::Look { view });
+    assert_eq!(desk.drain(), []);
 }

@@ -5,7 +5,10 @@
 
 use serde::{Deserialize, Serialize};
 use wire::{
-    diagnostics::{IdentityCard, Snapshot},
+    diagnostics::{
+        IdentityCard, Snapshot,
+        inspect::{Inspect, Inspected},
+    },
     ids::Digest,
     run::{OutputCount, RunOutcome},
     session::{Ability, DenyReason, EndReason, Output},
@@ -15,13 +18,14 @@ use wire::{
 use crate::status::Status;
 
 /// Version of this protocol; both sides must have the same.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// Longest line from a command: a run of [`wire::limits::RUN_SPEC_BYTES`] in base64 and what surrounds it.
 pub(crate) const REQUEST_LINE_BYTES: usize = 128 * 1024;
 
-/// Longest line from the session's process: a reading of [`wire::diagnostics::Snapshot`] with every name at its limit.
-pub(crate) const REPLY_LINE_BYTES: usize = 2 * 1024 * 1024;
+/// Longest line from the session's process: a report of [`wire::diagnostics::report::REPORT_BYTES`], whose numbers take a byte there and
+/// some twenty as text.
+pub(crate) const REPLY_LINE_BYTES: usize = 24 * 1024 * 1024;
 
 /// Most bytes of a run's output in one [`Reply::Output`].
 pub(crate) const OUTPUT_PIECE_BYTES: usize = 32 * 1024;
@@ -47,6 +51,8 @@ pub(crate) enum Ask {
     /// One run. Answered with [`Reply::Asking`] and so on to [`Reply::Finished`] or [`Reply::Denied`]. If the command goes
     /// away before that, the run is cancelled: nobody would read its output.
     Run(RunAsk),
+    /// Something to be read once. Answered with [`Reply::Inspected`] or [`Reply::Denied`].
+    Inspect(Inspect),
     /// More abilities.
     Request(RequestAsk),
     /// End the session. Answered with [`Reply::Ended`].
@@ -110,6 +116,8 @@ pub(crate) enum Reply {
         /// The reading.
         sample: Box<Snapshot>,
     },
+    /// What was read.
+    Inspected(Box<Inspected>),
     /// The end user is being asked.
     Asking {
         /// Silence counts as no after this.
@@ -303,7 +311,7 @@ mod tests {
             pid: u32::MAX,
             start_ticks: most,
             name: label.clone(),
-            user_id: u32::MAX,
+            owner: label.clone(),
             cpu_permille: u32::MAX,
             resident_kib: most,
             threads: u32::MAX,

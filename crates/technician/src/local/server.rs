@@ -11,6 +11,7 @@ use tokio::{
 };
 use transport::clock;
 use wire::{
+    diagnostics::inspect::Inspect,
     ids::RunId,
     session::{Ability, EndReason},
 };
@@ -170,6 +171,7 @@ impl Client {
             Ask::Diagnostics => self.diagnostics().await,
             Ask::Run(ask) => self.run(ask).await,
             Ask::Request(ask) => self.request(ask).await,
+            Ask::Inspect(what) => self.inspect(what).await,
             Ask::End => self.end().await,
         }
     }
@@ -264,6 +266,27 @@ impl Client {
             self.tell(&reply).await?;
         }
         Ok(())
+    }
+
+    async fn inspect(&mut self, what: Inspect) -> Result<(), Gone> {
+        let (replies, mut told) = mpsc::channel(1);
+        let (accepted, answer) = oneshot::channel();
+        let inspection = match self.command(Command::Inspect { what, replies, accepted }, answer).await {
+            Ok(inspection) => inspection,
+            Err(reason) => return self.refuse(reason).await,
+        };
+        let reply = tokio::select! {
+            reply = told.recv() => reply,
+            _ = self.requests.next::<More>() => {
+                // Nobody waits for the answer any more.
+                let _ = self.handle.commands.send(Command::CancelInspection { inspection }).await;
+                return Err(Gone::Left);
+            }
+        };
+        match reply {
+            Some(reply) => self.tell(&reply).await,
+            None => Ok(()),
+        }
     }
 
     async fn end(&mut self) -> Result<(), Gone> {

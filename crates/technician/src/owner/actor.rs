@@ -18,7 +18,8 @@ use trust::pairing::Paired;
 use wire::{
     channel::ChannelId,
     control::{ChannelOrigin, FromRelay, Refusal, Side, ToRelay},
-    ids::RunId,
+    diagnostics::inspect::Inspected,
+    ids::{InspectionId, RunId},
     session::{EndReason, ToAgent, ToTechnician},
 };
 
@@ -87,6 +88,7 @@ enum TaskEnd {
     Accepting,
     Courier(RunId, Result<(), TooMuchOutput>),
     Diagnostics(Result<(), DiagnosticsError>),
+    Inspection(InspectionId, Result<Option<Inspected>, StreamError>),
     Server,
 }
 
@@ -357,6 +359,13 @@ impl SessionActor {
                     self.broke_the_rules(error.to_string());
                 }
             }
+            Opened::Inspection { inspection, receiver } => match self.desk.core.open_inspection(inspection) {
+                Ok(()) => {
+                    let reading = incoming::read_inspected(receiver);
+                    self.tasks.spawn(async move { TaskEnd::Inspection(inspection, reading.await) });
+                }
+                Err(error) => self.broke_the_rules(error.to_string()),
+            },
             Opened::Nonsense => {
                 self.broke_the_rules("the end user's machine opened a stream of no known kind".to_owned())
             }
@@ -386,6 +395,8 @@ impl SessionActor {
                     self.broke_the_rules(format!("the end user's machine sent more output of {run} than it may"));
                 }
             }
+            Ok(TaskEnd::Inspection(inspection, Ok(inspected))) => self.desk.inspected(inspection, inspected),
+            Ok(TaskEnd::Inspection(_, Err(error))) => self.broke_the_rules(error.to_string()),
             Ok(TaskEnd::Diagnostics(Err(error))) => self.broke_the_rules(error.to_string()),
             Ok(TaskEnd::Writer(Err(error))) => tracing::debug!(%error, "the control stream is over"),
             Ok(TaskEnd::Writer(Ok(())) | TaskEnd::Accepting | TaskEnd::Diagnostics(Ok(())) | TaskEnd::Server) => {}

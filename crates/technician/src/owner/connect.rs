@@ -207,7 +207,13 @@ pub(super) async fn attach(setup: &Setup, board: &mut Board, ports: &mut Ports) 
                 command = ports.inbox.recv() => match command {
                     Some(Command::End) | None => break Err(AttachError::Left),
                     // Dropping the reply says that it was not taken; there is no socket yet by which others could ask.
-                    Some(Command::Run { .. } | Command::CancelRun { .. } | Command::Request { .. }) => {}
+                    Some(
+                        Command::Run { .. }
+                        | Command::CancelRun { .. }
+                        | Command::Request { .. }
+                        | Command::Inspect { .. }
+                        | Command::CancelInspection { .. },
+                    ) => {}
                 },
                 met = &mut steps => break met,
             }

@@ -13,8 +13,8 @@ use transport::{
     streams::{ByteReceiver, StreamError},
 };
 use wire::{
-    diagnostics::{DeltaDecoder, StreamFrame, Update},
-    ids::RunId,
+    diagnostics::{DeltaDecoder, StreamFrame, Update, inspect::Inspected},
+    ids::{InspectionId, RunId},
     session::{Output, StreamHeader},
 };
 
@@ -40,6 +40,8 @@ pub(super) enum Opened {
     Diagnostics(ByteReceiver),
     /// An output of a run.
     Output { run: RunId, output: Output, receiver: ByteReceiver },
+    /// The answer of an inspection.
+    Inspection { inspection: InspectionId, receiver: ByteReceiver },
     /// The stream said nothing that an honest agent says.
     Nonsense,
     /// It was given up before it said anything.
@@ -78,9 +80,27 @@ async fn identify(mut stream: ByteReceiver) -> Opened {
     match stream.recv::<StreamHeader>().await {
         Ok(Some(StreamHeader::Diagnostics)) => Opened::Diagnostics(stream),
         Ok(Some(StreamHeader::Output { run, output })) => Opened::Output { run, output, receiver: stream },
+        Ok(Some(StreamHeader::Inspection { inspection })) => Opened::Inspection { inspection, receiver: stream },
         Ok(Some(_) | None) => Opened::Nonsense,
         Err(error) if error.peer_broke_the_rules() => Opened::Nonsense,
         Err(_) => Opened::Gone,
+    }
+}
+
+/// Reads the answer of an inspection; `None` if the agent broke it off.
+///
+/// # Errors
+///
+/// Only what no honest agent sends.
+pub(super) async fn read_inspected(mut stream: ByteReceiver) -> Result<Option<Inspected>, StreamError> {
+    match stream.recv::<Inspected>().await {
+        Ok(Some(inspected)) => {
+            inspected.check()?;
+            Ok(Some(inspected))
+        }
+        Ok(None) => Ok(None),
+        Err(error) if error.peer_broke_the_rules() => Err(error),
+        Err(_) => Ok(None),
     }
 }
 

@@ -9,9 +9,11 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Core, Disk, Fan, Filesystem, IdentityCard, Network, Panel, PowerDraw, Pressure, Process, Snapshot, Stuck,
-    TOP_PROCESSES, Temperature, Unreadable,
+    Core, Disk, Fan, Filesystem, Network, Panel, PowerDraw, Pressure, Process, Snapshot, Stuck, TOP_PROCESSES,
+    Temperature, Unreadable,
     figures::{all_figures, each_figure},
+    findings::Finding,
+    report::{Report, check_findings},
 };
 use crate::codec::Message;
 
@@ -26,12 +28,14 @@ pub const KEYFRAME_EVERY: u32 = 60;
 /// One frame of a diagnostics stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StreamFrame {
-    /// What the machine is. The first frame of a stream.
-    Identity(Box<IdentityCard>),
+    /// What is known of the machine, at most [`OPENING_BYTES`]. The first frame of a stream.
+    Opening(Box<Report>),
     /// A sample in full.
     Key(Box<Snapshot>),
     /// A sample by what changed since the one before.
     Delta(Delta),
+    /// The answers of all checks, where they are no longer those that were sent last; at most [`MAX_FINDINGS`].
+    Findings(Vec<Finding>),
 }
 
 impl Message for StreamFrame {
@@ -117,6 +121,9 @@ pub enum StreamError {
         /// Which.
         panel: Panel,
     },
+    /// A report or a list of findings is longer than its bound.
+    #[error("a report is out of its bounds")]
+    Unbounded,
     /// The process list has two rows of one key.
     #[error("a process is listed twice")]
     SameProcessTwice,
@@ -185,15 +192,18 @@ impl DeltaEncoder {
 /// Turns frames back into samples. A refused frame leaves what is held as it was.
 #[derive(Debug, Default)]
 pub struct DeltaDecoder {
-    identity: Option<IdentityCard>,
+    opening: Option<Report>,
+    findings: Vec<Finding>,
     held: Option<Snapshot>,
 }
 
 /// What a frame brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Update<'a> {
-    /// What the machine is.
-    Identity(&'a IdentityCard),
+    /// What is known of the machine.
+    Opening(&'a Report),
+    /// The newest answers of all checks.
+    Findings(&'a [Finding]),
     /// The newest sample.
     Sample(&'a Snapshot),
 }
@@ -204,9 +214,14 @@ impl DeltaDecoder {
         Self::default()
     }
 
-    /// The machine's identity card, once it has come.
-    pub fn identity(&self) -> Option<&IdentityCard> {
-        self.identity.as_ref()
+    /// What was known of the machine when the stream began, once it has come.
+    pub fn opening(&self) -> Option<&Report> {
+        self.opening.as_ref()
+    }
+
+    /// The newest answers of all checks.
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
     }
 
     /// The newest sample, once one has come.
@@ -222,7 +237,16 @@ impl DeltaDecoder {
     /// stream that is reliable and in order has none of these: the agent that sent one is broken or hostile.
     pub fn apply(&mut self, frame: StreamFrame) -> Result<Update<'_>, StreamError> {
         let sample = match frame {
-            StreamFrame::Identity(card) => return Ok(Update::Identity(self.identity.insert(*card))),
+            StreamFrame::Opening(report) => {
+                report.check().map_err(|_| StreamError::Unbounded)?;
+                self.findings.clone_from(&report.findings);
+                return Ok(Update::Opening(self.opening.insert(*report)));
+            }
+            StreamFrame::Findings(findings) => {
+                check_findings(&findings).map_err(|_| StreamError::Unbounded)?;
+                self.findings = findings;
+                return Ok(Update::Findings(&self.findings));
+            }
             StreamFrame::Key(sample) => *sample,
             StreamFrame::Delta(delta) => delta.applied_to(self.held.as_ref().ok_or(StreamError::NoKeyframe)?)?,
         };

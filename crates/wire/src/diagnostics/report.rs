@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     IdentityCard, Snapshot,
-    findings::{Finding, Unit},
+    findings::{Finding, MAX_EVIDENCE, MAX_FINDINGS, Unit},
     schema::{Egress, Named, Redact},
     sections,
 };
 use crate::{
     closed,
-    codec::Message,
+    codec::{CodecError, Message},
     schema,
     text::{Label, Sentence},
     time::WallTime,
@@ -130,6 +130,8 @@ closed! {
         TimedOut = "timed_out",
         /// This system has nothing of the kind.
         Unavailable = "unavailable",
+        /// The end user has not allowed it.
+        NotAllowed = "not_allowed",
     }
 
     /// How far a source was read.
@@ -223,6 +225,53 @@ sections! {
     Process(process) = "process",
     /// Probes of the network.
     Probes(probes) = "probes",
+}
+
+impl Report {
+    /// A report of a machine of which nothing but this is known.
+    pub fn new(card: IdentityCard, taken_at: WallTime) -> Self {
+        Self {
+            format: REPORT_FORMAT,
+            taken_at,
+            card,
+            findings: Vec::new(),
+            sample: Snapshot::default(),
+            recent: Vec::new(),
+            sections: Vec::new(),
+            receipt: Receipt::default(),
+        }
+    }
+
+    /// Checks the bounds that everybody who shows a report relies on.
+    ///
+    /// # Errors
+    ///
+    /// Says which bound is broken.
+    pub fn check(&self) -> Result<(), CodecError> {
+        let malformed = |reason: String| CodecError::Malformed { reason };
+        self.sample.check().map_err(|error| malformed(error.to_string()))?;
+        let values = self.recent.iter().map(|series| series.values.len()).max().unwrap_or(0);
+        check_findings(&self.findings)?;
+        for (what, count, limit) in [
+            ("series", self.recent.len(), MAX_SERIES),
+            ("values", values, MAX_VALUES),
+            ("sections", self.sections.len(), SectionId::ALL.len()),
+        ] {
+            if count > limit {
+                return Err(malformed(format!("more than {limit} {what}")));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Checks the bounds of a list of findings.
+pub(super) fn check_findings(findings: &[Finding]) -> Result<(), CodecError> {
+    let evidence = findings.iter().map(|finding| finding.evidence.len()).max().unwrap_or(0);
+    if findings.len() > MAX_FINDINGS || evidence > MAX_EVIDENCE {
+        return Err(CodecError::Malformed { reason: "more findings than there may be".to_owned() });
+    }
+    Ok(())
 }
 
 impl Message for Report {

@@ -19,7 +19,7 @@ const NEEDS: [Need; 6] = [
     Need {
         program: "dbus-daemon",
         packages: &["dbus-daemon"],
-        why: "tests of what is asked over D-Bus have a bus of their own",
+        why: "tests publish system services on a bus of their own",
     },
     Need { program: "ip", packages: &["iproute2"], why: "the network lab makes machines of network namespaces" },
     Need { program: "nft", packages: &["nftables"], why: "the network lab has routers that translate and block" },

@@ -244,7 +244,7 @@ fn processes(sample: &Snapshot) -> String {
         table.row([
             process.name.shown(),
             process.pid.to_string(),
-            process.user_id.to_string(),
+            process.owner.shown(),
             format!("{}.{}%", process.cpu_permille / 10, process.cpu_permille % 10),
             units::bytes(process.resident_kib.saturating_mul(1024)),
             process.threads.to_string(),

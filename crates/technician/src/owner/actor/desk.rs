@@ -8,7 +8,8 @@ use tokio::sync::mpsc;
 use transport::{sealed::PathStats, streams::ByteReceiver};
 use trust::pairing::Paired;
 use wire::{
-    ids::{RequestId, RunId},
+    diagnostics::inspect::{Inspect, Inspected},
+    ids::{InspectionId, RequestId, RunId},
     path::DirectOffer,
     run::{RunLimits, Variable},
     session::{Ability, AccessRequest, EndReason, Output, Subject},
@@ -35,6 +36,8 @@ pub(super) struct Desk {
     first: RequestId,
     couriers: BTreeMap<RunId, mpsc::Sender<News>>,
     waiting: BTreeMap<RequestId, mpsc::Sender<Reply>>,
+    /// Who waits for the answer of an inspection.
+    inspecting: BTreeMap<InspectionId, mpsc::Sender<Reply>>,
     /// What the agent said of its addresses, until the actor has taken it.
     pub(super) direct_offer: Option<DirectOffer>,
 }
@@ -57,6 +60,7 @@ impl Desk {
             first: first.request,
             couriers: BTreeMap::new(),
             waiting: BTreeMap::new(),
+            inspecting: BTreeMap::new(),
             direct_offer: None,
         }
     }
@@ -98,6 +102,16 @@ impl Desk {
             Some(Command::Request { ask, replies, accepted }) => {
                 let answer = self.request(ask, replies, now);
                 let _ = accepted.send(answer);
+                None
+            }
+            Some(Command::Inspect { what, replies, accepted }) => {
+                let answer = self.inspect(what, replies, now);
+                let _ = accepted.send(answer);
+                None
+            }
+            Some(Command::CancelInspection { inspection }) => {
+                self.inspecting.remove(&inspection);
+                self.core.cancel_inspection(inspection);
                 None
             }
             // Nobody is left who could want anything: this program stops.
@@ -142,6 +156,27 @@ impl Desk {
         self.board.requested(request, ask.abilities);
         self.waiting.insert(request, replies);
         Ok(())
+    }
+
+    fn inspect(
+        &mut self,
+        what: Inspect,
+        replies: mpsc::Sender<Reply>,
+        now: Moment,
+    ) -> Result<InspectionId, RefusedReason> {
+        self.ready(now)?;
+        let inspection = self.core.inspect(what).map_err(refused)?;
+        self.inspecting.insert(inspection, replies);
+        Ok(inspection)
+    }
+
+    /// The answer of an inspection came, or was broken off; then the agent says why.
+    pub(super) fn inspected(&mut self, inspection: InspectionId, inspected: Option<Inspected>) {
+        let Some(inspected) = inspected else { return };
+        self.core.finish_inspection(inspection);
+        if let Some(replies) = self.inspecting.remove(&inspection) {
+            let _ = replies.try_send(Reply::Inspected(Box::new(inspected)));
+        }
     }
 
     /// Hands an output of a run to its courier.
@@ -263,6 +298,12 @@ impl Desk {
                 self.direct_offer = Some(offer);
                 false
             }
+            TechnicianEvent::NotInspected { inspection, reason } => {
+                if let Some(replies) = self.inspecting.remove(&inspection) {
+                    let _ = replies.try_send(Reply::Denied { reason });
+                }
+                false
+            }
             TechnicianEvent::AuditLine(line) => {
                 self.take_audit_line(&line, now);
                 false
@@ -296,7 +337,8 @@ impl Desk {
             // One that is gone needs no news.
             let _ = courier.try_send(News::SessionOver { reason });
         }
-        for replies in std::mem::take(&mut self.waiting).into_values() {
+        let inspecting = std::mem::take(&mut self.inspecting).into_values();
+        for replies in std::mem::take(&mut self.waiting).into_values().chain(inspecting) {
             let _ = replies.try_send(Reply::Ended { reason });
         }
     }

@@ -77,8 +77,12 @@ fn process_lines(sample: Option<&Snapshot>, width: usize, look: Look) -> Vec<Lin
         let cpu = format!("{}.{}", process.cpu_permille / 10, process.cpu_permille % 10);
         let memory = units::short_bytes(process.resident_kib.saturating_mul(1024));
         let name = cut(&process.name.shown(), name);
-        let figures =
-            format!("{:>8} {:>6} {cpu:>6} {memory:>7} {:>5} {state} ", process.pid, process.user_id, process.threads);
+        let figures = format!(
+            "{:>8} {} {cpu:>6} {memory:>7} {:>5} {state} ",
+            process.pid,
+            fit(&process.owner.shown(), 6),
+            process.threads
+        );
         Line::from(vec![Span::raw(figures), Span::styled(name, look.strong())])
     });
     heading.chain(rows).collect()

@@ -126,7 +126,7 @@ pub(crate) fn sample() -> Snapshot {
         pid,
         start_ticks: 1000,
         name: Label::cut(name),
-        user_id: 1000,
+        owner: label("ana"),
         cpu_permille,
         resident_kib,
         threads: 12,

@@ -4,10 +4,12 @@ use super::*;
 use crate::{
     codec::{self, CodecError},
     diagnostics::{
-        Agent, FilesystemState, Limits, MAX_CORES, MAX_ROWS, MAX_STUCK, MAX_UNREADABLE, Memory, Pace, PaceReason,
-        Panels, ProcessOrder, Processor, Traffic, View,
+        Agent, FilesystemState, IdentityCard, Limits, MAX_CORES, MAX_ROWS, MAX_STUCK, MAX_UNREADABLE, Memory, Pace,
+        PaceReason, Panels, ProcessOrder, Processor, Traffic, View,
+        findings::{Check, Confidence, Evidence, MAX_EVIDENCE, MAX_FINDINGS, Verdict, What},
     },
     text::{Label, PeerText, Sentence},
+    time::WallTime,
 };
 
 fn label(text: &str) -> Label {
@@ -197,12 +199,48 @@ fn a_keyframe_comes_first_then_every_sixty_frames_and_when_asked_for() {
 }
 
 #[test]
-fn the_identity_card_comes_through_before_any_sample() {
+fn a_report_comes_through_before_any_sample_and_findings_take_its_place() {
     let mut decoder = DeltaDecoder::new();
-    let frame = codec::encode(&StreamFrame::Identity(Box::new(card()))).unwrap();
+    let mut report = Report::new(card(), WallTime(7));
+    report.findings = vec![finding()];
+    let frame = codec::encode(&StreamFrame::Opening(Box::new(report.clone()))).unwrap();
     let update = decoder.apply(codec::decode(&frame).unwrap()).unwrap();
-    assert_eq!(update, Update::Identity(&card()));
-    assert_eq!((decoder.identity(), decoder.sample()), (Some(&card()), None));
+    assert_eq!(update, Update::Opening(&report));
+    assert_eq!((decoder.opening(), decoder.sample(), decoder.findings()), (Some(&report), None, &report.findings[..]));
+    assert_eq!(decoder.apply(StreamFrame::Findings(Vec::new())), Ok(Update::Findings(&[])));
+    assert!(decoder.findings().is_empty() && decoder.opening() == Some(&report));
+}
+
+#[test]
+fn more_findings_than_there_may_be_are_refused_and_what_is_held_stays() {
+    let mut decoder = DeltaDecoder::new();
+    decoder.apply(StreamFrame::Findings(vec![finding()])).unwrap();
+    let many = vec![finding(); MAX_FINDINGS + 1];
+    assert_eq!(decoder.apply(StreamFrame::Findings(many.clone())), Err(StreamError::Unbounded));
+    let mut report = Report::new(card(), WallTime(7));
+    report.findings = many;
+    assert_eq!(decoder.apply(StreamFrame::Opening(Box::new(report))), Err(StreamError::Unbounded));
+    let mut much = finding();
+    much.evidence = vec![Evidence { what: What::Available, amount: None, name: None }; MAX_EVIDENCE + 1];
+    assert_eq!(decoder.apply(StreamFrame::Findings(vec![much])), Err(StreamError::Unbounded));
+    assert_eq!((decoder.findings(), decoder.opening()), (&[finding()][..], None));
+}
+
+fn finding() -> Finding {
+    Finding {
+        check: Check::CpuBusy,
+        version: 1,
+        verdict: Verdict::Pass,
+        severity: None,
+        confidence: Confidence::High,
+        subject: None,
+        since: None,
+        reason: None,
+        evidence: Vec::new(),
+        forecast: None,
+        exonerates: Vec::new(),
+        runbook: label(""),
+    }
 }
 
 #[test]

@@ -1,0 +1,325 @@
+//! Watches a machine: measures now and then, remembers, and concludes, so that everything is there when a technician comes.
+//!
+//! A [`Monitor`] has no clock and starts no thread. Its shell calls [`Monitor::tick`] when [`Monitor::due_at`] says so, reads the
+//! sections that [`Monitor::wants`] names (on other threads: they may take long), and hands them back with [`Monitor::surveyed`].
+//! While somebody follows the machine live, [`Monitor::sample`] measures instead, and the same samples feed memory and checks.
+
+use std::{collections::BTreeMap, path::Path, time::Duration};
+
+use wire::{
+    codec::Message,
+    diagnostics::{
+        IdentityCard, Panels, Snapshot, View,
+        findings::{Finding, Verdict},
+        inspect::HistoryQuery,
+        report::{OPENING_BYTES, Outcome, Report, SectionId, SectionReport, Series},
+    },
+    time::{Moment, WallTime},
+};
+
+use crate::{
+    collector::{Collector, Wanted},
+    findings::{Engine, Facts, RoundTrip, Trends},
+    history::{Figure, Fold, Pattern, Places, Query, Ring, Store, StoreError, StoreStatus, figures_of},
+    roots::Roots,
+};
+
+/// Time from one measurement to the next while nobody looks.
+pub const IDLE_PERIOD: Duration = Duration::from_secs(5);
+
+/// How often all processes are looked at while nobody looks.
+const IDLE_PROCESSES_EVERY: Duration = Duration::from_secs(15);
+
+/// How often a section is read anew, for the checks that look at it and for the report that opens a session.
+const SECTIONS_EVERY: [(SectionId, Duration); 14] = [
+    (SectionId::Services, Duration::from_mins(1)),
+    (SectionId::Groups, Duration::from_mins(1)),
+    (SectionId::Power, Duration::from_mins(1)),
+    (SectionId::Network, Duration::from_mins(1)),
+    (SectionId::Ladder, Duration::from_mins(1)),
+    (SectionId::Clock, Duration::from_mins(5)),
+    (SectionId::Errors, Duration::from_mins(10)),
+    (SectionId::Crashes, Duration::from_mins(10)),
+    (SectionId::Hardware, Duration::from_mins(10)),
+    (SectionId::Changes, Duration::from_hours(1)),
+    (SectionId::Storage, Duration::from_hours(1)),
+    (SectionId::Updates, Duration::from_hours(1)),
+    (SectionId::Certificates, Duration::from_hours(6)),
+    (SectionId::System, Duration::from_hours(24)),
+];
+
+/// The sections that open a session.
+pub const OPENING_SECTIONS: [SectionId; 3] = [SectionId::Changes, SectionId::Ladder, SectionId::Errors];
+
+/// The figures whose last quarter of an hour opens a session, the most telling first.
+const OPENING_FIGURES: [Figure; 10] = [
+    Figure::CpuBusy,
+    Figure::MemoryAvailable,
+    Figure::PressureIoSome,
+    Figure::PressureMemoryFull,
+    Figure::CpuIowait,
+    Figure::SwapUsed,
+    Figure::DiskBusy,
+    Figure::NetworkReceived,
+    Figure::NetworkSent,
+    Figure::Temperature,
+];
+
+/// Seconds from one value to the next in the report that opens a session: sixty values in a quarter of an hour.
+const OPENING_STEP_SECS: u32 = 15;
+
+/// How far back that report goes.
+const OPENING_WINDOW: Duration = Duration::from_mins(15);
+
+/// Watches one machine.
+#[derive(Debug)]
+pub struct Monitor {
+    collector: Collector,
+    card: IdentityCard,
+    roots: Roots,
+    newest: Option<Snapshot>,
+    /// When everything was measured last, not only what somebody looks at.
+    whole_at: Option<Moment>,
+    due_at: Moment,
+    ring: Ring,
+    store: Option<Store>,
+    places: Places,
+    engine: Engine,
+    findings: Vec<Finding>,
+    findings_left_out: u32,
+    trends: Trends,
+    round_trip: Option<RoundTrip>,
+    sections: BTreeMap<SectionId, SectionReport>,
+    /// When each section was last asked for.
+    asked: BTreeMap<SectionId, Moment>,
+}
+
+impl Monitor {
+    /// Takes the first reading of every counter at `now`.
+    pub fn new(roots: Roots, now: Moment) -> Self {
+        let collector = Collector::new(roots.clone(), now);
+        Self {
+            card: collector.identity(),
+            collector,
+            places: Places::read(&roots),
+            roots,
+            newest: None,
+            whole_at: None,
+            due_at: now + crate::MIN_INTERVAL,
+            ring: Ring::new(Duration::from_secs(1)),
+            store: None,
+            engine: Engine::new(),
+            findings: Vec::new(),
+            findings_left_out: 0,
+            trends: Trends::default(),
+            round_trip: None,
+            sections: BTreeMap::new(),
+            asked: BTreeMap::new(),
+        }
+    }
+
+    /// Keeps what is measured in files from now on, and answers from what they have.
+    ///
+    /// # Errors
+    ///
+    /// As [`Store::open`].
+    pub fn keep_in(&mut self, folder: &Path) -> Result<(), StoreError> {
+        self.store = Some(Store::open(folder, IDLE_PERIOD)?);
+        Ok(())
+    }
+
+    /// What became of the files, if any are kept.
+    pub fn kept(&self) -> Option<StoreStatus> {
+        self.store.as_ref().map(Store::status)
+    }
+
+    /// What the machine is.
+    pub fn card(&self) -> &IdentityCard {
+        &self.card
+    }
+
+    /// When to call [`Monitor::tick`] next.
+    pub fn due_at(&self) -> Moment {
+        self.due_at
+    }
+
+    /// Measures everything at `now`, which the wall clock calls `wall`, if that is due.
+    pub fn tick(&mut self, now: Moment, wall: WallTime) {
+        if now >= self.due_at {
+            self.measure(Wanted { view: View::default(), processes_every: IDLE_PROCESSES_EVERY }, now, wall);
+        }
+    }
+
+    /// Measures what somebody looks at. Now and then everything is measured along with it; that does not show in the sample.
+    pub fn sample(&mut self, wanted: Wanted, now: Moment, wall: WallTime) -> Snapshot {
+        let whole = self.whole_at.is_none_or(|at| now - at >= IDLE_PERIOD);
+        let view = if whole { View { panels: Panels::ALL, ..wanted.view } } else { wanted.view };
+        let mut sample = self.measure(Wanted { view, ..wanted }, now, wall);
+        sample.view = wanted.view;
+        sample
+    }
+
+    fn measure(&mut self, wanted: Wanted, now: Moment, wall: WallTime) -> Snapshot {
+        self.due_at = now + IDLE_PERIOD;
+        let sample = self.collector.sample(now, wanted);
+        let whole = wanted.view.panels == Panels::ALL;
+        if whole {
+            self.whole_at = Some(now);
+            self.places = Places::read(&self.roots);
+        }
+        let figures = figures_of(&sample, &self.places);
+        self.ring.push(&figures, wall, now);
+        if whole {
+            if let Some(store) = &mut self.store {
+                store.push(&figures, wall, now);
+            }
+            self.newest = Some(sample.clone());
+            self.judge(now, wall);
+        }
+        sample
+    }
+
+    /// The sections to be read now. Each is named once, until its time has come again.
+    pub fn wants(&mut self, now: Moment) -> Vec<SectionId> {
+        let due = SECTIONS_EVERY
+            .iter()
+            .filter(|(section, every)| self.asked.get(section).is_none_or(|asked| now - *asked >= *every));
+        let due = due.map(|(section, _)| *section).collect::<Vec<_>>();
+        self.asked.extend(due.iter().map(|section| (*section, now)));
+        due
+    }
+
+    /// Takes sections that were read.
+    pub fn surveyed(&mut self, reports: Vec<SectionReport>, now: Moment, wall: WallTime) {
+        for report in reports {
+            // What was known before says more than that it did not come this time; its age shows.
+            let worth_keeping = report.outcome != Outcome::TimedOut || !self.sections.contains_key(&report.section);
+            if worth_keeping {
+                self.sections.insert(report.section, report);
+            }
+        }
+        self.judge(now, wall);
+    }
+
+    /// Takes how long a round trip to the internet takes, with and without load.
+    pub fn measured_round_trip(&mut self, round_trip: RoundTrip) {
+        self.round_trip = Some(round_trip);
+    }
+
+    /// The answers of all checks, the worst first.
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
+    fn judge(&mut self, now: Moment, wall: WallTime) {
+        let sections = self.sections.values().cloned().collect::<Vec<_>>();
+        let judgement = self.engine.judge(&Facts {
+            now,
+            wall,
+            card: &self.card,
+            sample: self.newest.as_ref(),
+            history: self.ring.history(),
+            trends: &self.trends,
+            round_trip: self.round_trip,
+            sections: &sections,
+        });
+        self.findings = judgement.findings;
+        self.findings_left_out = u32::try_from(judgement.left_out).unwrap_or(u32::MAX);
+    }
+
+    /// What was measured before. Figures that there are not are not in the answer.
+    pub fn history(&self, asked: &HistoryQuery) -> Vec<Series> {
+        let wanted = |figure: &Figure| {
+            asked.figures.is_empty() || asked.figures.iter().any(|pattern| fits(figure.name(), pattern.raw()))
+        };
+        let series = Figure::ALL.iter().copied().filter(wanted).map(Pattern::Any).collect();
+        self.query(&Query {
+            from: asked.from,
+            to: asked.to,
+            step_secs: asked.step_secs.max(1),
+            fold: Fold::Mean,
+            series,
+        })
+    }
+
+    fn query(&self, query: &Query) -> Vec<Series> {
+        let reader = self.store.as_ref().and_then(|store| store.reader().ok());
+        query.run(Some(&self.ring), reader.as_ref()).series
+    }
+
+    /// The report that opens a session: everything that is known already, within [`OPENING_BYTES`].
+    pub fn opening(&self, wall: WallTime) -> Report {
+        let sections = OPENING_SECTIONS.iter().filter_map(|section| self.sections.get(section).cloned()).collect();
+        let mut report = self.report(sections, wall);
+        fit(&mut report, OPENING_BYTES);
+        report
+    }
+
+    /// A report with these sections, within [`Report::MAX_BYTES`].
+    pub fn report(&self, sections: Vec<SectionReport>, wall: WallTime) -> Report {
+        let mut report = Report::new(self.card.clone(), wall);
+        report.findings.clone_from(&self.findings);
+        report.sample = self.newest.clone().unwrap_or_default().quantised();
+        let from = wall.0.saturating_sub(u64::try_from(OPENING_WINDOW.as_millis()).unwrap_or(0));
+        report.recent = OPENING_FIGURES
+            .iter()
+            .flat_map(|figure| {
+                self.query(&Query {
+                    from: WallTime(from),
+                    to: WallTime(wall.0.saturating_add(1)),
+                    step_secs: OPENING_STEP_SECS,
+                    fold: Fold::Mean,
+                    series: vec![Pattern::Any(*figure)],
+                })
+            })
+            .collect();
+        let incomplete = sections.iter().filter(|section| section.outcome != Outcome::Complete);
+        report.receipt.incomplete = incomplete.map(|section| section.section).collect();
+        report.receipt.rows_left_out = self.findings_left_out;
+        report.sections = sections;
+        fit(&mut report, Report::MAX_BYTES);
+        report
+    }
+}
+
+/// Whether `name` is what `pattern` says, in which a `*` at the end stands for anything.
+fn fits(name: &str, pattern: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(start) => name.starts_with(start),
+        None => name == pattern,
+    }
+}
+
+/// Leaves out what matters least until the report has no more than `most_bytes`, and counts it.
+fn fit(report: &mut Report, most_bytes: usize) {
+    // Aliases may be longer than what they stand for.
+    let most_bytes = most_bytes - most_bytes / 8;
+    let size = |report: &Report| wire::codec::encode(report).map_or(usize::MAX, |bytes| bytes.len());
+    if size(report) <= most_bytes {
+        return;
+    }
+    let mut left_out = 0_usize;
+    for finding in report.findings.iter_mut().filter(|finding| finding.verdict != Verdict::Fail) {
+        left_out += finding.evidence.len();
+        finding.evidence.clear();
+    }
+    while size(report) > most_bytes {
+        left_out += match (report.recent.pop(), report.sections.pop(), report.findings.pop()) {
+            (Some(series), section, finding) => {
+                report.sections.extend(section);
+                report.findings.extend(finding);
+                series.values.len()
+            }
+            (None, Some(section), finding) => {
+                report.findings.extend(finding);
+                report.receipt.incomplete.retain(|known| *known != section.section);
+                report.receipt.incomplete.push(section.section);
+                1
+            }
+            (None, None, Some(_)) => 1,
+            (None, None, None) => break,
+        };
+    }
+    let left_out = u32::try_from(left_out).unwrap_or(u32::MAX);
+    report.receipt.rows_left_out = report.receipt.rows_left_out.saturating_add(left_out);
+}

@@ -1,0 +1,140 @@
+//! What a technician wants read of the machine, once, beside the live samples.
+
+use serde::{Deserialize, Serialize};
+
+use super::report::{MAX_SERIES, MAX_VALUES, REPORT_BYTES, Report, SectionId, SectionReport, Series};
+use crate::{
+    codec::{CodecError, Message},
+    session::Ability,
+    text::Label,
+    time::WallTime,
+};
+
+/// One thing to be read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Inspect {
+    /// Everything that is allowed at the moment. Sections that are not are named as not allowed.
+    Report,
+    /// One section.
+    Section(SectionId),
+    /// One process.
+    Process {
+        /// Its number.
+        pid: u32,
+        /// Its start, in clock ticks since the machine started: another process may have the number by now.
+        start_ticks: u64,
+    },
+    /// What was measured before.
+    History(HistoryQuery),
+}
+
+/// Which part of the history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HistoryQuery {
+    /// From then on.
+    pub from: WallTime,
+    /// Up to then.
+    pub to: WallTime,
+    /// Seconds between two values, at least 1; the agent takes more if there would be too many values.
+    pub step_secs: u32,
+    /// Names of figures, of which a `*` at the end stands for anything; at most [`MAX_PATTERNS`]. None is every figure.
+    pub figures: Vec<Label>,
+}
+
+/// Most names in a [`HistoryQuery`].
+pub const MAX_PATTERNS: usize = 32;
+
+impl Inspect {
+    /// What has to be granted for it.
+    pub fn ability(&self) -> Ability {
+        match self {
+            Self::Report | Self::History(_) => Ability::DiagBasic,
+            Self::Process { .. } => Ability::DiagProcess,
+            Self::Section(section) => section.ability(),
+        }
+    }
+
+    /// What it is called in logs and on screens.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Report => "report".to_owned(),
+            Self::Section(section) => section.name().to_owned(),
+            Self::Process { pid, .. } => format!("process {pid}"),
+            Self::History(_) => "history".to_owned(),
+        }
+    }
+
+    /// Whether it keeps the bounds that its sender has to keep.
+    pub fn is_sound(&self) -> bool {
+        match self {
+            Self::Report | Self::Section(_) | Self::Process { .. } => true,
+            Self::History(query) => {
+                query.figures.len() <= MAX_PATTERNS && query.step_secs > 0 && query.from <= query.to
+            }
+        }
+    }
+}
+
+impl SectionId {
+    /// What has to be granted for it.
+    pub fn ability(self) -> Ability {
+        match self {
+            Self::Logs => Ability::DiagLogs,
+            Self::Network | Self::Probes => Ability::DiagNetwork,
+            Self::Process => Ability::DiagProcess,
+            Self::System
+            | Self::Hardware
+            | Self::Storage
+            | Self::Groups
+            | Self::Power
+            | Self::Services
+            | Self::Clock
+            | Self::Updates
+            | Self::Crashes
+            | Self::Users
+            | Self::Security
+            | Self::Printers
+            | Self::Displays
+            | Self::Certificates
+            | Self::Changes
+            | Self::Ladder
+            | Self::Errors => Ability::DiagBasic,
+        }
+    }
+}
+
+/// What an inspection found. The one frame of its stream.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Inspected {
+    /// Answer to [`Inspect::Report`].
+    Report(Box<Report>),
+    /// Answer to [`Inspect::Section`] and [`Inspect::Process`].
+    Section(Box<SectionReport>),
+    /// Answer to [`Inspect::History`].
+    History(Vec<Series>),
+}
+
+impl Inspected {
+    /// Checks the bounds that everybody who shows it relies on.
+    ///
+    /// # Errors
+    ///
+    /// Says which bound is broken.
+    pub fn check(&self) -> Result<(), CodecError> {
+        let over = |what: &str| Err(CodecError::Malformed { reason: format!("more {what} than there may be") });
+        match self {
+            Self::Report(report) => report.check(),
+            Self::Section(_) => Ok(()),
+            Self::History(series) if series.len() > MAX_SERIES => over("series"),
+            Self::History(series) if series.iter().any(|series| series.values.len() > MAX_VALUES) => over("values"),
+            Self::History(_) => Ok(()),
+        }
+    }
+}
+
+impl Message for Inspected {
+    const MAX_BYTES: usize = REPORT_BYTES;
+}

@@ -18,7 +18,7 @@ use wire::{
 };
 
 /// Where the stories are.
-pub const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/findings");
+pub(super) const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/findings");
 
 /// When every story begins: 2026-11-22T06:00:00Z.
 const BEGINS: WallTime = WallTime(1_795_327_200_000);
@@ -26,7 +26,7 @@ const BEGINS: WallTime = WallTime(1_795_327_200_000);
 /// What was seen of a machine over some time, and what should be found.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Story {
+pub(super) struct Story {
     /// What it is about.
     #[allow(dead_code, reason = "for whoever reads the file")]
     story: String,
@@ -76,12 +76,12 @@ struct Seen {
 
 impl Story {
     /// Reads the story of that name.
-    pub fn named(name: &str) -> Self {
+    pub(super) fn named(name: &str) -> Self {
         serde_json::from_value(json(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
     /// Asks the engine with each sample, and compares what it found at the end of each stretch.
-    pub fn replay(self) {
+    pub(super) fn replay(self) {
         let mut facts = json("desktop");
         let mut engine = Engine::new();
         let mut ring = Ring::new(Duration::from_secs(5));
@@ -144,7 +144,8 @@ impl Expected {
             assert_eq!(found.verdict, *verdict, "stretch {stretch}: {wanted}: {:?}", found.reason);
         }
         for (wanted, text) in &self.reads {
-            let found = findings.iter().find(|finding| name(finding) == *wanted).unwrap();
+            let found = findings.iter().find(|finding| name(finding) == *wanted);
+            let found = found.unwrap_or_else(|| panic!("stretch {stretch}: nothing about {wanted}"));
             assert_eq!(report::wording::technical(found), *text, "stretch {stretch}: {wanted}");
         }
         for finding in findings {

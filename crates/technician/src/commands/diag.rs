@@ -3,7 +3,7 @@
 use std::{io::IsTerminal as _, time::Duration};
 
 use serde::Serialize;
-use wire::diagnostics::{IdentityCard, Snapshot};
+use wire::diagnostics::{IdentityCard, Snapshot, findings::Finding};
 
 use self::layout::lay_out;
 use crate::{
@@ -33,6 +33,9 @@ struct Reading<'a> {
     /// The identity card; only with the first reading, and when it has changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     card: Option<&'a IdentityCard>,
+    /// What all checks answered; only with the first reading, and when it has changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    findings: Option<&'a [Finding]>,
     /// How old the reading is.
     age_ms: u64,
     sample: &'a Snapshot,
@@ -68,7 +71,14 @@ async fn live(args: &DiagArgs, places: &Places) -> Result<Exit, Problem> {
         Some(0) => None,
         Some(number) => Some(number),
     };
-    let mut printer = Printer { json: args.json, card: None, card_told: false, printed: 0 };
+    let mut printer = Printer {
+        json: args.json,
+        card: None,
+        card_told: false,
+        printed: 0,
+        findings: Vec::new(),
+        findings_told: true,
+    };
     while left != Some(0) {
         let reply = tokio::select! {
             reply = conversation.next() => reply.map_err(problem)?,
@@ -84,6 +94,10 @@ async fn live(args: &DiagArgs, places: &Places) -> Result<Exit, Problem> {
             Reply::Card(card) => {
                 printer.card = Some(*card);
                 printer.card_told = false;
+            }
+            Reply::Findings(findings) => {
+                printer.findings = findings;
+                printer.findings_told = false;
             }
             Reply::Sample { age_ms, sample } => {
                 printer.print(age_ms, &sample).map_err(|error| super::output_problem(&error))?;
@@ -114,18 +128,22 @@ struct Printer {
     card: Option<IdentityCard>,
     card_told: bool,
     printed: u64,
+    findings: Vec<Finding>,
+    findings_told: bool,
 }
 
 impl Printer {
     fn print(&mut self, age_ms: u64, sample: &Snapshot) -> std::io::Result<()> {
         let text = if self.json {
             let card = self.card.as_ref().filter(|_| !self.card_told);
-            output::json_line(&Reading { card, age_ms, sample })
+            let findings = (!self.findings_told).then_some(self.findings.as_slice());
+            output::json_line(&Reading { card, findings, age_ms, sample })
         } else {
             let gap = if self.printed > 0 { "\n" } else { "" };
-            format!("{gap}{}", lay_out(self.card.as_ref(), age_ms, sample))
+            format!("{gap}{}", lay_out(self.card.as_ref(), &self.findings, age_ms, sample))
         };
         self.card_told = true;
+        self.findings_told = true;
         self.printed += 1;
         output::to_stdout(&text)
     }

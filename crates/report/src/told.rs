@@ -295,8 +295,8 @@ fn filesystems(filesystems: &[Filesystem]) -> Table {
         vec![
             one.mount.shown(),
             one.kind.shown(),
-            amount(one.total_kib, Unit::Kib),
-            amount(one.available_kib, Unit::Kib),
+            if one.total_kib == 0 { String::new() } else { amount(one.total_kib, Unit::Kib) },
+            if one.total_kib == 0 { String::new() } else { amount(one.available_kib, Unit::Kib) },
             if one.total_kib == 0 { String::new() } else { amount(share(used, one.total_kib), Unit::Permille) },
             if one.inodes_total == 0 { String::new() } else { amount(share(inodes, one.inodes_total), Unit::Permille) },
             state.to_owned(),

@@ -10,11 +10,13 @@
 //! | [`runbooks`] | what to look at next, without changing anything |
 //! | [`units`] | amounts as people write them |
 //! | [`html`], [`markdown`], [`text`] | a report as a page, as a document, as lines of a terminal |
+//! | [`diff`] | what is different between two reports |
 //! | [`export`] | samples and findings for the programs that collect them, and series as CSV |
 //! | [`tree`] | any value of the schema as an ordered tree |
 
 #![deny(missing_docs)]
 
+pub mod diff;
 pub mod export;
 pub mod html;
 pub mod markdown;

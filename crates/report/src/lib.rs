@@ -12,6 +12,7 @@
 //! | [`html`], [`markdown`], [`text`] | a report as a page, as a document, as lines of a terminal |
 //! | [`diff`] | what is different between two reports |
 //! | [`export`] | samples and findings for the programs that collect them, and series as CSV |
+//! | [`spark`], [`watch`] | series as a line of blocks, and a machine on one screen |
 //! | [`tree`] | any value of the schema as an ordered tree |
 
 #![deny(missing_docs)]
@@ -23,6 +24,7 @@ pub mod markdown;
 mod naming;
 mod outline;
 pub mod runbooks;
+pub mod spark;
 mod template;
 #[cfg(test)]
 mod testing;
@@ -30,4 +32,5 @@ pub mod text;
 mod told;
 pub mod tree;
 pub mod units;
+pub mod watch;
 pub mod wording;

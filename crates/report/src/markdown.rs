@@ -46,8 +46,14 @@ pub fn markdown(report: &Report) -> String {
         page.table(&table);
     }
     page.line("## Sections");
-    for section in &report.sections {
-        page.section(&outline::section(section));
+    let sections = report.sections.iter().map(outline::section).collect::<Vec<_>>();
+    let (full, bare) = sections.iter().partition::<Vec<_>, _>(|section| section.has_something());
+    for section in full {
+        page.section(section);
+    }
+    if !bare.is_empty() {
+        page.line("### Sections with nothing in them");
+        page.facts(&bare.iter().map(|one| (one.title.clone(), one.outcome.clone())).collect::<Vec<_>>());
     }
     page.line("## What was held back");
     page.facts(&outline::receipt(report));

@@ -193,6 +193,8 @@ fn summary(field: &str, tree: &Tree) -> Option<String> {
             (!told.is_empty()).then_some(told)
         }
         Tree::List(items) => Some(format!("{} of them", items.len())),
-        value => naming::value(field, value),
+        Tree::Absent | Tree::Truth(_) | Tree::Number(_) | Tree::Text(_) | Tree::Word(_) | Tree::Time(_) => {
+            naming::value(field, tree)
+        }
     }
 }

@@ -215,7 +215,7 @@ fn sha256(message: &[u8]) -> Vec<u8> {
             let middle = u128::midpoint(low, high);
             if middle.pow(power) <= wanted { low = middle } else { high = middle }
         }
-        low as u32
+        u32::try_from(low & 0xffff_ffff).unwrap()
     };
     let mut state = primes[..8].iter().map(|prime| root(*prime, 2)).collect::<Vec<_>>();
     let constants = primes.iter().map(|prime| root(*prime, 3)).collect::<Vec<_>>();

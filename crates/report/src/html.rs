@@ -22,7 +22,7 @@ const STYLE: &str = include_str!("html/page.css");
 const HEAD: &str = concat!(
     "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n",
     "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; base-uri 'none'; form-action 'none'; ",
-    "style-src 'sha256-bSm3ESvpAYlenf9aYbJvgKa6KuKdgOKD5JDUYDBGoMk='\">\n",
+    "style-src 'sha256-kEmQa8eodPS6pye5S6uU0SfCupXolnykMF4otOdFALw='\">\n",
     "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n",
     "<meta name=\"referrer\" content=\"no-referrer\">\n<meta name=\"color-scheme\" content=\"light dark\">\n<title>"
 );

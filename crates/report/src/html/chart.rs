@@ -38,7 +38,7 @@ const FAMILIES: &[(&str, &str)] = &[
     ("load", "Load"),
     ("memory", "Memory"),
     ("swap", "Memory"),
-    ("pressure", "Pressure: share of time in which programs had to wait"),
+    ("pressure", "Pressure: time spent waiting"),
     ("disk", "Disks"),
     ("space", "File systems"),
     ("inodes", "File systems"),

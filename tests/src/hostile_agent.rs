@@ -19,13 +19,17 @@ use transport::{
 };
 use wire::{
     codec::Message,
-    diagnostics::{Filesystem, FilesystemState, IdentityCard, Process, Snapshot, StreamFrame, Temperature, Unreadable},
+    diagnostics::{
+        Filesystem, FilesystemState, IdentityCard, Process, Snapshot, StreamFrame, Temperature, Unreadable,
+        report::Report,
+    },
     ids::{Digest, GrantId, RequestId, RunId},
     run::{OutputCount, RunOutcome, RunProposal, StartFailure},
     session::{
         Ability, Absence, EndReason, GrantEnd, GrantNotice, Output, StreamHeader, Subject, ToAgent, ToTechnician,
     },
     text::{Label, Sentence},
+    time::WallTime,
 };
 
 /// Clears the screen, sets the title, rings, writes backwards, ends a C string, moves to the left edge.
@@ -108,7 +112,7 @@ impl Trap {
     /// Sends diagnostics in which every text is hostile.
     async fn show_machine(&self) -> anyhow::Result<ByteSender> {
         let mut stream = self.stream(&StreamHeader::Diagnostics).await?;
-        stream.send(&StreamFrame::Identity(Box::new(card()))).await?;
+        stream.send(&StreamFrame::Opening(Box::new(Report::new(card(), WallTime(0))))).await?;
         stream.send(&StreamFrame::Key(Box::new(snapshot()))).await?;
         Ok(stream)
     }
@@ -138,11 +142,13 @@ fn snapshot() -> Snapshot {
         pid: 7,
         start_ticks: 1,
         name: label(),
-        owner: Label::cut(HOSTILE),
+        owner: label(),
         cpu_permille: 900,
         resident_kib: 1000,
         threads: 1,
         state: '\u{1b}',
+        read_kib_s: None,
+        write_kib_s: None,
     };
     let filesystem = Filesystem {
         mount: label(),

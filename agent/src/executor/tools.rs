@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_tool_that_is_not_there_says_so_and_none_sees_the_agents_environment() {
-        let journal = Tool::Journal { selection: Vec::new() };
+        let journal = Tool::JournalBoots;
         let command = command(&journal);
         let names = command.get_envs().map(|(name, _)| name.to_owned()).collect::<Vec<_>>();
         assert_eq!(names, ["LC_ALL", "PATH"]);

@@ -31,6 +31,7 @@ use wire::run::{ExactRun, OutputCount, RunOutcome, RunProposal};
 use wire::session::{DenyReason, EndReason, ToAgent, ToTechnician};
 use wire::time::Moment;
 
+use super::inspections::{Allowed, Inspections, Step};
 use super::pair::Attached;
 use super::present;
 use super::record::{RecordError, Recorder};
@@ -39,6 +40,7 @@ use super::samples::{Progress, Samples};
 use super::{Share, ShareError, Signals, wording};
 use crate::executor::{Stop, resolve};
 use crate::view::{Phase, UserAct};
+use crate::watch;
 
 /// Messages waiting for the technician. A technician that does not read this many, some with a whole command in them, is gone or hostile.
 const OUTBOX: usize = 128;
@@ -83,8 +85,10 @@ pub(super) async fn serve(share: &mut Share, attached: Attached) -> Result<(), S
     let mut sender = JoinSet::new();
     sender.spawn(post(attached.sender, letters));
     let (run_events, run_inbox) = mpsc::channel(RUN_EVENTS);
-    let samples =
-        Samples::new(Arc::clone(&sealed)).map_err(|source| ShareError::System { what: "start a thread", source })?;
+    // Learns the names of this machine before anything is told of it.
+    let gate = watch::gate();
+    let samples = Samples::new(Arc::clone(&sealed), share.watch.clone(), Arc::clone(&gate));
+    let inspections = Inspections::new(Arc::clone(&sealed), share.watch.clone(), gate);
     let mut live = Live {
         runs: Runs::new(share.executor.clone(), Arc::clone(&sealed), run_events),
         core,
@@ -99,6 +103,7 @@ pub(super) async fn serve(share: &mut Share, attached: Attached) -> Result<(), S
         network: share.node.network_changes(),
         mapping: None,
         samples,
+        inspections,
         front_end_there: true,
         technician_there: true,
         log: Log::None,
@@ -164,6 +169,7 @@ struct Live<'a> {
     /// What the router of this network forwards, while direct paths are open.
     mapping: Option<MappedPort>,
     samples: Samples,
+    inspections: Inspections,
     /// Whether the front end can still say something.
     front_end_there: bool,
     /// Whether the technician can still say something.
@@ -228,6 +234,7 @@ impl Live<'_> {
                 }
             }
             Some(progress) = self.samples.progress() => self.handle_samples(progress),
+            Some(step) = self.inspections.next() => self.handle_inspection(step),
             () = mapping_changed(self.mapping.as_ref()) => self.gather(),
             () = self.network.next() => self.handle_new_network(),
             () = self.sealed.path_changed() => self.look_at_path(),
@@ -293,7 +300,7 @@ impl Live<'_> {
         self.core.handle_timeout(now);
         if self.samples.due().is_some_and(|due| due <= now) {
             if self.core.may_send_sample(now) {
-                self.samples.take(now);
+                self.samples.take(self.allowed().scopes, now);
             } else {
                 self.samples.stop(); // the core says so too; rights are checked at use
             }
@@ -321,8 +328,35 @@ impl Live<'_> {
     }
 
     fn handle_samples(&mut self, progress: Progress) {
-        let may_send = self.core.may_send_sample(clock::now());
-        self.samples.handle(progress, may_send);
+        let now = clock::now();
+        let may_send = self.core.may_send_sample(now).then(|| self.allowed().scopes);
+        self.samples.handle(progress, may_send, now);
+    }
+
+    /// What the technician may see now.
+    fn allowed(&self) -> Allowed {
+        let now = clock::now();
+        Allowed::by(|ability| self.core.allows(ability, now))
+    }
+
+    fn handle_inspection(&mut self, step: Step) {
+        let now = clock::now();
+        match step {
+            // What was taken back while it was being read may not leave.
+            Step::Found(inspection, allowed, Some(found))
+                if self.core.may_inspect(inspection, now) && allowed == self.allowed() =>
+            {
+                self.inspections.send(inspection, *found);
+            }
+            Step::Found(inspection, ..) => {
+                self.inspections.finished(inspection);
+                self.core.handle_not_inspected(inspection, now);
+            }
+            Step::Sent(inspection) => {
+                self.inspections.finished(inspection);
+                self.core.handle_inspected(inspection, now);
+            }
+        }
     }
 
     fn handle_relay(&mut self, event: ControlEvent) {
@@ -392,7 +426,11 @@ impl Live<'_> {
     /// If a record could not be made durable; nothing after it was done.
     async fn carry_out(&mut self) -> Result<(), RecordError> {
         while let Some(effect) = self.core.poll_effect() {
-            if matches!(effect, Effect::KillRun { .. } | Effect::StopDiagnostics | Effect::CloseDirect) {
+            let stops = matches!(
+                effect,
+                Effect::KillRun { .. } | Effect::StopDiagnostics | Effect::StopInspection { .. } | Effect::CloseDirect
+            );
+            if stops {
                 self.stop(&effect);
                 continue;
             }
@@ -411,12 +449,26 @@ impl Live<'_> {
                         self.core.handle_run_finished(run, RunOutcome::Revoked, none, none, now);
                     }
                 }
-                Effect::StartDiagnostics { period } => self.samples.start(period, clock::now()),
+                Effect::StartDiagnostics { period, view } => {
+                    self.samples.start(period, view, self.allowed().scopes, clock::now());
+                }
+                Effect::Look { view } => self.samples.look(view),
+                Effect::Inspect { inspection, what } => {
+                    if self.core.may_inspect(inspection, clock::now()) {
+                        self.inspections.start(inspection, what, self.allowed());
+                    } else {
+                        self.core.handle_not_inspected(inspection, clock::now());
+                    }
+                }
                 Effect::PromptsChanged => self.share.stage.session(&self.core, clock::now()),
                 Effect::Ended(reason) => self.over = Some(reason),
                 // Stops were carried out above; what a newer core may add is not guessed at.
                 Effect::OpenDirect { addresses } => self.open_direct(&addresses),
-                Effect::KillRun { .. } | Effect::StopDiagnostics | Effect::CloseDirect | _ => {}
+                Effect::KillRun { .. }
+                | Effect::StopDiagnostics
+                | Effect::StopInspection { .. }
+                | Effect::CloseDirect
+                | _ => {}
             }
         }
         Ok(())
@@ -427,6 +479,7 @@ impl Live<'_> {
             Effect::KillRun { run, why: RunOutcome::Cancelled } => self.runs.stop(*run, Stop::Gently),
             Effect::KillRun { run, .. } => self.runs.stop(*run, Stop::Now),
             Effect::StopDiagnostics => self.samples.stop(),
+            Effect::StopInspection { inspection } => self.inspections.stop(*inspection),
             Effect::CloseDirect => {
                 self.gathering.abort_all();
                 (self.mapping, self.gathered_at) = (None, None);
@@ -442,6 +495,8 @@ impl Live<'_> {
             | Effect::Resolve(_)
             | Effect::StartRun { .. }
             | Effect::StartDiagnostics { .. }
+            | Effect::Look { .. }
+            | Effect::Inspect { .. }
             | Effect::OpenDirect { .. }
             | Effect::PromptsChanged
             | Effect::Ended(_)

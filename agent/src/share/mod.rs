@@ -11,11 +11,12 @@
 //! | here | settings, front end, relay, code |
 //! | [`pair`] | a technician's proof of the code |
 //! | [`live`] | the session: one actor around `session::agent` |
-//! | [`runs`], [`samples`], [`record`] | what the actor sets in motion |
+//! | [`runs`], [`samples`], [`inspections`], [`record`] | what the actor sets in motion |
 //! | [`present`], [`wording`] | what the person sees and reads |
 
 mod events;
 mod front_end;
+mod inspections;
 mod live;
 mod pair;
 mod present;
@@ -27,6 +28,7 @@ mod wording;
 use std::{collections::VecDeque, io, path::PathBuf, sync::Arc};
 
 use audit::files::FileError;
+use diagnostics::Reach;
 use futures_util::FutureExt as _;
 use rand_core::OsRng;
 use tokio::sync::mpsc;
@@ -44,6 +46,7 @@ use crate::executor::{self, Executor};
 use crate::front::FrontError;
 use crate::options::{Arguments, ConfigError, ShareConfig};
 use crate::view::{Phase, UserAct};
+use crate::watch::Watch;
 
 use events::Events;
 use front_end::FrontEnd;
@@ -145,6 +148,9 @@ pub async fn run(arguments: &Arguments) -> Result<(), ShareError> {
     let (stage, views) = Stage::new(relay);
     let options = NodeOptions { carrier: config.carrier, ..NodeOptions::default() };
     let (node, control) = Node::start(config.relay.clone(), options).await?;
+    let reach = Reach { relay: Some((config.relay.host().to_owned(), config.relay.port())), ..Reach::default() };
+    let watch = Watch::start(reach, config.history.clone())
+        .map_err(|source| ShareError::System { what: "start a thread", source })?;
     let (acts, inbox) = mpsc::channel(ACTS);
     let front_end = FrontEnd::start(arguments, &config.state_dir, views, acts, &events).await?;
     let mut share = Share {
@@ -160,6 +166,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), ShareError> {
         key: Arc::new(SigningKey::generate(&mut OsRng)),
         present: front_end.sees_the_person_from_the_start(),
         executor: Executor::this_program(),
+        watch,
     };
     let outcome = tokio::select! {
         biased;
@@ -194,6 +201,8 @@ struct Share {
     /// Whether the front end sees the person now.
     present: bool,
     executor: Executor,
+    /// Measures from the start, so that a technician sees the minutes before.
+    watch: Watch,
 }
 
 /// The code that is shown.

@@ -225,6 +225,8 @@ pub(super) fn line_for(event: &Event) -> Option<String> {
         },
         Event::DiagnosticsStarted { .. } => Some("The technician sees how this computer is doing".to_owned()),
         Event::DiagnosticsStopped => Some("The technician no longer sees how this computer is doing".to_owned()),
+        Event::Inspecting { what, .. } => Some(format!("The technician reads: {what}")),
+        Event::InspectionStopped { .. } => Some("The technician's reading was stopped".to_owned()),
         Event::RunStarting { .. } => Some("The command is starting".to_owned()),
         Event::RunStopping { .. } => Some("The command is being stopped".to_owned()),
         Event::RunFinished { outcome, .. } => Some(format!("The command {}", wording::outcome(outcome))),

@@ -1,37 +1,32 @@
-//! The live diagnostics: a thread that measures, a task that sends, and [`Sampler`]'s pace between them.
+//! The live diagnostics of one session: what is known already, then samples at [`Sampler`]'s pace.
 //!
 //! The share actor owns [`Samples`] and asks the session core before a sample is taken and again before it is sent. What cannot be
 //! sent in time is not queued: it is skipped and counted in the next sample.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{sync::Arc, time::Duration};
 
-use diagnostics::{Collector, Due, Roots, Sampler};
+use diagnostics::{Cleared, Due, Sampler, Scopes};
 use tokio::{sync::mpsc, task::JoinSet};
-use transport::clock;
 use transport::sealed::Sealed;
 use transport::streams::Priority;
-use wire::diagnostics::{IdentityCard, Snapshot, StreamFrame};
+use wire::diagnostics::report::Report;
+use wire::diagnostics::{StreamFrame, View};
 use wire::session::StreamHeader;
 use wire::time::Moment;
 
-/// Requests to the measuring thread: the identity card and the first sample.
-const REQUESTS: usize = 2;
+use crate::watch::{Gate, Order, Taken, Watch};
 
-/// Frames on their way: the identity card and one sample, because [`Sampler`] has one under way at a time.
-const FRAMES: usize = 2;
-
-enum Request {
-    Identity,
-    Sample(Moment),
-}
+/// Frames on their way: the report that opens the stream, the findings, and one sample, because [`Sampler`] has one under way at
+/// a time.
+const FRAMES: usize = 3;
 
 /// What happened to the stream.
 #[derive(Debug)]
 pub(super) enum Progress {
-    /// The identity card was read.
-    Identity(Box<IdentityCard>),
+    /// What is known already was put together, under that consent.
+    Opened(u64, Box<Cleared<Report>>, Scopes),
     /// A sample was taken.
-    Sample(Box<Snapshot>),
+    Taken(Box<Taken>),
     /// The connection took the sample that was sent last.
     Sent,
 }
@@ -40,14 +35,22 @@ pub(super) enum Progress {
 #[derive(Debug)]
 pub(super) struct Samples {
     session: Arc<Sealed>,
-    requests: mpsc::Sender<Request>,
-    measured: mpsc::Receiver<Progress>,
+    watch: Watch,
+    gate: Gate,
     stream: Option<Stream>,
 }
 
 #[derive(Debug)]
 struct Stream {
     sampler: Sampler,
+    /// Version of the findings that were sent last.
+    seen: u64,
+    /// Puts the opening together; ends at once if nobody measures any more.
+    opening: JoinSet<Option<(u64, Cleared<Report>, Scopes)>>,
+    /// Nothing is sampled before what opens the stream was sent.
+    opened: bool,
+    orders: mpsc::Sender<Taken>,
+    taken: mpsc::Receiver<Taken>,
     frames: mpsc::Sender<StreamFrame>,
     sent: mpsc::Receiver<()>,
     /// Dropping it aborts the sender, which resets the stream: nothing queued is sent after a stop.
@@ -55,44 +58,49 @@ struct Stream {
 }
 
 impl Samples {
-    /// Starts the measuring thread. It ends when this is dropped.
-    ///
-    /// # Errors
-    ///
-    /// If the thread cannot be started.
-    pub(super) fn new(session: Arc<Sealed>) -> std::io::Result<Self> {
-        let (requests, mut inbox) = mpsc::channel(REQUESTS);
-        let (outbox, measured) = mpsc::channel(REQUESTS);
-        let measure = move || {
-            // Made at once, so that the first sample has rates to show.
-            let mut collector = Collector::new(Roots::default(), clock::now());
-            while let Some(request) = inbox.blocking_recv() {
-                let result = match request {
-                    Request::Identity => Progress::Identity(Box::new(collector.identity())),
-                    Request::Sample(now) => Progress::Sample(Box::new(collector.sample(now))),
-                };
-                if outbox.blocking_send(result).is_err() {
-                    return;
-                }
-            }
-        };
-        thread::Builder::new().name("diagnostics".to_owned()).spawn(measure)?;
-        Ok(Self { session, requests, measured, stream: None })
+    /// Nothing is streamed yet.
+    pub(super) fn new(session: Arc<Sealed>, watch: Watch, gate: Gate) -> Self {
+        Self { session, watch, gate, stream: None }
     }
 
-    /// Starts the stream, or changes the pace of the one that runs.
-    pub(super) fn start(&mut self, period: Duration, now: Moment) {
+    /// Starts the stream, or changes the pace of the one that runs. `scopes` is what is consented to now.
+    pub(super) fn start(&mut self, period: Duration, view: View, scopes: Scopes, now: Moment) {
         if let Some(stream) = &mut self.stream {
             stream.sampler.change_period(period, now);
+            stream.sampler.change_view(view);
             return;
         }
         let (frames, outbox) = mpsc::channel(FRAMES);
         let (sent, receipts) = mpsc::channel(FRAMES);
+        let (orders, taken) = mpsc::channel(1);
         let mut sender = JoinSet::new();
         sender.spawn(send(Arc::clone(&self.session), outbox, sent));
-        // The thread is idle or one request behind; a card that is not sent only leaves the machine's name out.
-        let _ = self.requests.try_send(Request::Identity);
-        self.stream = Some(Stream { sampler: Sampler::new(period, now), frames, sent: receipts, _sender: sender });
+        let mut opening = JoinSet::new();
+        let (watch, gate) = (self.watch.clone(), Arc::clone(&self.gate));
+        opening.spawn(async move {
+            let (version, report) = watch.opening(gate, scopes).await?;
+            Some((version, report, scopes))
+        });
+        let mut sampler = Sampler::new(period, now);
+        sampler.change_view(view);
+        self.stream = Some(Stream {
+            sampler,
+            seen: 0,
+            opening,
+            opened: false,
+            orders,
+            taken,
+            frames,
+            sent: receipts,
+            _sender: sender,
+        });
+    }
+
+    /// Changes what is looked at.
+    pub(super) fn look(&mut self, view: View) {
+        if let Some(stream) = &mut self.stream {
+            stream.sampler.change_view(view);
+        }
     }
 
     /// Stops the stream at once.
@@ -102,15 +110,17 @@ impl Samples {
 
     /// When the next sample is due.
     pub(super) fn due(&self) -> Option<Moment> {
-        self.stream.as_ref().map(|stream| stream.sampler.due_at())
+        self.stream.as_ref().filter(|stream| stream.opened).map(|stream| stream.sampler.due_at())
     }
 
-    /// Has the sample taken that is due at `now`, if one is. Call only while it is allowed.
-    pub(super) fn take(&mut self, now: Moment) {
+    /// Has the sample taken that is due at `now`, if one is. Call only while it is allowed; `scopes` is what is consented to now.
+    pub(super) fn take(&mut self, scopes: Scopes, now: Moment) {
         let Some(stream) = &mut self.stream else { return };
         match stream.sampler.start(now) {
             Due::Collect => {
-                if self.requests.try_send(Request::Sample(now)).is_err() {
+                let order =
+                    Order { wanted: stream.sampler.wanted(), seen: stream.seen, gate: Arc::clone(&self.gate), scopes };
+                if !self.watch.sample(order, stream.orders.clone()) {
                     stream.sampler.lost();
                 }
             }
@@ -122,39 +132,49 @@ impl Samples {
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: receives of channels.
+    /// Cancel safe: receives of channels, and a wait for a task.
     pub(super) async fn progress(&mut self) -> Option<Progress> {
-        let sent = async {
-            let sent = match &mut self.stream {
-                Some(stream) => stream.sent.recv().await,
-                None => None,
-            };
-            if sent.is_none() {
-                std::future::pending::<()>().await; // no stream, or one that the technician does not want
-            }
-        };
+        let Some(stream) = &mut self.stream else { return std::future::pending().await };
         tokio::select! {
-            measured = self.measured.recv() => measured,
-            () = sent => Some(Progress::Sent),
+            Some(opened) = stream.opening.join_next() => match opened {
+                Ok(Some((version, report, scopes))) => Some(Progress::Opened(version, Box::new(report), scopes)),
+                // Nobody measures any more: the stream stays empty.
+                Ok(None) | Err(_) => None,
+            },
+            Some(taken) = stream.taken.recv() => Some(Progress::Taken(Box::new(taken))),
+            Some(()) = stream.sent.recv() => Some(Progress::Sent),
+            // The technician does not want it.
+            else => std::future::pending().await,
         }
     }
 
-    /// Goes on with what happened. `may_send`: whether it is still allowed.
-    pub(super) fn handle(&mut self, progress: Progress, may_send: bool) {
+    /// Goes on with what happened at `now`. `may_send`: under which consent it is still allowed, if it is.
+    pub(super) fn handle(&mut self, progress: Progress, may_send: Option<Scopes>, now: Moment) {
         let Some(stream) = &mut self.stream else { return };
         match progress {
             Progress::Sent => stream.sampler.sent(),
-            Progress::Identity(card) if may_send => {
-                let _ = stream.frames.try_send(StreamFrame::Identity(card));
+            Progress::Opened(version, report, scopes) => {
+                stream.opened = true;
+                // What was taken back meanwhile may not leave. Samples follow all the same.
+                if may_send == Some(scopes) {
+                    stream.seen = version;
+                    let report = Box::new(report.into_inner());
+                    let _ = stream.frames.try_send(StreamFrame::Opening(report));
+                }
             }
-            Progress::Sample(snapshot) if may_send => {
-                let frame = stream.sampler.collected(*snapshot);
+            Progress::Taken(taken) if may_send == Some(taken.scopes) => {
+                if let Some((version, findings)) = taken.findings {
+                    let findings = StreamFrame::Findings(findings.into_inner());
+                    if stream.frames.try_send(findings).is_ok() {
+                        stream.seen = version;
+                    }
+                }
+                let frame = stream.sampler.collected(taken.sample, now);
                 if stream.frames.try_send(frame).is_err() {
                     stream.sampler.lost();
                 }
             }
-            Progress::Identity(_) => {}
-            Progress::Sample(_) => stream.sampler.lost(),
+            Progress::Taken(_) => stream.sampler.lost(),
         }
     }
 }
@@ -168,7 +188,7 @@ async fn send(session: Arc<Sealed>, mut frames: mpsc::Receiver<StreamFrame>, sen
         if stream.send(&frame).await.is_err() {
             return; // the session is over, or the technician does not want it
         }
-        let is_sample = !matches!(frame, StreamFrame::Identity(_));
+        let is_sample = matches!(frame, StreamFrame::Key(_) | StreamFrame::Delta(_));
         if is_sample && sent.send(()).await.is_err() {
             return;
         }

@@ -118,6 +118,8 @@ fn write_event(f: &mut fmt::Formatter<'_>, event: &Event) -> fmt::Result {
             write!(f, "Live diagnostics start under {grant}, a sample every {period_ms} ms")
         }
         Event::DiagnosticsStopped => write!(f, "Live diagnostics stopped"),
+        Event::Inspecting { inspection, grant, what } => write!(f, "{inspection} reads {} under {grant}", quoted(what)),
+        Event::InspectionStopped { inspection } => write!(f, "{inspection} was stopped before its answer was sent"),
         Event::RunStarting { run, grant, digest } => {
             write!(f, "Starting {run} under {grant}\n{INDENT}digest    {digest}")
         }

@@ -1,7 +1,8 @@
 //! Measures what the history takes on disk.
 //!
 //! `cargo run --release -p diagnostics --example history_size [seconds to record this machine]`: first a recording of this machine,
-//! once a second, and then a made day of a hundred series. Prints bytes a value, header and names included.
+//! once a second, and then a made day of a hundred series. Prints bytes a value, header and names included. The history does not write
+//! to a disk that is nearly full: `TMPDIR` names another one.
 
 #![expect(clippy::print_stdout, reason = "it is a program that prints figures")]
 
@@ -47,7 +48,7 @@ mod measure {
         let (mut values, mut series) = (0, 0);
         for tick in 1..=seconds {
             sleep((SECOND * tick).saturating_sub(begun.elapsed()));
-            let figures = figures_of(&collector.sample(now()), &places);
+            let figures = figures_of(&collector.sample(now(), diagnostics::Wanted::default()), &places);
             let kept = figures.iter().filter(|(key, _)| key.subject.as_ref().is_none_or(Subject::may_be_kept)).count();
             values += kept;
             series = series.max(kept);
@@ -56,8 +57,7 @@ mod measure {
         }
         store.flush(now());
         println!("this machine: {seconds} s, {series} series");
-        report(&store, values);
-        Ok(())
+        report(&store, values)
     }
 
     #[expect(clippy::disallowed_methods, reason = "it measures how long it takes")]
@@ -78,7 +78,7 @@ mod measure {
         }
         store.flush(Moment::from_origin(Duration::from_secs(86_401)));
         println!("made day: 86400 s, {} series, {:.1} s to store", machine.series.len(), begun.elapsed().as_secs_f64());
-        report(&store, values);
+        report(&store, values)?;
         let begun = Instant::now();
         let query = Query {
             from: WallTime(start * 1000),
@@ -93,8 +93,11 @@ mod measure {
         Ok(())
     }
 
-    fn report(store: &Store, values: usize) {
+    fn report(store: &Store, values: usize) -> Result<(), Box<dyn Error>> {
         let status = store.status();
+        if status.blocks_lost > 0 {
+            return Err(format!("{} blocks were not written: {:?}", status.blocks_lost, status.state).into());
+        }
         println!(
             "  {values} values in {} bytes, both tiers: {:.3} bytes a value",
             status.bytes,
@@ -105,6 +108,7 @@ mod measure {
             status.full_bytes,
             status.bytes - status.full_bytes
         );
+        Ok(())
     }
 
     /// A made machine: restful and busy hours, a fill, bursts on disks and networks.
@@ -118,8 +122,8 @@ mod measure {
         fn new() -> Self {
             let name = Label::cut;
             let places = [Place::Root, Place::Home, Place::Var, Place::Boot, Place::Tmp];
-            let disks = ["nvme0n1", "sda", "sdb", "dm-0"].map(|disk| Subject::Disk(name(disk)));
-            let networks = ["enp3s0", "wlan0", "wg0", "docker0"].map(|network| Subject::Network(name(network)));
+            let disks = ["nvme0n1", "sda", "sdb", "sdc", "dm-0", "dm-1"].map(|disk| Subject::Disk(name(disk)));
+            let networks = ["enp3s0", "wlan0", "wg0", "docker0", "br0"].map(|network| Subject::Network(name(network)));
             let sensors = ["Package id 0", "Core 0", "Core 1", "Core 2", "Core 3", "Composite", "iwlwifi_1", "acpitz"];
             let mut keys = Vec::new();
             for figure in Figure::ALL {
@@ -166,8 +170,12 @@ mod measure {
                             0.0
                         }
                     }
-                    "load.1" | "load.5" | "load.15" if second % 5 == 0 => *held * 0.92 + 40.0 * load * (0.5 + noise),
-                    "pressure.cpu.some" | "pressure.io.some" if second % 2 == 0 => *held * 0.82 + 1000.0 * load * noise,
+                    "load.1" | "load.5" | "load.15" if second.is_multiple_of(5) => {
+                        *held * 0.92 + 40.0 * load * (0.5 + noise)
+                    }
+                    "pressure.cpu.some" | "pressure.io.some" if second.is_multiple_of(2) => {
+                        *held * 0.82 + 1000.0 * load * noise
+                    }
                     "memory.available" => 12_000_000.0 - 3_000_000.0 * load + 80_000.0 * noise,
                     "memory.dirty" => {
                         if burst {
@@ -227,7 +235,9 @@ mod measure {
                         }
                     }
                     "network.up" => 1.0,
-                    "temperature" if second % 2 == 0 => *held * 0.97 + 0.03 * (400.0 + 350.0 * load + 60.0 * noise),
+                    "temperature" if second.is_multiple_of(2) => {
+                        *held * 0.97 + 0.03 * (400.0 + 350.0 * load + 60.0 * noise)
+                    }
                     "wifi.signal" => -55.0 + (4.0 * noise).floor(),
                     "battery.health" => 900.0,
                     _ => *held,

@@ -7,8 +7,7 @@ use std::{io, num::NonZeroUsize, path::Path, time::Duration};
 use futures_util::StreamExt as _;
 use serde::de::DeserializeOwned;
 use zbus::{
-    Connection, DBusError as _, Error, OwnedVariant, connection,
-    Connection, Error, MatchRule, Message, MessageStream, OwnedVariant, connection, message,
+    Connection, DBusError as _, Error, MatchRule, Message, MessageStream, OwnedVariant, connection, message,
     zvariant::{DynamicType, Type},
 };
 
@@ -156,17 +155,17 @@ impl Talk {
 
 /// What a person has to know of an error of the bus.
 fn in_words(error: Error) -> io::Error {
-    let kind = match &error {
-        Error::InputOutput(inner) | Error::Connection(inner, _) => inner.kind(),
+    let kind = if let Error::InputOutput(inner) | Error::Connection(inner, _) = &error {
+        inner.kind()
+    } else if let Error::FDO(named) = &error {
         // Errors that the specification names have a type of their own.
-        Error::FDO(named) => kind_of(named.name().as_str()),
-        Error::MethodError(name, ..) => kind_of(name.as_str()),
-        _ => io::ErrorKind::InvalidData,
+        kind_of(named.name().as_str())
+    } else if let Error::MethodError(name, ..) = &error {
+        kind_of(name.as_str())
+    } else {
+        io::ErrorKind::InvalidData
     };
-    match kind {
-        io::ErrorKind::Other => io::Error::other("the service answered with an error"),
-        kind => kind.into(),
-    }
+    if kind == io::ErrorKind::Other { io::Error::other("the service answered with an error") } else { kind.into() }
 }
 
 /// What an error of the D-Bus specification, or of systemd, is in the standard library's words.

@@ -14,3 +14,6 @@ pub use level::{Cusum, Ewma, Holt, LevelShift, Shift, Side, Spikes};
 pub use predict::{Growth, NoForecast, battery_health, disk_full, disk_wear, memory_leak};
 pub use season::{Seasonal, Usual};
 pub use trend::{MAX_POINTS, Point, Spread, Trend, lows, thinned};
+
+#[cfg(test)]
+mod tests;

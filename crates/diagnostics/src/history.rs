@@ -19,7 +19,7 @@ mod store;
 mod subject;
 
 pub use figures::{Figure, Kind, SeriesKey, figures_of};
-pub use file::Damage;
+pub use file::{Damage, check_any};
 #[cfg(target_os = "linux")]
 pub use folder::StoreError;
 pub use query::{Answer, Fold, MAX_ANSWER_VALUES, Pattern, Query};

@@ -1,8 +1,8 @@
 //! What a technician sees of a machine: the identity card and the live samples.
 //!
 //! [`Collector`] measures, [`Sampler`] says when and turns samples into frames; the agent's shell drives both. Nothing here
-//! sends anything, asks for consent, or reads a clock. Arguments and environments of processes are never read: there is no
-//! code for it.
+//! sends anything, asks for consent, or reads a clock. Environments of processes are never read: there is no code for it.
+//! Arguments are read by [`arguments`] alone, of one process that the person said yes to.
 //!
 //! Each subject has a folder with one file for each system that it is read on; `linux.rs` puts them together. Elsewhere
 //! `portable.rs` has what sysinfo knows, until a system gets files of its own.
@@ -21,12 +21,17 @@ mod sampler;
 
 #[cfg(target_os = "linux")]
 mod bus;
-#[cfg(all(target_os = "linux", test))]
-mod lab;
 #[cfg(target_os = "linux")]
 mod folders;
 #[cfg(target_os = "linux")]
+mod journal;
+#[cfg(test)]
+#[cfg(target_os = "linux")]
+mod lab;
+#[cfg(target_os = "linux")]
 mod manifest;
+#[cfg(target_os = "linux")]
+mod monitor;
 #[cfg(target_os = "linux")]
 mod netlink;
 #[cfg(target_os = "linux")]
@@ -87,6 +92,10 @@ mod pressure {
 }
 mod processes {
     #[cfg(target_os = "linux")]
+    pub(crate) mod arguments;
+    #[cfg(target_os = "linux")]
+    pub(crate) mod detail;
+    #[cfg(target_os = "linux")]
     mod files;
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
@@ -143,6 +152,8 @@ mod power;
 mod services {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
+    #[cfg(target_os = "linux")]
+    mod systemd;
 }
 mod clock {
     #[cfg(target_os = "linux")]
@@ -194,14 +205,31 @@ mod certificates {
 mod changes {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
-}
-mod ladder {
     #[cfg(target_os = "linux")]
+    mod packages;
+}
+#[cfg(target_os = "linux")]
+mod ladder {
     pub(crate) mod linux;
+}
+#[cfg(target_os = "linux")]
+mod probes {
+    pub(crate) mod datagram;
+    mod echo;
+    pub(crate) mod limit;
+    pub(crate) mod linux;
+    pub(crate) mod load;
+    mod mtu;
+    mod names;
+    mod portal;
+    mod route;
+    pub(crate) mod targets;
 }
 mod errors {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
+    #[cfg(target_os = "linux")]
+    mod template;
 }
 
 #[cfg(target_os = "linux")]
@@ -213,11 +241,23 @@ use portable::Machine;
 pub use bus::Bus;
 pub use collector::{Collector, MIN_INTERVAL, Wanted};
 pub use governor::{Governor, Intervals, Observed};
+#[cfg(target_os = "linux")]
+pub use monitor::{IDLE_PERIOD, Monitor, OPENING_SECTIONS};
 pub use privacy::{Cleared, Privacy, Scopes, WITHHELD};
+#[cfg(target_os = "linux")]
+pub use probes::{
+    linux::{PROBE_DEADLINE, RunningProbe},
+    load::grade,
+    targets::Reach,
+};
+#[cfg(target_os = "linux")]
+pub use processes::arguments::arguments;
 pub use roots::Roots;
 pub use sampler::{Due, MAX_PERIOD, MIN_PERIOD, Sampler};
 #[cfg(target_os = "linux")]
-pub use sources::{CertificateFacts, NoCertificates, NoTools, ReadCertificates, RunTools, Sources};
+pub use sources::{
+    CertificateFacts, Handshake, NoCertificates, NoHandshakes, NoTools, ReadCertificates, RunTools, ShakeHands, Sources,
+};
 #[cfg(target_os = "linux")]
-pub use survey::{SECTION_DEADLINE, Survey};
-pub use tools::{DiskName, Tool};
+pub use survey::{Question, SECTION_DEADLINE, Survey};
+pub use tools::{DiskName, JournalCursor, JournalFields, JournalSelection, MessageId, Tool, UnitName};

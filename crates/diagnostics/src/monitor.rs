@@ -4,27 +4,24 @@
 //! sections that [`Monitor::wants`] names (on other threads: they may take long), and hands them back with [`Monitor::surveyed`].
 //! While somebody follows the machine live, [`Monitor::sample`] measures instead, and the same samples feed memory and checks.
 
-use std::{
-    collections::BTreeMap,
-    path::Path,
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use wire::{
+    codec::Message,
     diagnostics::{
         IdentityCard, Panels, Snapshot, View,
-        findings::{Finding, Verdict},
+        findings::{Check, Finding, Severity, Verdict},
         inspect::HistoryQuery,
-        report::{Content, OPENING_BYTES, Outcome, Report, SectionId, SectionReport, Series},
+        report::{OPENING_BYTES, Outcome, Report, SectionId, SectionReport, Series},
+        schema::Named,
     },
-    codec::Message,
     time::{Moment, WallTime},
 };
 
 use crate::{
     collector::{Collector, Wanted},
     findings::{Engine, Facts, RoundTrip, Trends},
-    history::{Figure, Fold, Pattern, Places, Query, Reader, Ring, Store, StoreError, StoreStatus, figures_of},
+    history::{Figure, Fold, Pattern, Places, Query, Ring, Store, StoreError, StoreStatus, figures_of},
     roots::Roots,
 };
 
@@ -51,6 +48,9 @@ const SECTIONS_EVERY: [(SectionId, Duration); 14] = [
     (SectionId::Certificates, Duration::from_hours(6)),
     (SectionId::System, Duration::from_hours(24)),
 ];
+
+/// How often it counts as news that a finding rests on other figures than before.
+const EVIDENCE_EVERY: Duration = Duration::from_mins(1);
 
 /// The sections that open a session.
 pub const OPENING_SECTIONS: [SectionId; 3] = [SectionId::Changes, SectionId::Ladder, SectionId::Errors];
@@ -91,6 +91,9 @@ pub struct Monitor {
     engine: Engine,
     findings: Vec<Finding>,
     findings_left_out: u32,
+    findings_version: u64,
+    /// When that was counted up last.
+    findings_told_at: Moment,
     trends: Trends,
     round_trip: Option<RoundTrip>,
     sections: BTreeMap<SectionId, SectionReport>,
@@ -115,6 +118,8 @@ impl Monitor {
             engine: Engine::new(),
             findings: Vec::new(),
             findings_left_out: 0,
+            findings_version: 0,
+            findings_told_at: now,
             trends: Trends::default(),
             round_trip: None,
             sections: BTreeMap::new(),
@@ -185,9 +190,9 @@ impl Monitor {
 
     /// The sections to be read now. Each is named once, until its time has come again.
     pub fn wants(&mut self, now: Moment) -> Vec<SectionId> {
-        let due = SECTIONS_EVERY.iter().filter(|(section, every)| {
-            self.asked.get(section).is_none_or(|asked| now - *asked >= *every)
-        });
+        let due = SECTIONS_EVERY
+            .iter()
+            .filter(|(section, every)| self.asked.get(section).is_none_or(|asked| now - *asked >= *every));
         let due = due.map(|(section, _)| *section).collect::<Vec<_>>();
         self.asked.extend(due.iter().map(|section| (*section, now)));
         due
@@ -210,6 +215,16 @@ impl Monitor {
         self.round_trip = Some(round_trip);
     }
 
+    /// Whether a section was read, or given up, at least once.
+    pub fn knows(&self, section: SectionId) -> bool {
+        self.sections.contains_key(&section)
+    }
+
+    /// Counts up when the answers become others than they were, and once a minute when only what they rest on does.
+    pub fn findings_version(&self) -> u64 {
+        self.findings_version
+    }
+
     /// The answers of all checks, the worst first.
     pub fn findings(&self) -> &[Finding] {
         &self.findings
@@ -227,6 +242,12 @@ impl Monitor {
             round_trip: self.round_trip,
             sections: &sections,
         });
+        let news = !self.findings.iter().map(standing).eq(judgement.findings.iter().map(standing));
+        let moved = || self.findings != judgement.findings && now - self.findings_told_at >= EVIDENCE_EVERY;
+        if news || moved() {
+            self.findings_version += 1;
+            self.findings_told_at = now;
+        }
         self.findings = judgement.findings;
         self.findings_left_out = u32::try_from(judgement.left_out).unwrap_or(u32::MAX);
     }
@@ -237,11 +258,17 @@ impl Monitor {
             asked.figures.is_empty() || asked.figures.iter().any(|pattern| fits(figure.name(), pattern.raw()))
         };
         let series = Figure::ALL.iter().copied().filter(wanted).map(Pattern::Any).collect();
-        self.query(&Query { from: asked.from, to: asked.to, step_secs: asked.step_secs.max(1), fold: Fold::Mean, series })
+        self.query(&Query {
+            from: asked.from,
+            to: asked.to,
+            step_secs: asked.step_secs.max(1),
+            fold: Fold::Mean,
+            series,
+        })
     }
 
     fn query(&self, query: &Query) -> Vec<Series> {
-        let reader = self.store.as_ref().and_then(|store| Reader::open(store.path()).ok());
+        let reader = self.store.as_ref().and_then(|store| store.reader().ok());
         query.run(Some(&self.ring), reader.as_ref()).series
     }
 
@@ -278,6 +305,11 @@ impl Monitor {
         fit(&mut report, Report::MAX_BYTES);
         report
     }
+}
+
+/// What a finding says, without what it rests on.
+fn standing(finding: &Finding) -> (Check, Option<&Named>, Verdict, Option<Severity>) {
+    (finding.check, finding.subject.as_ref(), finding.verdict, finding.severity)
 }
 
 /// Whether `name` is what `pattern` says, in which a `*` at the end stands for anything.

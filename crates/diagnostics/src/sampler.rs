@@ -10,6 +10,7 @@ use wire::{
 use crate::{
     collector::Wanted,
     governor::{Governor, Intervals, Observed},
+    privacy::Cleared,
 };
 
 /// Shortest time between samples.
@@ -122,7 +123,8 @@ impl Sampler {
     }
 
     /// Numbers the sample that was there at `now` and makes it the frame to send.
-    pub fn collected(&mut self, mut sample: Snapshot, now: Moment) -> StreamFrame {
+    pub fn collected(&mut self, sample: Cleared<Snapshot>, now: Moment) -> StreamFrame {
+        let mut sample = sample.into_inner();
         self.stage = Stage::Sending;
         self.tick += 1;
         sample.tick = self.tick;
@@ -156,12 +158,24 @@ fn both(period: Duration) -> Intervals {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use wire::diagnostics::{PaceReason, Panels, Pressure};
 
     use super::*;
+    use crate::{Privacy, Roots, Scopes};
 
     fn at(millis: u64) -> Moment {
         Moment::from_origin(Duration::from_millis(millis))
+    }
+
+    /// A sample of which nothing has to be cleared.
+    fn nothing() -> Cleared<Snapshot> {
+        cleared(Snapshot::default())
+    }
+
+    fn cleared(sample: Snapshot) -> Cleared<Snapshot> {
+        Privacy::new(&Roots::under(Path::new("/nonexistent"))).clear(sample, Scopes::default())
     }
 
     fn second() -> Duration {
@@ -172,11 +186,11 @@ mod tests {
     fn a_stream_starts_at_once_and_goes_on_once_a_period() {
         let mut sampler = Sampler::new(second(), at(5_000));
         assert_eq!(sampler.start(at(5_000)), Due::Collect);
-        assert!(matches!(sampler.collected(Snapshot::default(), at(0)), StreamFrame::Key(_)));
+        assert!(matches!(sampler.collected(nothing(), at(0)), StreamFrame::Key(_)));
         sampler.sent();
         assert_eq!(sampler.start(at(5_999)), Due::NotYet);
         assert_eq!(sampler.start(at(6_003)), Due::Collect);
-        assert!(matches!(sampler.collected(Snapshot::default(), at(0)), StreamFrame::Delta(_)));
+        assert!(matches!(sampler.collected(nothing(), at(0)), StreamFrame::Delta(_)));
         assert_eq!(sampler.due_at(), at(7_000), "a late wake does not shift the beat");
     }
 
@@ -185,7 +199,7 @@ mod tests {
         let mut sampler = Sampler::new(second(), at(0));
         assert_eq!(sampler.start(at(0)), Due::Collect);
         assert_eq!(sampler.start(at(1_000)), Due::Skip, "still collecting");
-        sampler.collected(Snapshot::default(), at(0));
+        sampler.collected(nothing(), at(0));
         assert_eq!(sampler.start(at(2_000)), Due::Skip, "still sending");
         sampler.sent();
         assert_eq!(sampler.start(at(3_000)), Due::Collect);
@@ -193,7 +207,7 @@ mod tests {
         let mut decoder = wire::diagnostics::DeltaDecoder::new();
         let mut other = Sampler::new(second(), at(0));
         other.skipped = sampler.skipped;
-        decoder.apply(other.collected(Snapshot::default(), at(0))).unwrap();
+        decoder.apply(other.collected(nothing(), at(0))).unwrap();
         assert_eq!(decoder.sample().unwrap().skipped, 2);
     }
 
@@ -202,13 +216,13 @@ mod tests {
         let mut sampler = Sampler::new(second(), at(0));
         for (when, delta) in [(0, false), (1_000, true)] {
             assert_eq!(sampler.start(at(when)), Due::Collect);
-            assert_eq!(matches!(sampler.collected(Snapshot::default(), at(0)), StreamFrame::Delta(_)), delta);
+            assert_eq!(matches!(sampler.collected(nothing(), at(0)), StreamFrame::Delta(_)), delta);
             sampler.sent();
         }
         sampler.start(at(2_000));
         sampler.lost();
         assert_eq!(sampler.start(at(3_000)), Due::Collect);
-        let frame = sampler.collected(Snapshot::default(), at(0));
+        let frame = sampler.collected(nothing(), at(0));
         let StreamFrame::Key(sample) = frame else { panic!("{frame:?} is not a keyframe") };
         assert_eq!((sample.tick, sample.skipped), (3, 1));
     }
@@ -217,7 +231,7 @@ mod tests {
     fn what_fell_due_while_the_machine_slept_is_not_made_up_for() {
         let mut sampler = Sampler::new(second(), at(0));
         assert_eq!(sampler.start(at(3_600_000)), Due::Collect);
-        sampler.collected(Snapshot::default(), at(0));
+        sampler.collected(nothing(), at(0));
         sampler.sent();
         assert_eq!(sampler.start(at(3_600_001)), Due::NotYet);
         assert_eq!(sampler.due_at(), at(3_600_500));
@@ -235,7 +249,7 @@ mod tests {
         let mut sampler = Sampler::new(second(), at(0));
         assert_eq!(sampler.start(at(0)), Due::Collect);
         let pressure = Some(Pressure { cpu_some_centi: 5000, ..Pressure::default() });
-        let frame = sampler.collected(Snapshot { pressure, ..Snapshot::default() }, at(30));
+        let frame = sampler.collected(cleared(Snapshot { pressure, ..Snapshot::default() }), at(30));
         let StreamFrame::Key(sample) = frame else { panic!("{frame:?} is not a keyframe") };
         assert_eq!((sample.pace.sample_ms, sample.pace.reason), (2000, PaceReason::CpuPressure));
         assert_eq!(sampler.wanted().processes_every, 2 * second());
@@ -247,13 +261,13 @@ mod tests {
     fn a_sample_says_how_late_it_was_and_what_waited() {
         let mut sampler = Sampler::new(second(), at(0));
         sampler.start(at(0));
-        sampler.collected(Snapshot::default(), at(0));
+        sampler.collected(nothing(), at(0));
         sampler.sent();
         sampler.queued(3);
         sampler.change_view(Panels::OVERVIEW.into());
         assert_eq!(sampler.wanted().view.panels, Panels::OVERVIEW);
         assert_eq!(sampler.start(at(1_064)), Due::Collect);
-        sampler.collected(Snapshot::default(), at(1_128));
+        sampler.collected(nothing(), at(1_128));
         let agent = sampler.encoder.sent().unwrap().agent;
         assert_eq!((agent.queued, agent.lag_ms), (3, 128));
     }

@@ -3,11 +3,12 @@
 use std::{
     fmt,
     io::{self, Read},
+    net::SocketAddr,
     sync::Arc,
     time::Duration,
 };
 
-use crate::{bus::Bus, roots::Roots, tools::Tool};
+use crate::{bus::Bus, probes::targets::Reach, roots::Roots, tools::Tool};
 
 /// Everything that a section can be read from. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -20,7 +21,50 @@ pub struct Sources {
     pub tools: Arc<dyn RunTools>,
     /// Reads certificates.
     pub certificates: Arc<dyn ReadCertificates>,
+    /// Greets by TLS.
+    pub handshakes: Arc<dyn ShakeHands>,
+    /// What probes may reach.
+    pub reach: Reach,
 }
+
+/// Greets another machine by TLS and goes away again. Implemented where TLS may be spoken, which is not here.
+pub trait ShakeHands: fmt::Debug + Send + Sync {
+    /// Connects to `address` by TCP, greets it as `host`, and closes the connection; nothing else is sent. All of it takes at most
+    /// `limit`. The chain is checked as for any connection, and shown even where it is not trusted.
+    fn shake_hands(&self, host: &str, address: SocketAddr, limit: Duration) -> Handshake;
+}
+
+/// How far a greeting got.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Handshake {
+    /// Time to a TCP connection; none if there is none.
+    pub connect: Option<Duration>,
+    /// Time from there to the end of the handshake; none if it did not end well.
+    pub tls: Option<Duration>,
+    /// Certificates that the other end showed, its own first, as DER.
+    pub chain: Vec<Vec<u8>>,
+    /// The protocol that was agreed on; empty if none was.
+    pub alpn: String,
+    /// Version of TLS; empty if none was agreed on.
+    pub version: String,
+    /// What the other end broke it off with (RFC 8446, 6); empty if it did not.
+    pub alert: String,
+    /// Why it did not end well, in words; empty if it did.
+    pub reason: String,
+}
+
+/// No greetings at all.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoHandshakes;
+
+impl ShakeHands for NoHandshakes {
+    fn shake_hands(&self, _: &str, _: SocketAddr, _: Duration) -> Handshake {
+        Handshake { reason: NO_TLS.to_owned(), ..Handshake::default() }
+    }
+}
+
+/// What [`NoHandshakes`] says.
+pub(crate) const NO_TLS: &str = "no TLS is spoken here";
 
 /// Reads X.509 certificates. Implemented where they may be handled, which is not here.
 pub trait ReadCertificates: fmt::Debug + Send + Sync {
@@ -58,7 +102,14 @@ impl ReadCertificates for NoCertificates {
 impl Default for Sources {
     /// This machine's own, without programs.
     fn default() -> Self {
-        Self { roots: Roots::default(), bus: Bus::default(), tools: Arc::new(NoTools) }
+        Self {
+            roots: Roots::default(),
+            bus: Bus::default(),
+            tools: Arc::new(NoTools),
+            certificates: Arc::new(NoCertificates),
+            handshakes: Arc::new(NoHandshakes),
+            reach: Reach::default(),
+        }
     }
 }
 

@@ -11,7 +11,10 @@ use std::{
 };
 
 use wire::{
-    diagnostics::report::{Content, Outcome, SectionId, SectionReport},
+    diagnostics::{
+        report::{Content, Outcome, SectionId, SectionReport},
+        sections::logs::LogQuery,
+    },
     time::WallTime,
 };
 
@@ -22,6 +25,36 @@ pub const SECTION_DEADLINE: Duration = Duration::from_secs(30);
 
 /// A section's thread runs parsers, a message bus and a few kilobytes of buffers.
 const STACK_BYTES: usize = 1 << 20;
+
+/// What a section is read for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Question {
+    /// All that it has.
+    Section(SectionId),
+    /// One process, if the one with this number is still the one that started then. Without its arguments.
+    Process {
+        /// Its number.
+        pid: u32,
+        /// In clock ticks since the machine started; absent for whichever has the number now.
+        start_ticks: Option<u64>,
+    },
+    /// Some lines of the log.
+    Logs(LogQuery),
+}
+
+impl Question {
+    /// Which section answers it.
+    pub fn section(&self) -> SectionId {
+        match self {
+            Self::Section(section) => *section,
+            Self::Process { .. } => SectionId::Process,
+            Self::Logs(_) => SectionId::Logs,
+        }
+    }
+}
+
+/// Most questions that may be under way. Each that hangs keeps a thread.
+const MAX_UNDER_WAY: usize = 64;
 
 /// Reads sections. Clones share what is being read: a section that two ask for at once is read once.
 #[derive(Debug, Clone)]
@@ -38,10 +71,10 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Who waits for each section that is being read. A section that nobody waits for any more stays until it is read.
-    under_way: BTreeMap<SectionId, Vec<u64>>,
+    /// Who waits for the answer of each question. One that nobody waits for any more stays until it is answered.
+    under_way: BTreeMap<Question, Vec<u64>>,
     /// What came, by who waits for it.
-    answers: BTreeMap<(u64, SectionId), SectionReport>,
+    answers: BTreeMap<(u64, Question), SectionReport>,
     last_waiter: u64,
 }
 
@@ -61,42 +94,88 @@ impl Survey {
     /// A section that does not come in time is reported as timed out. One that hangs since an earlier time is waited for again,
     /// not asked again.
     pub fn read(&self, sections: &[SectionId], deadline: Duration, wall: WallTime) -> Vec<SectionReport> {
+        let mut came = BTreeMap::new();
+        self.read_each(sections, deadline, wall, |report| drop(came.insert(report.section, report)));
+        sections.iter().filter_map(|section| came.remove(section)).collect()
+    }
+
+    /// As [`Survey::read`], with each report handed to `take` as soon as it comes.
+    pub fn read_each(
+        &self,
+        sections: &[SectionId],
+        deadline: Duration,
+        wall: WallTime,
+        take: impl FnMut(SectionReport),
+    ) {
+        let questions = sections.iter().map(|section| Question::Section(*section)).collect();
+        self.ask_all(questions, deadline, wall, take);
+    }
+
+    /// As [`Survey::read`], for one question.
+    pub fn ask(&self, question: Question, deadline: Duration, wall: WallTime) -> SectionReport {
+        let section = question.section();
+        let mut answer = None;
+        self.ask_all(vec![question], deadline, wall, |report| answer = Some(report));
+        answer.unwrap_or_else(|| timed_out(section, deadline, wall))
+    }
+
+    fn ask_all(
+        &self,
+        mut missing: Vec<Question>,
+        deadline: Duration,
+        wall: WallTime,
+        mut take: impl FnMut(SectionReport),
+    ) {
+        let began = Stopwatch::start();
         let mut state = self.shared.lock();
         state.last_waiter += 1;
         let waiter = state.last_waiter;
-        for section in sections {
-            match state.under_way.get_mut(section) {
-                Some(waiters) => waiters.push(waiter),
-                None => {
-                    // A thread that cannot be started is a section that does not come.
-                    if self.start(*section, wall).is_ok() {
-                        state.under_way.insert(*section, vec![waiter]);
-                    }
-                }
+        for question in &missing {
+            if let Some(waiters) = state.under_way.get_mut(question) {
+                waiters.push(waiter);
+                continue;
+            }
+            // A thread that cannot be started is an answer that does not come.
+            if state.under_way.len() < MAX_UNDER_WAY && self.start(question.clone(), wall).is_ok() {
+                state.under_way.insert(question.clone(), vec![waiter]);
             }
         }
-        let waited = self.shared.arrived.wait_timeout_while(state, deadline, |state| {
-            state.under_way.values().any(|waiters| waiters.contains(&waiter))
-        });
-        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        loop {
+            let answers = &mut state.answers;
+            let mut came = Vec::new();
+            missing.retain(|question| match answers.remove(&(waiter, question.clone())) {
+                Some(report) => {
+                    came.push(report);
+                    false
+                }
+                None => true,
+            });
+            if !came.is_empty() {
+                drop(state);
+                came.into_iter().for_each(&mut take);
+                state = self.shared.lock();
+                continue;
+            }
+            let waits = state.under_way.values().any(|waiters| waiters.contains(&waiter));
+            let Some(left) = began.left_of(deadline).filter(|_| waits) else { break };
+            let waited = self.shared.arrived.wait_timeout(state, left);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
         for waiters in state.under_way.values_mut() {
             waiters.retain(|other| *other != waiter);
         }
-        let report = |section: &SectionId| {
-            let answer = state.answers.remove(&(waiter, *section));
-            answer.unwrap_or_else(|| timed_out(*section, deadline, wall))
-        };
-        sections.iter().map(report).collect()
+        drop(state);
+        missing.into_iter().map(|question| timed_out(question.section(), deadline, wall)).for_each(take);
     }
 
-    fn start(&self, section: SectionId, wall: WallTime) -> std::io::Result<()> {
+    fn start(&self, question: Question, wall: WallTime) -> std::io::Result<()> {
         let (sources, shared) = (self.sources.clone(), Arc::clone(&self.shared));
         let read = move || {
             let began = Stopwatch::start();
             let mut manifest = Manifest::default();
-            let content = read(section, &sources, &mut manifest);
+            let content = answer(&question, &sources, &mut manifest);
             let report = SectionReport {
-                section,
+                section: question.section(),
                 taken_at: wall,
                 took_ms: began.elapsed_ms(),
                 outcome: manifest.outcome(content.is_some()),
@@ -104,8 +183,8 @@ impl Survey {
                 content,
             };
             let mut state = shared.lock();
-            for waiter in state.under_way.remove(&section).unwrap_or_default() {
-                state.answers.insert((waiter, section), report.clone());
+            for waiter in state.under_way.remove(&question).unwrap_or_default() {
+                state.answers.insert((waiter, question.clone()), report.clone());
             }
             shared.arrived.notify_all();
         };
@@ -127,6 +206,21 @@ fn timed_out(section: SectionId, deadline: Duration, taken_at: WallTime) -> Sect
         outcome: Outcome::TimedOut,
         sources: Vec::new(),
         content: None,
+    }
+}
+
+/// Answers one question. Blocks for as long as its sources do.
+fn answer(question: &Question, sources: &Sources, manifest: &mut Manifest) -> Option<Content> {
+    match question {
+        Question::Section(section) => read(*section, sources, manifest),
+        Question::Process { pid, start_ticks } => {
+            let process = crate::processes::detail::read(&sources.roots, *pid, *start_ticks, manifest);
+            process.map(|process| Content::Process(Box::new(process)))
+        }
+        Question::Logs(query) => {
+            let logs = crate::logs::linux::read_query(sources, query, manifest);
+            logs.map(|logs| Content::Logs(Box::new(logs)))
+        }
     }
 }
 
@@ -165,13 +259,13 @@ fn read(section: SectionId, sources: &Sources, manifest: &mut Manifest) -> Optio
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
+    use std::{io, io::Read, path::Path};
 
     use super::*;
-    use crate::{Bus, NoTools, Roots, RunTools};
+    use crate::{Bus, NoTools, RunTools, Tool};
 
     fn sources(tools: Arc<dyn RunTools>) -> Sources {
-        Sources { roots: Roots::default(), bus: Bus::at(Path::new("/nonexistent/bus")), tools }
+        Sources { bus: Bus::at(Path::new("/nonexistent/bus")), tools, ..Sources::default() }
     }
 
     #[test]
@@ -182,5 +276,38 @@ mod tests {
         assert_eq!(reports.iter().map(|report| report.section).collect::<Vec<_>>(), asked);
         assert!(reports.iter().all(|report| report.taken_at == WallTime(7) && report.outcome != Outcome::TimedOut));
         assert_eq!(reports[2].outcome, Outcome::Unavailable, "a process is not read without its number");
+    }
+
+    /// Tools that answer when they are let.
+    #[derive(Debug, Default)]
+    struct Stuck {
+        go: Mutex<bool>,
+        gone: Condvar,
+    }
+
+    impl RunTools for Stuck {
+        fn start(&self, _: &Tool, _: Duration) -> io::Result<Box<dyn Read + Send>> {
+            let go = self.go.lock().unwrap();
+            drop(self.gone.wait_while(go, |go| !*go).unwrap());
+            Ok(Box::new(io::empty()))
+        }
+    }
+
+    #[test]
+    fn a_section_that_hangs_is_given_up_and_not_started_twice() {
+        let stuck = Arc::new(Stuck::default());
+        let survey = Survey::new(sources(Arc::clone(&stuck) as Arc<dyn RunTools>));
+        let reports = survey.read(&[SectionId::Logs], Duration::from_millis(10), WallTime(1));
+        assert_eq!(reports[0].outcome, Outcome::TimedOut);
+        let again = survey.clone();
+        let waits = thread::spawn(move || again.read(&[SectionId::Logs], SECTION_DEADLINE, WallTime(2)));
+        while survey.shared.lock().under_way.get(&Question::Section(SectionId::Logs)).is_none_or(Vec::is_empty) {
+            thread::yield_now();
+        }
+        *stuck.go.lock().unwrap() = true;
+        stuck.gone.notify_all();
+        let reports = waits.join().unwrap();
+        assert_eq!(reports[0].taken_at, WallTime(1), "it is the first one's answer");
+        assert!(survey.shared.lock().answers.is_empty() && survey.shared.lock().under_way.is_empty());
     }
 }

@@ -1,15 +1,14 @@
-//! Machines for tests: a folder of files, programs that print what the test wants, and a message bus of its own.
+//! Machines for tests of sections: a folder of files, and a real message bus with services of the test's making.
 
 use std::{
     collections::BTreeMap,
-    fs, io,
-    io::{BufRead, BufReader, Read},
+    fs,
+    io::{BufRead, BufReader},
     path::{Path, PathBuf},
     pin::Pin,
     process::{Child, Stdio},
-    sync::{Arc, mpsc},
+    sync::mpsc,
     thread::{self, JoinHandle},
-    time::Duration,
 };
 
 use wire::diagnostics::report::{Coverage, Outcome};
@@ -19,23 +18,19 @@ use zbus::{
 };
 
 use crate::{
-    bus::Bus,
     manifest::Manifest,
-    roots::Roots,
-    sources::{RunTools, Sources},
-    tools::Tool,
+    sources::{NoTools, Sources},
+    testing::{Tree, told},
 };
 
 /// A folder of files that stands for a machine, without programs and without a bus.
 #[derive(Debug)]
-pub(crate) struct TestMachine {
-    folder: tempfile::TempDir,
-}
+pub(crate) struct TestMachine(Tree);
 
 impl TestMachine {
     /// A machine with these files and nothing else.
     pub(crate) fn new(files: &[(&str, &str)]) -> Self {
-        let machine = Self { folder: tempfile::tempdir().unwrap() };
+        let machine = Self(Tree::new());
         for (path, content) in files {
             machine.write(path, content);
         }
@@ -43,14 +38,11 @@ impl TestMachine {
     }
 
     pub(crate) fn path(&self, file: &str) -> PathBuf {
-        self.folder.path().join(file)
+        self.0.at(file)
     }
 
-    #[expect(clippy::disallowed_methods, reason = "nobody reads the test's own folder meanwhile")]
     pub(crate) fn write(&self, file: &str, content: impl AsRef<[u8]>) {
-        let path = self.path(file);
-        fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, content).unwrap();
+        self.0.write(file, content);
     }
 
     /// A symbolic link, which need not lead anywhere.
@@ -61,16 +53,7 @@ impl TestMachine {
     }
 
     pub(crate) fn sources(&self) -> Sources {
-        let roots = Roots {
-            proc: self.path("proc"),
-            sys: self.path("sys"),
-            etc: self.path("etc"),
-            run: self.path("run"),
-            var: self.path("var"),
-            usr: self.path("usr"),
-            boot: self.path("boot"),
-        };
-        Sources { roots, bus: Bus::at(&self.path("no-bus")), tools: Arc::new(Prints::default()) }
+        self.0.sources(NoTools)
     }
 }
 
@@ -82,21 +65,7 @@ pub(crate) fn survey<T>(
     let mut manifest = Manifest::default();
     let content = read(sources, &mut manifest);
     let outcome = manifest.outcome(content.is_some());
-    let told = |source: wire::diagnostics::report::Source| {
-        (source.name.raw().to_owned(), source.coverage, source.reason.raw().to_owned())
-    };
-    (content, outcome, manifest.into_sources().into_iter().map(told).collect())
-}
-
-/// Programs that print what they are told to; all others are missing.
-#[derive(Debug, Default)]
-pub(crate) struct Prints(pub(crate) BTreeMap<&'static str, &'static str>);
-
-impl RunTools for Prints {
-    fn start(&self, tool: &Tool, _: Duration) -> io::Result<Box<dyn Read + Send>> {
-        let output = self.0.get(tool.program()).ok_or(io::ErrorKind::NotFound)?;
-        Ok(Box::new(output.as_bytes()))
-    }
+    (content, outcome, told(manifest))
 }
 
 /// A real message bus on which anybody may take any name.

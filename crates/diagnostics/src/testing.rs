@@ -52,6 +52,7 @@ impl Tree {
             bus: Bus::at(&self.at("no-bus")),
             tools: Arc::new(tools),
             certificates: Arc::new(ByTrust),
+            ..Sources::default()
         }
     }
 }

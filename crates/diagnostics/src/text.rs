@@ -26,7 +26,7 @@ pub(crate) fn read_file<'b>(path: &Path, buffer: &'b mut Vec<u8>) -> io::Result<
             Ok(_) if buffer.len() > LIMIT_BYTES => {
                 return Err(io::Error::new(io::ErrorKind::FileTooLarge, "it is larger than expected"));
             }
-            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
     }

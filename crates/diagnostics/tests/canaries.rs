@@ -11,13 +11,13 @@ use std::{
     time::Duration,
 };
 
-use diagnostics::{Asked, Bus, Collector, NoTools, Privacy, Roots, RunTools, Scopes, Sources, Survey, Tool};
+use diagnostics::{Bus, Collector, NoTools, Privacy, Roots, RunTools, Scopes, Sources, Survey, Tool};
 use serde::Serialize;
 use tempfile::TempDir;
 use wire::{
     codec,
     diagnostics::{
-        Snapshot, StreamFrame,
+        Panels, Snapshot, StreamFrame,
         report::{REPORT_FORMAT, Receipt, Report, SectionId},
     },
     time::{Moment, WallTime},
@@ -158,16 +158,16 @@ fn collected(roots: &Roots, tools: Arc<dyn RunTools>, wanted: impl Fn(&Snapshot)
     let mut collector = Collector::new(roots.clone(), at(0));
     let mut now = 1000;
     let sample = loop {
-        let sample = collector.sample(at(now));
+        let sample = collector.sample(at(now), Panels::ALL);
         if wanted(&sample) {
             break sample;
         }
         now += 1000;
     };
     // No bus: what is asked there belongs to the machine of the test.
-    let sources = Sources { roots: roots.clone(), bus: Bus::at(Path::new("/nonexistent/bus")), tools };
-    let asked = Asked { now: at(1000), wall: WallTime(1) };
-    let sections = Survey::new(sources).read(SectionId::ALL, Duration::from_secs(30), asked);
+    let bus = Bus::at(Path::new("/nonexistent/bus"));
+    let sources = Sources { roots: roots.clone(), bus, tools, ..Sources::default() };
+    let sections = Survey::new(sources).read(SectionId::ALL, Duration::from_secs(30), WallTime(1));
     Report {
         format: REPORT_FORMAT,
         taken_at: WallTime(1),
@@ -199,7 +199,7 @@ fn assert_nothing_leaves(roots: &Roots, report: &Report) {
         assert_no_canary("the report", &*cleared);
         assert!(!has_canary(&codec::encode(&*cleared).unwrap()));
         let frames = [
-            StreamFrame::Identity(Box::new(privacy.clear(report.card.clone(), scopes).into_inner())),
+            StreamFrame::Opening(Box::new(cleared.clone().into_inner())),
             StreamFrame::Key(Box::new(privacy.clear(report.sample.clone(), scopes).into_inner())),
         ];
         for frame in frames {

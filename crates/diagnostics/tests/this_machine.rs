@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use diagnostics::{Collector, Roots, Sampler};
+use diagnostics::{Collector, Privacy, Roots, Sampler, Scopes};
 use wire::{
     codec,
     diagnostics::{DeltaDecoder, Panels, StreamFrame, TOP_PROCESSES},
@@ -56,11 +56,14 @@ fn a_process_that_works_is_listed_with_its_processor_time() {
 fn a_stream_from_this_machine_arrives_as_it_was_measured() {
     let mut collector = Collector::new(Roots::default(), at(0));
     let mut sampler = Sampler::new(Duration::from_secs(1), at(0));
+    let mut everything = Privacy::new(&Roots::default());
+    let all = Scopes { names: true, identifiers: true, network: true, logs: true };
     let mut decoder = DeltaDecoder::new();
     for tick in 1..=5 {
         sampler.start(at(tick * 1000));
         let mut expected = collector.sample(at(tick * 1000), sampler.wanted());
-        let bytes = codec::encode(&sampler.collected(expected.clone(), at(tick * 1000))).unwrap();
+        let bytes =
+            codec::encode(&sampler.collected(everything.clear(expected.clone(), all), at(tick * 1000))).unwrap();
         expected.tick = tick;
         sampler.sent();
         decoder.apply(codec::decode::<StreamFrame>(&bytes).unwrap()).unwrap();

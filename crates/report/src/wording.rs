@@ -111,7 +111,8 @@ pub fn technical(finding: &Finding) -> String {
     let subject = finding.subject.as_ref().map(|subject| format!("{}: ", shown(subject.label().raw())));
     let subject = subject.unwrap_or_default();
     let told = match finding.verdict {
-        Verdict::Fail | Verdict::Pass => template::fill(words.technical, finding),
+        Verdict::Fail => template::fill(words.technical, finding),
+        Verdict::Pass => fine(finding),
         Verdict::Unknown => format!("unknown: {}", reason(finding)),
         Verdict::NotApplicable => format!("not applicable: {}", reason(finding)),
     };
@@ -124,6 +125,12 @@ pub fn technical(finding: &Finding) -> String {
         }
     });
     format!("{subject}{told}{since}{}", forecast.unwrap_or_default())
+}
+
+/// A template says what is wrong, so of what is not only the figures are told.
+fn fine(finding: &Finding) -> String {
+    let figures = evidence(finding).into_iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>();
+    if figures.is_empty() { "fine".to_owned() } else { format!("fine: {}", figures.join(", ")) }
 }
 
 fn reason(finding: &Finding) -> String {

@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use transport::node::CarrierChoice;
 use trust::code::SessionCode;
 use wire::{
-    diagnostics::{IdentityCard, Snapshot, inspect::Inspect},
+    diagnostics::{IdentityCard, Snapshot, findings::Finding, inspect::Inspect, report::Report},
     ids::{InspectionId, RunId},
     link::RelayLink,
     session::EndReason,
@@ -65,6 +65,10 @@ pub(crate) struct Setup {
 pub(crate) struct Readings {
     /// What the machine is.
     pub(crate) card: Option<Arc<IdentityCard>>,
+    /// What was known when the stream began.
+    pub(crate) opening: Option<Arc<Report>>,
+    /// What all checks answered, the worst first.
+    pub(crate) findings: Arc<Vec<Finding>>,
     /// The newest reading.
     pub(crate) sample: Option<Arc<Snapshot>>,
     /// When the newest reading came.

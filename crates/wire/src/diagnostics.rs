@@ -316,6 +316,7 @@ closed! {
 
 schema! {
     /// One block device.
+    #[derive(Default)]
     pub struct Disk {
         /// Kernel name, such as `nvme0n1`.
         technical name: Label,
@@ -346,6 +347,7 @@ schema! {
 
 schema! {
     /// One network interface.
+    #[derive(Default)]
     pub struct Network {
         /// Kernel name, such as `wlan0`.
         technical name: Label,
@@ -402,6 +404,7 @@ schema! {
 
 schema! {
     /// One process. `(pid, start_ticks)` names it for as long as the machine runs.
+    #[derive(Default)]
     pub struct Process {
         /// Process id.
         technical pid: u32,

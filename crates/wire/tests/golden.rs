@@ -19,6 +19,7 @@ use wire::{
         Panels,
         inspect::{HistoryQuery, Inspect},
         report::SectionId,
+        sections::logs::LogQuery,
     },
     ids::{Digest, GrantId, InspectionId, Locator, RequestId, RunId, SessionId},
     pairing::{FromUnpairedAgent, FromUnpairedTechnician, Introduction, PairingRefusal, PakeSuite},
@@ -218,8 +219,8 @@ fn what_a_paired_technician_says() {
             "0601010120010db800000000000000000000000150",
         ),
         (
-            ToAgent::Inspect { inspection: InspectionId(1), what: Inspect::Process { pid: 300, start_ticks: 7 } },
-            "070102fb2c0107",
+            ToAgent::Inspect { inspection: InspectionId(1), what: Inspect::Process { pid: 300, start_ticks: Some(7) } },
+            "070102fb2c010107",
         ),
         (ToAgent::Look { view: Panels::OVERVIEW.into() }, "080100"),
         (ToAgent::CancelInspection { inspection: InspectionId(1) }, "0901"),
@@ -281,12 +282,13 @@ fn what_can_be_inspected() {
     for (what, golden) in [
         (Inspect::Report, "00"),
         (Inspect::Section(SectionId::System), "0100"),
-        (Inspect::Process { pid: 300, start_ticks: 7 }, "02fb2c0107"),
+        (Inspect::Process { pid: 300, start_ticks: Some(7) }, "02fb2c010107"),
         (Inspect::History(query), "03fbe803fc701101003c01086d656d6f72792e2a"),
+        (Inspect::Logs(LogQuery::default()), "040006000000c8"),
     ] {
         assert_eq!(hex(&codec::encode(&message(what.clone())).unwrap()), format!("0701{golden}"), "{what:?}");
     }
-    nothing_is::<ToAgent>(&[7, 1, 4]);
+    nothing_is::<ToAgent>(&[7, 1, 5]);
     let names = SectionId::ALL.iter().map(|section| section.name()).collect::<Vec<_>>();
     let golden = "system hardware storage network groups power services clock logs updates crashes users security printers \
                   displays certificates changes ladder errors process probes";

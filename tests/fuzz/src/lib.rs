@@ -9,6 +9,7 @@ mod handshake;
 mod logs;
 mod messages;
 mod readable;
+mod stored;
 mod stream;
 mod texts;
 
@@ -50,6 +51,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "diagnostics", read: stream::diagnostics },
     Target { name: "exact_run", read: messages::exact_run },
     Target { name: "from_relay", read: messages::from_relay },
+    Target { name: "history", read: stored::history },
     Target { name: "introduction", read: messages::introduction },
     Target { name: "keys", read: handshake::keys },
     Target { name: "names", read: texts::names },

@@ -3,7 +3,8 @@
 use wire::{
     codec,
     diagnostics::{
-        DeltaDecoder, DeltaEncoder, MAX_CORES, MAX_ROWS, MAX_UNREADABLE, Snapshot, StreamFrame, TOP_PROCESSES, Update,
+        DeltaDecoder, DeltaEncoder, MAX_CORES, MAX_ROWS, MAX_STUCK, MAX_UNREADABLE, Snapshot, StreamFrame,
+        TOP_PROCESSES, Update,
     },
 };
 
@@ -22,7 +23,8 @@ pub(super) fn diagnostics(bytes: &[u8]) -> Verdict {
         let Some(frame) = decode::<StreamFrame>(body) else { continue };
         let held = decoder.sample().cloned();
         match decoder.apply(frame) {
-            Ok(Update::Identity(card)) => assert_readable(&format!("{card:?}")),
+            Ok(Update::Opening(report)) => assert_readable(&format!("{report:?}")),
+            Ok(Update::Findings(findings)) => assert_readable(&format!("{findings:?}")),
             Ok(Update::Sample(sample)) => {
                 accepted = true;
                 assert!(held.is_none_or(|held| held.tick < sample.tick), "samples went back");
@@ -42,6 +44,8 @@ pub(super) fn diagnostics(bytes: &[u8]) -> Verdict {
 fn check_bounds(sample: &Snapshot) {
     assert!(sample.cores.len() <= MAX_CORES && sample.processes.len() <= TOP_PROCESSES);
     let rows = [sample.filesystems.len(), sample.disks.len(), sample.networks.len(), sample.temperatures.len()];
+    let sensors = [sample.fans.len(), sample.power.len()];
+    assert!(sensors.iter().all(|rows| *rows <= MAX_ROWS) && sample.stuck.len() <= MAX_STUCK);
     assert!(rows.iter().all(|rows| *rows <= MAX_ROWS) && sample.unreadable.len() <= MAX_UNREADABLE);
     assert!(sample.memory.available_kib <= sample.memory.total_kib);
     assert!(sample.filesystems.iter().all(|row| row.available_kib <= row.total_kib));
@@ -60,8 +64,13 @@ impl Relayed {
     fn check(&mut self, sample: &Snapshot) {
         let quantised = sample.quantised();
         assert_eq!(quantised.quantised(), quantised);
+        let withheld = self.encoder.sent().map_or(0, |sent| sent.withheld);
         let bytes = codec::encode(&self.encoder.encode(sample)).expect("a sample within its bounds fits into a frame");
         let frame = codec::decode::<StreamFrame>(&bytes).expect("it was just encoded");
-        assert_eq!(self.decoder.apply(frame), Ok(Update::Sample(&quantised)));
+        let sent = self.encoder.sent().expect("a sample was just sent");
+        assert_eq!(self.decoder.apply(frame), Ok(Update::Sample(sent)));
+        if sent.withheld == withheld {
+            assert_eq!(*sent, Snapshot { withheld, ..quantised });
+        }
     }
 }

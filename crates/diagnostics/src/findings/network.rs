@@ -143,9 +143,10 @@ impl Rung {
         let real = |link: &&Link| matches!(link.kind, LinkKind::Ethernet | LinkKind::Wireless | LinkKind::Mobile);
         match self {
             Self::Link => {
-                let mut real = network.links.iter().filter(real).peekable();
+                let mut states = network.links.iter().filter(real).map(|link| link.state).peekable();
                 // A container has no hardware, and a way out all the same.
-                real.peek().is_some().then(|| ()).map(|()| real.any(|link| link.state == LinkState::Up))
+                states.peek()?;
+                Some(states.any(|state| state == LinkState::Up))
             }
             Self::Address => Some(network.addresses.iter().any(|address| address.scope == Scope::Global)),
             Self::Gateway => {

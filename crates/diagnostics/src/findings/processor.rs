@@ -113,6 +113,10 @@ pub(super) fn throttling(facts: &View<'_>) -> Answers {
     }
     let throttles = amount(sample.processor.throttles);
     let growth = facts.growth(None, What::Throttles, throttles, WINDOW);
+    if growth.is_none() && throttles > 0 {
+        let first = Missing::unknown("how much of what was counted is recent is not known yet");
+        return Ok(vec![Answer::of_machine(Err(first)).counting(What::Throttles, throttles)]);
+    }
     let by = growth.map_or(0, |growth| growth.by);
     let reading = Reading::new(Level::if_so(by > 0, Severity::Warning)).figure(What::Throttles, by, Unit::Count);
     let reading = reading.figure(What::Window, growth.map_or(0, |growth| growth.over.as_secs()), Unit::Seconds);

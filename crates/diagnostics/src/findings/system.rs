@@ -111,6 +111,10 @@ pub(super) fn restart_loop(facts: &View<'_>) -> Answers {
         let subject = Named::Unit(service.name.clone());
         let restarts = i64::from(service.restarts);
         let growth = facts.growth(Some(&subject), What::Restarts, restarts, RESTARTS_WINDOW);
+        if growth.is_none() && Level::above(restarts, &RESTARTS) != Level::FINE {
+            let first = Missing::unknown("how many of its restarts are recent is not known yet");
+            return Answer::about(subject, Err(first)).counting(What::Restarts, restarts);
+        }
         let by = growth.map_or(0, |growth| growth.by);
         let reading = Reading::new(Level::above(by, &RESTARTS)).figure(What::Restarts, by, Unit::Count).figure(
             What::Window,

@@ -10,6 +10,8 @@ use wire::{
     time::WallTime,
 };
 
+use crate::forecast::{Growth, NoForecast, Point, Trend, disk_full, memory_leak};
+
 /// What was worked out of the history. Absent lists were not worked out yet: too little is known.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -66,4 +68,92 @@ pub struct LevelShift {
     pub since: WallTime,
     /// How sure that is.
     pub confidence: Confidence,
+}
+
+impl Trends {
+    /// Looks where the room on file systems goes: for each its mount, its size, and what was available over the last days, in KiB.
+    ///
+    /// As long as there is too little to say anything of any of them, nothing is known.
+    pub fn look_at_space(&mut self, filesystems: &[(Label, u64, Vec<Point>)]) {
+        let forecasts = filesystems.iter().map(|(mount, total_kib, points)| {
+            let full = disk_full(points, i64::try_from(*total_kib).unwrap_or(i64::MAX))?;
+            let shrinks_kib_per_hour = an_hour(points, -1.0);
+            Ok(SpaceTrend { mount: mount.clone(), shrinks_kib_per_hour, full })
+        });
+        self.space = known(forecasts.collect());
+    }
+
+    /// Looks which processes grow: for each its name, and its resident memory over the last hours in KiB. `available` and `total` are the
+    /// machine's.
+    pub fn look_at_processes(&mut self, processes: &[(Label, Vec<Point>)], available_kib: u64, total_kib: u64) {
+        let whole = |kib: u64| i64::try_from(kib).unwrap_or(i64::MAX);
+        let forecasts = processes.iter().map(|(name, points)| {
+            let exhausted = memory_leak(points, Growth::Own, whole(available_kib), whole(total_kib))?;
+            let resident_kib = points.last().map_or(0, |last| last.value.max(0).unsigned_abs());
+            let grows_kib_per_hour = an_hour(points, 1.0);
+            Ok(LeakTrend { name: name.clone(), resident_kib, grows_kib_per_hour, exhausted })
+        });
+        self.leaks = known(forecasts.collect());
+    }
+}
+
+/// How far the line through the last six hours goes in an hour, towards `sign`.
+fn an_hour(points: &[Point], sign: f64) -> u64 {
+    let newest = points.last().map_or(0, |last| last.at_secs);
+    let recent =
+        points.iter().filter(|point| newest.saturating_sub(point.at_secs) <= 6 * 3600).copied().collect::<Vec<_>>();
+    let change = Trend::of(&recent).map_or(0.0, |line| line.slope * 3600.0 * sign);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a cast from a float saturates, and not a number is 0"
+    )]
+    let change = change as u64;
+    change
+}
+
+/// What is foreseen; nothing if of none there was enough to look at.
+fn known<T>(forecasts: Vec<Result<T, NoForecast>>) -> Option<Vec<T>> {
+    let blind = forecasts.iter().all(|forecast| matches!(forecast, Err(NoForecast::TooFew)));
+    (!blind).then(|| forecasts.into_iter().flatten().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A value every five minutes for eight hours.
+    fn points(value: impl Fn(i64) -> i64) -> Vec<Point> {
+        (0..96).map(|step| Point { at_secs: u64::try_from(step).unwrap() * 300, value: value(step) }).collect()
+    }
+
+    #[test]
+    fn a_file_system_that_shrinks_steadily_is_foreseen_and_one_that_does_not_is_looked_at() {
+        let total = 100 << 20;
+        let shrinking = points(|step| (30 << 20) - step * (200 << 10));
+        let rows = [(Label::cut("/"), total, shrinking), (Label::cut("/home"), total, points(|_| 30 << 20))];
+        let mut trends = Trends::default();
+        trends.look_at_space(&rows);
+        let space = trends.space.unwrap();
+        assert_eq!(space.iter().map(|trend| trend.mount.raw()).collect::<Vec<_>>(), ["/"]);
+        assert_eq!(space[0].shrinks_kib_per_hour, 12 * (200 << 10));
+        assert!(space[0].full.earliest_secs > 0);
+    }
+
+    #[test]
+    fn too_little_to_look_at_is_not_nothing_to_fear() {
+        let mut trends = Trends::default();
+        trends.look_at_space(&[(Label::cut("/"), 1 << 20, points(|_| 1000)[..3].to_vec())]);
+        trends.look_at_processes(&[], 1 << 20, 2 << 20);
+        assert!(trends.space.is_none() && trends.leaks.is_none());
+    }
+
+    #[test]
+    fn a_process_that_grows_steadily_is_foreseen() {
+        let grows = points(|step| (1 << 20) + step * (10 << 10));
+        let mut trends = Trends::default();
+        trends.look_at_processes(&[(Label::cut("exporter"), grows)], 4 << 20, 16 << 20);
+        let leaks = trends.leaks.unwrap();
+        assert_eq!((leaks[0].name.raw(), leaks[0].grows_kib_per_hour), ("exporter", 12 * (10 << 10)));
+    }
 }

@@ -298,7 +298,7 @@ const SHIFTS: [(&str, Option<usize>, MakeLevel); 5] = [
         levels(random, noise, move |second, _| if second < 1200 { 200.0 } else { 200.0 + step })
     }),
     ("small step in noise", Some(1200), |random| {
-        let noise = random.between(10.0, 25.0);
+        let noise = random.between(12.0, 25.0);
         levels(random, noise, move |second, _| if second < 1200 { 300.0 } else { 300.0 - 5.0 * noise })
     }),
     ("noisy flat", None, |random| {

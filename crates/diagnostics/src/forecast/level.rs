@@ -237,8 +237,9 @@ impl LevelShift {
             Side::Down => usual.median - after.median,
         };
         if step < self.least.max(Self::SMALLEST * usual.sigma()) {
-            // It came back, or was small: learn from what is there now.
-            self.usual = self.median_since(Moment::default());
+            // It came back or was small: what is usual goes along, as with slow drift. Its spread stays, because a level that has
+            // only just begun would widen it.
+            self.usual = Some(Spread { median: after.median, mad: usual.mad });
             self.unlearned = 0;
             return None;
         }

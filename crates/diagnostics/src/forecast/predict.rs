@@ -232,8 +232,10 @@ fn since(points: &[Point], now: u64, window: u64) -> &[Point] {
 }
 
 fn since_restart(points: &[Point]) -> &[Point] {
-    let pairs = points.iter().zip(points.iter().skip(1));
-    let restarts = pairs.enumerate().filter(|(_, (before, after))| after.value < before.value / 2);
-    let from = restarts.last().map_or(0, |(index, _)| index + 1);
+    let restart = points.windows(2).rposition(|pair| match pair {
+        [before, after] => after.value < before.value / 2,
+        _ => false,
+    });
+    let from = restart.map_or(0, |index| index + 1);
     points.get(from..).unwrap_or_default()
 }

@@ -135,7 +135,8 @@ impl Block {
         Ok((block, HEADER + length))
     }
 
-    fn unpacked(&self) -> Vec<u8> {
+    /// What goes into the frame.
+    pub(super) fn unpacked(&self) -> Vec<u8> {
         let mut of_subject = BTreeMap::<Option<&Subject>, Vec<(Figure, &Vec<Vec<i32>>)>>::new();
         let kept = self.series.iter().filter(|(key, _)| key.subject.as_ref().is_none_or(Subject::may_be_kept));
         for (key, columns) in kept.take(MAX_SERIES) {
@@ -165,7 +166,8 @@ impl Block {
         out
     }
 
-    fn from_unpacked(bytes: &[u8], tier: Tier) -> Option<Self> {
+    /// The block that a frame holds.
+    pub(super) fn from_unpacked(bytes: &[u8], tier: Tier) -> Option<Self> {
         let mut input = Input(bytes);
         let start = input.number().filter(|start| *start < LAST_MS)?;
         let step_ms = input.number().filter(|step| (1..=MAX_STEP_MS).contains(step))?;
@@ -376,4 +378,4 @@ impl<'a> Input<'a> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

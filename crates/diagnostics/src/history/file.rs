@@ -89,6 +89,31 @@ pub(crate) fn read(bytes: &[u8], tier: Tier, mut take: impl FnMut(Block)) -> (us
     (good_end, damage)
 }
 
+/// Checks what has to hold whatever a file holds, for fuzzers: the first byte says what the rest is. Returns whether there was a block.
+///
+/// # Panics
+///
+/// If a rule is broken.
+#[doc(hidden)]
+pub fn check_any(bytes: &[u8]) -> bool {
+    let Some((kind, rest)) = bytes.split_first() else { return false };
+    let tier = if kind % 2 == 0 { Tier::Full } else { Tier::Minute };
+    if *kind >= 2 {
+        let Some(block) = Block::from_unpacked(rest, tier) else { return false };
+        let record = block.encode().expect("what was unpacked can be packed");
+        assert_eq!(Block::decode(&record, tier), Ok((block, record.len())), "a block changed on its way");
+        return true;
+    }
+    let mut blocks = Vec::new();
+    let (end, damage) = read(rest, tier, |block| blocks.push(block));
+    let kept = rest.get(..end).expect("a file is good up to some place in it");
+    let mut again = Vec::new();
+    let (same_end, rest_of_damage) = read(kept, tier, |block| again.push(block));
+    assert!(again == blocks && same_end == end, "cutting a file lost a block");
+    assert!(end == 0 || rest_of_damage == Damage { torn: 0, ..damage }, "a file that was cut is not whole");
+    !blocks.is_empty()
+}
+
 /// Where the next record could begin.
 fn next_mark(bytes: &[u8]) -> Option<usize> {
     const { assert!(MAX_RECORD < MAX_FILE, "a file holds more than one record") };

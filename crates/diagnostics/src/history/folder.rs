@@ -98,6 +98,12 @@ impl Name {
 pub(crate) struct Folder(OwnedFd);
 
 impl Folder {
+    /// Opens it a second time.
+    pub(crate) fn again(&self) -> Result<Self, StoreError> {
+        let again = self.0.try_clone().map_err(|source| StoreError::Io { doing: "open", source })?;
+        Ok(Self(again))
+    }
+
     /// Opens `path`, which belongs to this user. With `create` it is made if it is missing, and made private if it is not.
     pub(crate) fn open(path: &Path, create: bool) -> Result<Self, StoreError> {
         let error = |doing| move |errno: Errno| StoreError::Io { doing, source: errno.into() };

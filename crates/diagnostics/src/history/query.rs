@@ -85,8 +85,8 @@ pub struct Answer {
 }
 
 impl Query {
-    /// Gathers what `ring` and, where there are files, `files` know. Of a time that the ring knows, files add nothing; minutes fill
-    /// in where single samples are no longer known.
+    /// Gathers what `ring` and, where there are files, `files` know. Of a time that the ring knows, files add nothing; where
+    /// steps are a minute or longer, minutes fill in what single samples no longer tell.
     #[cfg(target_os = "linux")]
     pub fn run(&self, ring: Option<&Ring>, files: Option<&Reader>) -> Answer {
         let mut cells = Cells::new(self);
@@ -98,7 +98,8 @@ impl Query {
         if let Some(ring) = ring {
             cells.add_ring(ring, known.filter(|_| files.is_some()));
         }
-        if let Some(files) = files {
+        // The time of a minute's value is known to the minute.
+        if let Some(files) = files.filter(|_| cells.step_ms >= 60_000) {
             cells.seal();
             damage.add(files.blocks(Tier::Minute, self.from, self.to, |block| cells.add_minutes(&block)));
         }

@@ -276,3 +276,6 @@ impl<'a> History<'a> {
         figure.kind() == Kind::Counter
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -146,10 +146,11 @@ impl Open {
     fn seal(&mut self) -> Option<Block> {
         let count = std::mem::take(&mut self.count);
         let mut series = std::mem::take(&mut self.series);
-        let clock_step_ms = std::mem::take(&mut self.clock_step_ms);
         if series.is_empty() {
+            // That the clock was set is for the first block that there is.
             return None;
         }
+        let clock_step_ms = std::mem::take(&mut self.clock_step_ms);
         series.values_mut().flatten().for_each(|column| column.resize(count, ABSENT));
         Some(Block { tier: self.tier, start: self.start, step_ms: self.step_ms, clock_step_ms, count, series })
     }

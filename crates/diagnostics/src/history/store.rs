@@ -166,6 +166,15 @@ impl Store {
         self.sync(now);
     }
 
+    /// Reads what has been written.
+    ///
+    /// # Errors
+    ///
+    /// If the folder cannot be opened a second time.
+    pub fn reader(&self) -> Result<Reader, StoreError> {
+        self.folder.again().map(|folder| Reader { folder })
+    }
+
     /// What became of everything so far.
     pub fn status(&self) -> StoreStatus {
         let sum = |files: &mut dyn Iterator<Item = (&Name, &u64)>| {
@@ -350,9 +359,10 @@ impl Store {
 }
 
 fn state_of(error: &io::Error) -> StoreState {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => StoreState::NoSpace,
-        _ => StoreState::Failing,
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    match matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge) {
+        true => StoreState::NoSpace,
+        false => StoreState::Failing,
     }
 }
 

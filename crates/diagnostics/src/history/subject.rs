@@ -213,3 +213,6 @@ impl Places {
         standard.map(|place| Subject::Place(*place)).or_else(device)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -74,3 +74,60 @@ fn read_wireless(roots: &Roots, manifest: &mut Manifest) -> Vec<Wireless> {
     };
     if links.is_empty() { wireless::read_extensions(&roots.proc).unwrap_or_default() } else { links }
 }
+
+#[cfg(test)]
+mod tests {
+    use wire::diagnostics::sections::network::{Connectivity, ManagerState, ServerSource};
+
+    use super::*;
+    use crate::{
+        bus::Bus,
+        lab::Lab,
+        test_machine::{FakeService, TestBus, TestMachine},
+    };
+
+    #[test]
+    fn fakes_of_networkmanager_and_resolved_tell_of_portals_and_servers() {
+        let (manager, path) = ("org.freedesktop.NetworkManager", "/org/freedesktop/NetworkManager");
+        let mut bus = TestBus::start();
+        let fake = FakeService::named(manager).property(path, manager, "State", 60_u32);
+        let fake = fake.property(path, manager, "Connectivity", 2_u32).property(path, manager, "Metered", 3_u32);
+        bus.serve(fake.property(path, manager, "PrimaryConnectionType", "802-11-wireless"));
+        let (resolve, path) = ("org.freedesktop.resolve1.Manager", "/org/freedesktop/resolve1");
+        let listed = |address: [u8; 4]| (0_i32, 2_i32, address.to_vec());
+        let fake = FakeService::named("org.freedesktop.resolve1").property(path, resolve, "DNSSEC", "allow-downgrade");
+        let fake = fake.property(path, resolve, "DNS", vec![listed([9, 9, 9, 9]), listed([10, 0, 0, 1])]);
+        bus.serve(fake.property(path, resolve, "CurrentDNSServer", listed([10, 0, 0, 1])));
+        let machine = TestMachine::new(&[("etc/resolv.conf", "nameserver 127.0.0.53\nsearch corp.example\n")]);
+        let sources = Sources { bus: Bus::at(&bus.socket()), ..machine.sources() };
+
+        let network = read(&sources, &mut Manifest::default()).unwrap();
+        let manager = network.manager.unwrap();
+        assert_eq!((manager.state, manager.connectivity), (ManagerState::SiteOnly, Connectivity::Portal));
+        assert!(manager.metered && !manager.wireless_enabled);
+        assert_eq!(manager.primary_kind.raw(), "802-11-wireless");
+        let servers = network.resolver.servers.iter();
+        let servers = servers.map(|s| (s.address.raw(), s.source, s.local, s.current)).collect::<Vec<_>>();
+        let stub = ("127.0.0.53", ServerSource::ResolvConf, true, false);
+        let other = ("9.9.9.9", ServerSource::Resolved, false, false);
+        assert_eq!(servers, [stub, other, ("10.0.0.1", ServerSource::Resolved, false, true)]);
+        assert_eq!(network.resolver.dnssec.raw(), "allow-downgrade");
+    }
+
+    #[test]
+    fn a_machine_of_the_lab_tells_its_links_addresses_and_routes() {
+        let Some(lab) = Lab::start(&["pc", "router"]) else { return };
+        lab.cable(("pc", "10.0.1.2/24"), ("router", "10.0.1.1/24"));
+        lab.ip("pc", "route add default via 10.0.1.1 metric 50");
+        lab.ip("router", "link set pc down");
+        let machine = TestMachine::new(&[("sys/class/net/router/speed", "10000\n")]);
+        let network = lab.at("pc", || read(&machine.sources(), &mut Manifest::default())).unwrap();
+        let link = network.links.iter().find(|link| link.name.raw() == "router").unwrap();
+        assert_eq!((link.kind, link.driver.raw(), link.carrier), (LinkKind::Virtual, "veth", Some(false)));
+        assert_eq!(link.speed_mbit_s, Some(10_000));
+        assert!(network.addresses.iter().any(|address| address.address.raw() == "10.0.1.2/24" && !address.leased));
+        let route = &network.default_routes[0];
+        assert_eq!((route.gateway.raw(), route.metric, route.table), ("10.0.1.1", 50, 254));
+        assert_eq!(network.default_routes.len(), 1);
+    }
+}

@@ -23,7 +23,7 @@ const MANAGER: &str = "org.freedesktop.resolve1.Manager";
 const DEADLINE: Duration = Duration::from_secs(3);
 
 /// Reads both. `tables` has the names of the links.
-pub(super) fn read(sources: &Sources, tables: &Tables, manifest: &mut Manifest) -> Resolver {
+pub(crate) fn read(sources: &Sources, tables: &Tables, manifest: &mut Manifest) -> Resolver {
     let mut resolver = Resolver::default();
     let mut buffer = Vec::new();
     let file = read_file(&sources.roots.etc.join("resolv.conf"), &mut buffer).map(ResolvConf::parse);

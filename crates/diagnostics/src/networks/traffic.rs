@@ -34,20 +34,20 @@ impl TrafficFiles {
 
     pub(crate) fn read(&mut self, interval: Duration, buffer: &mut Vec<u8>, gaps: &mut Gaps) -> Traffic {
         let mut now = Counters::default();
-        let mut established = 0;
-        match self.snmp.read(buffer) {
+        let established = match self.snmp.read(buffer) {
             Ok(text) => {
                 let tcp = counters(text, b"Tcp:", ["CurrEstab", "OutSegs", "RetransSegs"]);
                 let udp = counters(text, b"Udp:", ["InErrors", "SndbufErrors"]);
-                [established, now.sent, now.resent] = tcp;
                 now.udp_errors = udp.into_iter().fold(0, u64::saturating_add);
+                [_, now.sent, now.resent] = tcp;
+                tcp[0]
             }
             Err(error) => {
                 gaps.note_error("connections", &error);
                 self.before = None;
                 return Traffic::default();
             }
-        }
+        };
         match self.netstat.read(buffer) {
             Ok(text) => [now.refused] = counters(text, b"TcpExt:", ["ListenDrops"]),
             Err(error) => gaps.note_error("refused connections", &error),

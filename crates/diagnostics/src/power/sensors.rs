@@ -5,7 +5,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use wire::{
@@ -15,6 +15,7 @@ use wire::{
 
 use crate::{
     manifest::Manifest,
+    stopwatch::Stopwatch,
     sysfs::{flag, names, numbered, whole, whole_u32},
     text::{first_line, number, read_file},
 };
@@ -70,11 +71,10 @@ struct Counter {
     file: PathBuf,
     range: u64,
     before: u64,
-    at: Instant,
+    since: Stopwatch,
 }
 
 /// Reads each counter twice. Since 5.10 they are for root alone, because they give away what programs compute.
-#[expect(clippy::disallowed_methods, reason = "what is measured is the time between two readings in this function")]
 fn read_counters(folder: &Path, manifest: &mut Manifest) -> Vec<Meter> {
     let Some(zones) = manifest.keep("energy counters", names(folder)) else { return Vec::new() };
     let mut counters = Vec::new();
@@ -88,7 +88,7 @@ fn read_counters(folder: &Path, manifest: &mut Manifest) -> Vec<Meter> {
                 range: whole(&zone.join("max_energy_range_uj")).unwrap_or(u64::MAX),
                 file,
                 before,
-                at: Instant::now(),
+                since: Stopwatch::start(),
             }),
             Err(error) => manifest.failed("energy counters", &error),
         }
@@ -99,7 +99,7 @@ fn read_counters(folder: &Path, manifest: &mut Manifest) -> Vec<Meter> {
     }
     let meter = |counter: Counter| {
         let energy = read_energy(&counter.file).ok()?;
-        let power_mw = power_mw(counter.before, energy, counter.range, counter.at.elapsed())?;
+        let power_mw = power_mw(counter.before, energy, counter.range, counter.since.elapsed())?;
         Some(Meter { label: counter.label, power_mw })
     };
     counters.into_iter().filter_map(meter).collect()

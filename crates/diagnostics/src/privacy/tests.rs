@@ -420,32 +420,10 @@ fn snapshot() -> Snapshot {
                 state: FilesystemState::ReadWrite,
             })
             .collect(),
-        disks: (0..64)
-            .map(|number| Disk {
-                name: label(number),
-                read_kib_s: 0,
-                write_kib_s: 0,
-                requests_s: 0,
-                await_us: 0,
-                busy_permille: 0,
-            })
-            .collect(),
-        networks: (0..64)
-            .map(|number| Network { name: label(number), up: true, rx_bytes_s: 0, tx_bytes_s: 0, errors: 0, drops: 0 })
-            .collect(),
+        disks: (0..64).map(|number| Disk { name: label(number), ..Disk::default() }).collect(),
+        networks: (0..64).map(|number| Network { name: label(number), ..Network::default() }).collect(),
         temperatures: (0..64).map(|number| Temperature { label: label(number), deci_celsius: 1 }).collect(),
-        processes: (0..20)
-            .map(|number| Process {
-                pid: 1,
-                start_ticks: 1,
-                name: label(number),
-                user_id: 0,
-                cpu_permille: 0,
-                resident_kib: 0,
-                threads: 1,
-                state: 'S',
-            })
-            .collect(),
+        processes: (0..20).map(|number| Process { name: label(number), ..Process::default() }).collect(),
         ..Snapshot::default()
     }
 }

@@ -2,7 +2,7 @@
 
 use wire::text::Label;
 
-use crate::text::{fields, number};
+use crate::text::{fields, number, signed};
 
 /// The kernel cuts a program's name at 15 bytes, and a kernel worker's at 63.
 const NAME_BYTES: usize = 63;
@@ -12,8 +12,10 @@ const NAME_BYTES: usize = 63;
 pub(super) struct Stat {
     pub(super) name: Name,
     pub(super) state: u8,
+    pub(super) parent: u32,
     /// Ticks spent in the program and in the kernel for it; those of children are not its own.
     pub(super) ticks: u64,
+    pub(super) nice: i32,
     pub(super) threads: u64,
     pub(super) start_ticks: u64,
     pub(super) resident_pages: u64,
@@ -37,14 +39,19 @@ impl Stat {
         // From here fields are numbered from 3 in the manual page.
         let mut rest = fields(line.get(close + 1..)?);
         let state = *rest.next()?.first()?;
+        let parent = rest.next().and_then(number)?;
         let mut at = |skip: usize| rest.nth(skip).and_then(number);
-        let (user, system) = (at(10)?, at(0)?);
-        let (threads, start_ticks) = (at(4)?, at(1)?);
+        let (user, system) = (at(9)?, at(0)?);
+        let nice = rest.nth(3).and_then(signed)?;
+        let mut at = |skip: usize| rest.nth(skip).and_then(number);
+        let (threads, start_ticks) = (at(0)?, at(1)?);
         let resident_pages = at(1)?;
         state.is_ascii_alphabetic().then_some(Self {
             name,
             state,
+            parent: u32::try_from(parent).unwrap_or(0),
             ticks: user.saturating_add(system),
+            nice: i32::try_from(nice).unwrap_or(0),
             threads,
             start_ticks,
             resident_pages,
@@ -85,7 +92,9 @@ mod tests {
         let expected = Stat {
             name: Name::cut(b"cat"),
             state: b'R',
+            parent: 1,
             ticks: 150,
+            nice: 0,
             threads: 7,
             start_ticks: 152_160,
             resident_pages: 409,

@@ -75,9 +75,8 @@ fn read_health(sources: &Sources, block: &Path, devices: &mut [BlockDevice], man
     if waiting.is_empty() {
         return;
     }
-    let told = udisks::health(&sources.bus);
-    let (mut known, udisks_error) = match told {
-        Ok(known) => (known, None),
+    let (mut known, udisks_error) = match udisks::health(&sources.bus) {
+        Ok(told) => (told.disks, told.refusal),
         Err(error) => (BTreeMap::new(), Some(error)),
     };
     if !known.is_empty() {

@@ -31,29 +31,40 @@ type Objects = HashMap<OwnedObjectPath, Interfaces>;
 /// Id, name, flags, value, worst, threshold, pretty value, pretty unit, expansion.
 type AtaAttribute = (u8, String, u16, i32, i32, i32, i64, i32, BTreeMap<String, OwnedVariant>);
 
-/// How disks are, by their kernel names. Disks that it knows nothing of are left out.
+/// What the service tells.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    /// How disks are, by their kernel names. Disks that it knows nothing of are left out.
+    pub(super) disks: BTreeMap<String, Health>,
+    /// Why it did not tell of a disk that it knows.
+    pub(super) refusal: Option<io::Error>,
+}
+
+/// How disks are.
 ///
 /// # Errors
 ///
 /// As [`Bus::ask`].
-pub(super) fn health(bus: &Bus) -> io::Result<BTreeMap<String, Health>> {
+pub(super) fn health(bus: &Bus) -> io::Result<Told> {
     bus.ask(DEADLINE, async |talk| {
         let manager = ("org.freedesktop.DBus.ObjectManager", "GetManagedObjects");
         let objects = talk.call::<Objects>(SERVICE, "/org/freedesktop/UDisks2", manager, &()).await?;
         let objects = objects.into_iter().map(|(path, of)| (path.to_string(), of)).collect::<BTreeMap<_, _>>();
-        let mut disks = BTreeMap::new();
+        let mut told = Told::default();
         for interfaces in objects.values() {
             let Some((name, drive)) = interfaces.get(BLOCK).and_then(whole_disk) else { continue };
             let Some(of_drive) = objects.get(&drive) else { continue };
-            if disks.len() >= MAX_DEVICES || disks.contains_key(&name) {
+            if told.disks.len() >= MAX_DEVICES || told.disks.contains_key(&name) {
                 continue;
             }
             // One disk that does not answer does not take the others with it.
-            if let Ok(Some(health)) = ask(talk, &drive, of_drive).await {
-                disks.insert(name, health);
+            match ask(talk, &drive, of_drive).await {
+                Ok(Some(health)) => drop(told.disks.insert(name, health)),
+                Ok(None) => {}
+                Err(error) => told.refusal = Some(error),
             }
         }
-        Ok(disks)
+        Ok(told)
     })
 }
 
@@ -125,14 +136,9 @@ fn ata(known: &Properties, read: &[AtaAttribute]) -> Health {
         let row = read.iter().find(|row| row.0 == id)?;
         u64::try_from(row.6).ok()
     };
-    let failing = known.get("SmartFailing").and_then(|failing| match &**failing {
-        Variant::Bool(failing) => Some(*failing),
-        _ => None,
-    });
-    let kelvin = known.get("SmartTemperature").and_then(|value| match &**value {
-        Variant::F64(kelvin) if *kelvin > 0.0 && *kelvin < 10_000.0 => Some(*kelvin),
-        _ => None,
-    });
+    let failing = known.get("SmartFailing").and_then(|value| bool::try_from(&**value).ok());
+    let kelvin = known.get("SmartTemperature").and_then(|value| f64::try_from(&**value).ok());
+    let kelvin = kelvin.filter(|kelvin| *kelvin > 0.0 && *kelvin < 10_000.0);
     #[expect(clippy::cast_possible_truncation, reason = "at most 100,000, as it was filtered")]
     let deci_kelvin = kelvin.map(|kelvin| (kelvin * 10.0).round() as i64);
     let seconds = known.get("SmartPowerOnSeconds").and_then(|value| whole(value)).filter(|seconds| *seconds > 0);
@@ -158,16 +164,11 @@ fn deci_celsius(deci_kelvin: i64) -> Option<i32> {
 
 /// A whole number of whatever width the service has chosen.
 fn whole(value: &Variant<'_>) -> Option<i64> {
-    match value {
-        Variant::U8(value) => Some(i64::from(*value)),
-        Variant::I16(value) => Some(i64::from(*value)),
-        Variant::U16(value) => Some(i64::from(*value)),
-        Variant::I32(value) => Some(i64::from(*value)),
-        Variant::U32(value) => Some(i64::from(*value)),
-        Variant::I64(value) => Some(*value),
-        Variant::U64(value) => i64::try_from(*value).ok(),
-        _ => None,
-    }
+    let signed = i64::try_from(value).or_else(|_| i32::try_from(value).map(i64::from));
+    let signed = signed.or_else(|_| i16::try_from(value).map(i64::from)).ok();
+    let narrow = || u8::try_from(value).map(u64::from).or_else(|_| u16::try_from(value).map(u64::from));
+    let unsigned = || narrow().or_else(|_| u32::try_from(value).map(u64::from)).or_else(|_| u64::try_from(value));
+    signed.or_else(|| i64::try_from(unsigned().ok()?).ok())
 }
 
 fn bytes(value: &OwnedVariant) -> Option<Vec<u8>> {

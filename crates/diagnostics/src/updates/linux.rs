@@ -18,7 +18,7 @@ use super::{
 use crate::{gaps::why, manifest::Manifest, sources::Sources, text::first_line, tools::Tool};
 
 /// Longest that one program is waited for: some read lists of a hundred megabytes first.
-const TOOL_DEADLINE: Duration = Duration::from_secs(12);
+const TOOL_DEADLINE: Duration = Duration::from_secs(15);
 
 /// Most bytes that a program prints.
 const TOOL_BYTES: usize = 4 << 20;

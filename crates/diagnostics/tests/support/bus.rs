@@ -37,7 +37,7 @@ impl PrivateBus {
         Self::with_rules("")
     }
 
-    /// As [`PrivateBus::start`], with further rules of the bus's policy, such as `<deny send_member="ListUnits"/>`; see
+    /// As [`PrivateBus::start`], with further rules of the bus's policy, such as `<deny send_interface="org.example.Greeter"/>`; see
     /// dbus-daemon(1).
     #[expect(clippy::disallowed_methods, reason = "a test starts the bus that it needs, in a folder of its own")]
     pub(crate) fn with_rules(rules: &str) -> Self {

@@ -180,3 +180,12 @@ fn what_was_not_looked_at_is_never_called_fine() {
     assert!(plain(&finding(Check::NvmeWarning, Verdict::Pass)).contains("fine"));
     assert!(!plain(&finding(Check::BatteryHealth, Verdict::NotApplicable)).contains("fine"));
 }
+
+#[test]
+fn what_passes_is_told_by_its_figures_and_not_as_if_it_had_failed() {
+    let mut fine = finding(Check::FilesystemReadOnly, Verdict::Pass);
+    assert_eq!(technical(&fine), "fine");
+    fine.subject = Some(Named::Path(Label::cut("/home")));
+    fine.evidence = vec![figure(What::UsedShare, 120, Unit::Permille)];
+    assert_eq!(technical(&fine), "/home: fine: used share 12 %");
+}

@@ -7,7 +7,7 @@ use wire::diagnostics::{IdentityCard, Snapshot};
 
 use self::layout::lay_out;
 use crate::{
-    cli::DiagArgs,
+    cli::{DiagArgs, DiagCommand},
     exit::Exit,
     local::{
         client::{ClientError, Conversation},
@@ -20,6 +20,7 @@ use crate::{
 };
 
 mod layout;
+mod once;
 
 const NOT_DONE: &str = "no reading was shown";
 
@@ -37,8 +38,27 @@ struct Reading<'a> {
     sample: &'a Snapshot,
 }
 
-/// Shows one reading, or goes on.
-pub(super) async fn diag(args: &DiagArgs, places: &Places) -> Result<Exit, Problem> {
+/// Whether errors are told in JSON as well.
+pub(super) fn wants_json(args: &DiagArgs) -> bool {
+    match &args.what {
+        None => args.json,
+        Some(DiagCommand::Report(args)) => args.json,
+        Some(DiagCommand::Section(args)) => args.json,
+        Some(DiagCommand::Process(args)) => args.json,
+        Some(DiagCommand::Logs(args)) => args.json,
+        Some(DiagCommand::History(args)) => args.json,
+    }
+}
+
+/// Shows one reading, goes on, or has something read once.
+pub(super) async fn diag(args: DiagArgs, places: &Places) -> Result<Exit, Problem> {
+    match args.what {
+        None => live(&args, places).await,
+        Some(what) => once::read(what, places).await,
+    }
+}
+
+async fn live(args: &DiagArgs, places: &Places) -> Result<Exit, Problem> {
     let problem = |error| super::client_problem(&error, NOT_DONE);
     let mut signals = Signals::new().map_err(|error| super::output_problem(&error))?;
     let begun = Conversation::begin(&places.runtime, super::wanted(&args.session), Ask::Diagnostics).await;

@@ -302,8 +302,8 @@ mod tests {
         assert!(serde_json::to_string(&ask).unwrap().len() < REQUEST_LINE_BYTES);
 
         use wire::diagnostics::{
-            Core, Disk, Filesystem, FilesystemState, MAX_CORES, MAX_ROWS, MAX_UNREADABLE, Network, Process,
-            TOP_PROCESSES, Temperature, Unreadable,
+            Core, Disk, Fan, Filesystem, FilesystemState, MAX_CORES, MAX_ROWS, MAX_STUCK, MAX_UNREADABLE, Network,
+            PowerDraw, Process, Stuck, TOP_PROCESSES, Temperature, Unreadable,
         };
         let (label, most) = (longest_name(), u64::MAX);
         let core = Core { busy_permille: u16::MAX, iowait_permille: u16::MAX, steal_permille: u16::MAX };
@@ -316,6 +316,8 @@ mod tests {
             resident_kib: most,
             threads: u32::MAX,
             state: '\u{1}',
+            read_kib_s: Some(u32::MAX),
+            write_kib_s: Some(u32::MAX),
         };
         let filesystem = Filesystem {
             mount: label.clone(),
@@ -333,9 +335,28 @@ mod tests {
             requests_s: u32::MAX,
             await_us: u32::MAX,
             busy_permille: u16::MAX,
+            read_await_us: u32::MAX,
+            write_await_us: u32::MAX,
+            in_flight: u32::MAX,
+            backlog_ms_s: u32::MAX,
+            flushes_s: u32::MAX,
+            flush_await_us: u32::MAX,
         };
-        let network =
-            Network { name: label.clone(), up: false, rx_bytes_s: most, tx_bytes_s: most, errors: most, drops: most };
+        let network = Network {
+            name: label.clone(),
+            up: false,
+            rx_bytes_s: most,
+            tx_bytes_s: most,
+            errors: most,
+            drops: most,
+            rx_packets_s: u32::MAX,
+            tx_packets_s: u32::MAX,
+            errors_s: u32::MAX,
+            drops_s: u32::MAX,
+        };
+        let fan = Fan { label: label.clone(), rpm: u32::MAX };
+        let power = PowerDraw { label: label.clone(), milliwatts: u32::MAX };
+        let stuck = Stuck { pid: u32::MAX, name: label.clone() };
         let temperature = Temperature { label: label.clone(), deci_celsius: i32::MIN };
         let unreadable = Unreadable { source: label, reason: Sentence::cut(&"\u{1}".repeat(512)) };
         let full = Snapshot {
@@ -344,6 +365,9 @@ mod tests {
             disks: vec![disk; MAX_ROWS],
             networks: vec![network; MAX_ROWS],
             temperatures: vec![temperature; MAX_ROWS],
+            fans: vec![fan; MAX_ROWS],
+            power: vec![power; MAX_ROWS],
+            stuck: vec![stuck; MAX_STUCK],
             processes: vec![process; TOP_PROCESSES],
             unreadable: vec![unreadable; MAX_UNREADABLE],
             ..Snapshot::default()

@@ -136,9 +136,19 @@ pub(super) async fn follow(
             Err(_) => return Ok(()),
         };
         match decoder.apply(frame)? {
-            Update::Identity(card) => {
-                let card = Arc::new(card.clone());
-                readings.send_modify(|readings| readings.card = Some(card));
+            Update::Opening(report) => {
+                let card = Arc::new(report.card.clone());
+                let findings = Arc::new(report.findings.clone());
+                let opening = Arc::new(report.clone());
+                readings.send_modify(|readings| {
+                    readings.card = Some(card);
+                    readings.findings = findings;
+                    readings.opening = Some(opening);
+                });
+            }
+            Update::Findings(findings) => {
+                let findings = Arc::new(findings.to_vec());
+                readings.send_modify(|readings| readings.findings = findings);
             }
             Update::Sample(sample) => {
                 let sample = Arc::new(sample.clone());

@@ -7,7 +7,7 @@ use transport::{
     streams::{ByteSender, StreamError},
 };
 use wire::{
-    diagnostics::{DeltaEncoder, StreamFrame},
+    diagnostics::{DeltaEncoder, StreamFrame, report::Report},
     evidence::Event,
     ids::{GrantId, RequestId, RunId},
     pairing::{FromUnpairedAgent, FromUnpairedTechnician, PairingRefusal},
@@ -17,6 +17,7 @@ use wire::{
         ToTechnician,
     },
     text::Sentence,
+    time::WallTime,
 };
 
 use super::{
@@ -99,7 +100,10 @@ async fn a_session_is_allowed_shows_the_machine_and_ends() {
             let live = until(&handle, |status| status.phase == Phase::Live && !status.grants.is_empty()).await;
             assert_eq!(live.technician.standing, Standing::Unverified);
             let mut encoder = DeltaEncoder::new();
-            let frames = [StreamFrame::Identity(Box::new(shown::card())), encoder.encode(&shown::sample())];
+            let frames = [
+                StreamFrame::Opening(Box::new(Report::new(shown::card(), WallTime(0)))),
+                encoder.encode(&shown::sample()),
+            ];
             let _stream = end.stream(StreamHeader::Diagnostics, &frames).await;
             let machine = until(&handle, |status| status.host.is_some()).await;
             assert_eq!(machine.host.as_deref(), Some("desk-4"));
@@ -137,7 +141,8 @@ async fn diagnostics_that_overtake_the_answer_wait_for_it() {
     let world = World::start().await;
     let played = world.play(async |handle, mut end| {
         let mut encoder = DeltaEncoder::new();
-        let frames = [StreamFrame::Identity(Box::new(shown::card())), encoder.encode(&shown::sample())];
+        let frames =
+            [StreamFrame::Opening(Box::new(Report::new(shown::card(), WallTime(0)))), encoder.encode(&shown::sample())];
         let _stream = end.stream(StreamHeader::Diagnostics, &frames).await;
         // The question comes after the stream was opened, so whatever the stream were to show would be there by the time of the status below.
         assert_eq!(end.next().await, ToAgent::Subscribe { period_ms: 1000 });

@@ -5,11 +5,12 @@ use std::time::Duration;
 use pty::{Key, Terminal};
 use rustix::process::Signal;
 use wire::{
-    diagnostics::{Core, DeltaEncoder, IdentityCard, Snapshot, StreamFrame},
+    diagnostics::{Core, DeltaEncoder, IdentityCard, Snapshot, StreamFrame, report::Report},
     ids::RequestId,
     run::{OutputCount, RunOutcome},
     session::{DenyReason, EndReason, Output, StreamHeader, Subject, ToAgent, ToTechnician},
     text::Label,
+    time::WallTime,
 };
 
 use crate::{
@@ -37,7 +38,7 @@ fn frames() -> [StreamFrame; 2] {
     };
     let core = Core { busy_permille: 420, ..Core::default() };
     let sample = Snapshot { tick: 1, interval_ms: 1000, cores: vec![core], ..Snapshot::default() };
-    [StreamFrame::Identity(Box::new(card)), DeltaEncoder::new().encode(&sample)]
+    [StreamFrame::Opening(Box::new(Report::new(card, WallTime(0)))), DeltaEncoder::new().encode(&sample)]
 }
 
 async fn shows(screen: &Terminal, text: &str) {

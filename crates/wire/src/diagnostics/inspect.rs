@@ -3,8 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::report::{MAX_SERIES, MAX_VALUES, REPORT_BYTES, Report, SectionId, SectionReport, Series};
+use super::schema::{Egress, Redact};
 use crate::{
     codec::{CodecError, Message},
+    diagnostics::sections::logs::{LogQuery, MAX_LINES, MAX_UNITS},
     session::Ability,
     text::Label,
     time::WallTime,
@@ -22,11 +24,14 @@ pub enum Inspect {
     Process {
         /// Its number.
         pid: u32,
-        /// Its start, in clock ticks since the machine started: another process may have the number by now.
-        start_ticks: u64,
+        /// Its start, in clock ticks since the machine started: another process may have the number by now. Absent for whichever has
+        /// it.
+        start_ticks: Option<u64>,
     },
     /// What was measured before.
     History(HistoryQuery),
+    /// Some lines of the log.
+    Logs(LogQuery),
 }
 
 /// Which part of the history.
@@ -51,6 +56,7 @@ impl Inspect {
         match self {
             Self::Report | Self::History(_) => Ability::DiagBasic,
             Self::Process { .. } => Ability::DiagProcess,
+            Self::Logs(_) => Ability::DiagLogs,
             Self::Section(section) => section.ability(),
         }
     }
@@ -62,6 +68,7 @@ impl Inspect {
             Self::Section(section) => section.name().to_owned(),
             Self::Process { pid, .. } => format!("process {pid}"),
             Self::History(_) => "history".to_owned(),
+            Self::Logs(_) => "log lines".to_owned(),
         }
     }
 
@@ -69,6 +76,7 @@ impl Inspect {
     pub fn is_sound(&self) -> bool {
         match self {
             Self::Report | Self::Section(_) | Self::Process { .. } => true,
+            Self::Logs(query) => query.units.len() <= MAX_UNITS && query.limit <= MAX_LINES,
             Self::History(query) => {
                 query.figures.len() <= MAX_PATTERNS && query.step_secs > 0 && query.from <= query.to
             }
@@ -111,7 +119,7 @@ impl SectionId {
 pub enum Inspected {
     /// Answer to [`Inspect::Report`].
     Report(Box<Report>),
-    /// Answer to [`Inspect::Section`] and [`Inspect::Process`].
+    /// Answer to [`Inspect::Section`], [`Inspect::Process`] and [`Inspect::Logs`].
     Section(Box<SectionReport>),
     /// Answer to [`Inspect::History`].
     History(Vec<Series>),
@@ -131,6 +139,16 @@ impl Inspected {
             Self::History(series) if series.len() > MAX_SERIES => over("series"),
             Self::History(series) if series.iter().any(|series| series.values.len() > MAX_VALUES) => over("values"),
             Self::History(_) => Ok(()),
+        }
+    }
+}
+
+impl Redact for Inspected {
+    fn redact(&mut self, egress: &mut dyn Egress) {
+        match self {
+            Self::Report(report) => report.redact(egress),
+            Self::Section(section) => section.redact(egress),
+            Self::History(series) => series.redact(egress),
         }
     }
 }

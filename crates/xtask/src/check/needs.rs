@@ -13,14 +13,19 @@ struct Need {
 }
 
 /// aws-lc-rs brings its bindings and its build along; of the usual list (cmake, bindgen, NASM) it needs only a C compiler here.
-const NEEDS: [Need; 6] = [
+const NEEDS: [Need; 8] = [
     Need { program: "cc", packages: &["gcc", "libc6-dev"], why: "aws-lc-rs compiles C" },
     Need { program: "chromium", packages: &["chromium"], why: "browser tests open the consent page" },
     Need {
         program: "dbus-daemon",
         packages: &["dbus-daemon"],
         why: "tests publish system services on a bus of their own",
-        why: "tests of what is asked over D-Bus have a bus of their own",
+    },
+    Need { program: "journalctl", packages: &["systemd"], why: "tests read journals of their own" },
+    Need {
+        program: "/usr/lib/systemd/systemd-journal-remote",
+        packages: &["systemd-journal-remote"],
+        why: "tests write journals of their own",
     },
     Need { program: "ip", packages: &["iproute2"], why: "the network lab makes machines of network namespaces" },
     Need { program: "nft", packages: &["nftables"], why: "the network lab has routers that translate and block" },

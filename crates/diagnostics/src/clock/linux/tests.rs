@@ -1,10 +1,13 @@
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use wire::diagnostics::report::{Coverage, Outcome};
 use zbus::Structure;
 
 use super::*;
-use crate::test_machine::{FakeService, Prints, TestBus, TestMachine, survey};
+use crate::{
+    test_machine::{FakeService, TestBus, TestMachine, survey},
+    testing::Printing,
+};
 
 const TIMESYNC: &str = "org.freedesktop.timesync1";
 const TIMESYNC_PATH: &str = "/org/freedesktop/timesync1";
@@ -94,7 +97,7 @@ const TRACKING: &str = "A29FC87B,162.159.200.123,4,1732000000.250000000,0.051234
 
 #[test]
 fn chrony_tells_by_its_own_program() {
-    let tools = Arc::new(Prints(BTreeMap::from([("chronyc", TRACKING)])));
+    let tools = Arc::new(Printing(vec![(Tool::Chrony, TRACKING.into())]));
     let machine = desktop("chronyd\n");
     let (clock, outcome, _) = survey(read, &Sources { tools, ..machine.sources() });
     let clock = clock.unwrap();

@@ -69,7 +69,7 @@ fn title(model: &Model, panel: Panel, look: Look) -> Line<'static> {
 fn process_lines(sample: Option<&Snapshot>, width: usize, look: Look) -> Vec<Line<'static>> {
     let Some(sample) = sample else { return Vec::new() };
     let name = width.saturating_sub(41).max(6);
-    let heading = format!("{:>8} {:>6} {:>6} {:>7} {:>5} S {}", "PID", "USER", "CPU", "MEM", "THR", fit("NAME", name));
+    let heading = format!("{:>8} {:<6} {:>6} {:>7} {:>5} S {}", "PID", "USER", "CPU", "MEM", "THR", fit("NAME", name));
     let heading = std::iter::once(Line::from(Span::styled(heading, look.dim())));
     let rows = sample.processes.iter().map(|process| {
         // The state letter comes from the peer as a character of its own.
@@ -77,12 +77,8 @@ fn process_lines(sample: Option<&Snapshot>, width: usize, look: Look) -> Vec<Lin
         let cpu = format!("{}.{}", process.cpu_permille / 10, process.cpu_permille % 10);
         let memory = units::short_bytes(process.resident_kib.saturating_mul(1024));
         let name = cut(&process.name.shown(), name);
-        let figures = format!(
-            "{:>8} {} {cpu:>6} {memory:>7} {:>5} {state} ",
-            process.pid,
-            fit(&process.owner.shown(), 6),
-            process.threads
-        );
+        let owner = fit(&process.owner.shown(), 6);
+        let figures = format!("{:>8} {owner} {cpu:>6} {memory:>7} {:>5} {state} ", process.pid, process.threads);
         Line::from(vec![Span::raw(figures), Span::styled(name, look.strong())])
     });
     heading.chain(rows).collect()

@@ -126,11 +126,13 @@ pub(crate) fn sample() -> Snapshot {
         pid,
         start_ticks: 1000,
         name: Label::cut(name),
-        owner: label("ana"),
+        owner: Label::cut("ana"),
         cpu_permille,
         resident_kib,
         threads: 12,
         state: 'S',
+        read_kib_s: Some(0),
+        write_kib_s: None,
     };
     Snapshot {
         tick: 42,
@@ -155,6 +157,7 @@ pub(crate) fn sample() -> Snapshot {
             swap_in_kib_s: 12,
             swap_out_kib_s: 340,
             oom_kills: 1,
+            ..Memory::default()
         },
         pressure: Some(Pressure {
             cpu_some_centi: 120,
@@ -162,6 +165,7 @@ pub(crate) fn sample() -> Snapshot {
             memory_full_centi: 900,
             io_some_centi: 340,
             io_full_centi: 12,
+            ..Pressure::default()
         }),
         filesystems: vec![
             filesystem("/", 24_536_678, FilesystemState::ReadWrite),
@@ -175,6 +179,7 @@ pub(crate) fn sample() -> Snapshot {
             requests_s: 410,
             await_us: 8700,
             busy_permille: 870,
+            ..Disk::default()
         }],
         networks: vec![
             Network {
@@ -184,8 +189,9 @@ pub(crate) fn sample() -> Snapshot {
                 tx_bytes_s: 45_678,
                 errors: 3,
                 drops: 17,
+                ..Network::default()
             },
-            Network { name: Label::cut("wlan0"), up: false, rx_bytes_s: 0, tx_bytes_s: 0, errors: 0, drops: 0 },
+            Network { name: Label::cut("wlan0"), ..Network::default() },
         ],
         temperatures: vec![
             Temperature { label: Label::cut("CPU package"), deci_celsius: 714 },
@@ -199,6 +205,7 @@ pub(crate) fn sample() -> Snapshot {
             process(1, "systemd", 0, 12_345),
         ],
         unreadable: vec![Unreadable { source: Label::cut("smart"), reason: Sentence::cut("permission denied") }],
+        ..Snapshot::default()
     }
 }
 

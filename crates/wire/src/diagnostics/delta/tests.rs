@@ -49,35 +49,11 @@ fn process(pid: u32) -> Process {
 }
 
 fn disk(name: &str) -> Disk {
-    Disk {
-        name: label(name),
-        read_kib_s: 0,
-        write_kib_s: 0,
-        requests_s: 0,
-        await_us: 0,
-        busy_permille: 0,
-        read_await_us: 0,
-        write_await_us: 0,
-        in_flight: 0,
-        backlog_ms_s: 0,
-        flushes_s: 0,
-        flush_await_us: 0,
-    }
+    Disk { name: label(name), ..Disk::default() }
 }
 
 fn network(name: &str) -> Network {
-    Network {
-        name: label(name),
-        up: true,
-        rx_bytes_s: 0,
-        tx_bytes_s: 0,
-        errors: 0,
-        drops: 0,
-        rx_packets_s: 0,
-        tx_packets_s: 0,
-        errors_s: 0,
-        drops_s: 0,
-    }
+    Network { name: label(name), up: true, ..Network::default() }
 }
 
 /// An ordinary desktop.

@@ -156,6 +156,10 @@ schema! {
         technical alert: Label,
         /// Certificates that the other end showed.
         technical chain_length: u16,
+        /// Who issued the first of them: somebody unexpected is a sign of interception. Blank if it cannot be told.
+        network issuer: Label,
+        /// Days until the first of them that ends; negative if one has ended. Absent if it cannot be told.
+        technical days_left: Option<i32>,
     }
 
     /// What plain HTTP came to.

@@ -1,0 +1,263 @@
+//! Watches the machine for as long as the program runs, whether or not anybody asks.
+//!
+//! ```text
+//! sessions, doctor ──requests──> thread "watch": Monitor (measures, remembers, concludes)
+//!                                   │ sections that are due        ▲ sections that were read
+//!                                   └──> threads of the survey ────┘
+//! ```
+//!
+//! Nothing leaves here that did not pass [`Privacy`].
+
+use std::{
+    io,
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    },
+    thread,
+    time::Duration,
+};
+
+use diagnostics::{
+    CertificateFacts, Cleared, Monitor, OPENING_SECTIONS, Privacy, Reach, ReadCertificates, Roots, SECTION_DEADLINE,
+    Scopes, Sources, Survey, Wanted,
+};
+use tokio::sync::{mpsc, oneshot};
+use transport::clock;
+use trust::described::{Described, describe};
+use wire::{
+    diagnostics::{
+        Snapshot,
+        findings::Finding,
+        inspect::HistoryQuery,
+        report::{Report, SectionReport, Series},
+    },
+    time::Moment,
+};
+
+use crate::executor::tools::Tools;
+
+/// Requests that may wait for the thread: more than a session has under way.
+const REQUESTS: usize = 16;
+
+/// Sections that were read and not taken yet; the threads that read more wait.
+const SURVEYED: usize = 32;
+
+/// How long the sections of an opening that were never read yet are waited for.
+const OPENING_PATIENCE: Duration = Duration::from_millis(250);
+
+/// What a session's technician may be told, and by which names. Shared by everything that a session sends.
+pub(crate) type Gate = Arc<Mutex<Privacy>>;
+
+/// A gate for one session.
+pub(crate) fn gate() -> Gate {
+    Arc::new(Mutex::new(Privacy::new(&Roots::default())))
+}
+
+/// Reaches the thread that watches. It ends when the last of these is dropped.
+#[derive(Debug, Clone)]
+pub(crate) struct Watch {
+    requests: SyncSender<Request>,
+    survey: Survey,
+}
+
+/// A sample that may leave, and under which consent.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) sample: Cleared<Snapshot>,
+    /// The answers of all checks, if they are others than those that were seen.
+    pub(crate) findings: Option<(u64, Cleared<Vec<Finding>>)>,
+    pub(crate) scopes: Scopes,
+}
+
+/// What is to be measured for a session.
+#[derive(Debug)]
+pub(crate) struct Order {
+    pub(crate) wanted: Wanted,
+    /// Version of the findings that the technician has.
+    pub(crate) seen: u64,
+    pub(crate) gate: Gate,
+    pub(crate) scopes: Scopes,
+}
+
+#[derive(Debug)]
+enum Request {
+    Sample { order: Order, taken: mpsc::Sender<Taken> },
+    Opening { gate: Gate, scopes: Scopes, made: oneshot::Sender<(u64, Cleared<Report>)> },
+    Report { sections: Vec<SectionReport>, made: oneshot::Sender<Report> },
+    History { query: HistoryQuery, made: oneshot::Sender<Vec<Series>> },
+}
+
+/// This machine's own, with the programs that may be asked.
+pub(crate) fn sources() -> Sources {
+    Sources { tools: Arc::new(Tools), certificates: Arc::new(Certificates), ..Sources::default() }
+}
+
+impl Watch {
+    /// Starts watching. `reach` is what may be asked over the network; with `history` what is measured is kept in that folder.
+    ///
+    /// # Errors
+    ///
+    /// If the thread cannot be started, or the folder cannot be used.
+    pub(crate) fn start(reach: Reach, history: Option<PathBuf>) -> io::Result<Self> {
+        let survey = Survey::new(Sources { reach, ..sources() });
+        let (requests, inbox) = sync_channel(REQUESTS);
+        let (surveyed, read) = sync_channel(SURVEYED);
+        let mut monitor = Monitor::new(Roots::default(), clock::now());
+        if let Some(folder) = history {
+            monitor.keep_in(&folder).map_err(io::Error::other)?;
+        }
+        let mut thread = Thread { monitor, survey: survey.clone(), surveyed, read };
+        thread::Builder::new().name("watch".to_owned()).spawn(move || thread.run(&inbox))?;
+        Ok(Self { requests, survey })
+    }
+
+    /// Has a sample taken. It comes through `taken`; if that is full or nobody measures any more, it does not come.
+    pub(crate) fn sample(&self, order: Order, taken: mpsc::Sender<Taken>) -> bool {
+        self.requests.try_send(Request::Sample { order, taken }).is_ok()
+    }
+
+    /// The report that opens a session, and the version of its findings.
+    pub(crate) async fn opening(&self, gate: Gate, scopes: Scopes) -> Option<(u64, Cleared<Report>)> {
+        let (made, report) = oneshot::channel();
+        self.requests.try_send(Request::Opening { gate, scopes, made }).ok()?;
+        report.await.ok()
+    }
+
+    /// A report with these sections, not cleared.
+    pub(crate) async fn report(&self, sections: Vec<SectionReport>) -> Option<Report> {
+        let (made, report) = oneshot::channel();
+        self.requests.try_send(Request::Report { sections, made }).ok()?;
+        report.await.ok()
+    }
+
+    /// What was measured before. Nothing in it names anybody.
+    pub(crate) async fn history(&self, query: HistoryQuery) -> Option<Vec<Series>> {
+        let (made, series) = oneshot::channel();
+        self.requests.try_send(Request::History { query, made }).ok()?;
+        series.await.ok()
+    }
+
+    /// Reads sections.
+    pub(crate) fn survey(&self) -> &Survey {
+        &self.survey
+    }
+}
+
+/// What the thread owns.
+struct Thread {
+    monitor: Monitor,
+    survey: Survey,
+    surveyed: SyncSender<SectionReport>,
+    read: Receiver<SectionReport>,
+}
+
+impl Thread {
+    fn run(&mut self, inbox: &Receiver<Request>) {
+        loop {
+            self.take_surveyed();
+            self.have_surveyed();
+            match inbox.recv_timeout(self.monitor.due_at() - clock::now()) {
+                Ok(request) => self.serve(request),
+                Err(RecvTimeoutError::Timeout) => self.monitor.tick(clock::now(), clock::wall_time()),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    }
+
+    fn serve(&mut self, request: Request) {
+        // Whoever asked may be gone.
+        match request {
+            Request::Sample { order, taken } => drop(taken.try_send(self.sample(order))),
+            Request::Opening { gate, scopes, made } => {
+                self.wait_for_opening();
+                let report = self.monitor.opening(clock::wall_time());
+                let report = locked(&gate, |privacy| privacy.clear_report(report, scopes));
+                drop(made.send((self.monitor.findings_version(), report)));
+            }
+            Request::Report { sections, made } => {
+                self.monitor.surveyed(sections.clone(), clock::now(), clock::wall_time());
+                drop(made.send(self.monitor.report(sections, clock::wall_time())));
+            }
+            Request::History { query, made } => drop(made.send(self.monitor.history(&query))),
+        }
+    }
+
+    fn sample(&mut self, order: Order) -> Taken {
+        let Order { wanted, seen, gate, scopes } = order;
+        let sample = self.monitor.sample(wanted, clock::now(), clock::wall_time());
+        let version = self.monitor.findings_version();
+        let findings = (version != seen).then(|| self.monitor.findings().to_vec());
+        locked(&gate, |privacy| Taken {
+            sample: privacy.clear(sample, scopes),
+            findings: findings.map(|findings| (version, privacy.clear(findings, scopes))),
+            scopes,
+        })
+    }
+
+    /// Has those sections read that are due, on a thread that waits for them.
+    fn have_surveyed(&mut self) {
+        let due = self.monitor.wants(clock::now());
+        if due.is_empty() {
+            return;
+        }
+        let (survey, surveyed) = (self.survey.clone(), self.surveyed.clone());
+        let read = move || {
+            // The thread may have ended meanwhile.
+            survey.read_each(&due, SECTION_DEADLINE, clock::wall_time(), |report| drop(surveyed.send(report)));
+        };
+        if let Err(error) = thread::Builder::new().name("survey".to_owned()).spawn(read) {
+            tracing::warn!(%error, "nothing is read of the machine but figures");
+        }
+    }
+
+    fn take_surveyed(&mut self) {
+        let came = self.read.try_iter().collect::<Vec<_>>();
+        if !came.is_empty() {
+            self.monitor.surveyed(came, clock::now(), clock::wall_time());
+        }
+    }
+
+    /// Right after the start an opening waits a moment for the sections that are being read.
+    fn wait_for_opening(&mut self) {
+        self.take_surveyed();
+        let gives_up_at = clock::now() + OPENING_PATIENCE;
+        let is_known = |thread: &Self| OPENING_SECTIONS.iter().all(|section| thread.monitor.knows(*section));
+        while !is_known(self) && left(gives_up_at) > Duration::ZERO {
+            match self.read.recv_timeout(left(gives_up_at)) {
+                Ok(report) => self.monitor.surveyed(vec![report], clock::now(), clock::wall_time()),
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+fn left(until: Moment) -> Duration {
+    until - clock::now()
+}
+
+fn locked<T>(gate: &Gate, clear: impl FnOnce(&mut Privacy) -> T) -> T {
+    clear(&mut gate.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Clears something of a session outside of the thread.
+pub(crate) fn clear<T: wire::diagnostics::schema::Redact>(gate: &Gate, value: T, scopes: Scopes) -> Cleared<T> {
+    locked(gate, |privacy| privacy.clear(value, scopes))
+}
+
+/// As [`clear`], with the receipt written into the report.
+pub(crate) fn clear_report(gate: &Gate, report: Report, scopes: Scopes) -> Cleared<Report> {
+    locked(gate, |privacy| privacy.clear_report(report, scopes))
+}
+
+/// Certificates are read by the crate that may.
+#[derive(Debug)]
+struct Certificates;
+
+impl ReadCertificates for Certificates {
+    fn describe(&self, der: &[u8]) -> Option<CertificateFacts> {
+        let Described { subject, issuer, not_before_secs, not_after_secs, self_signed, authority } = describe(der)?;
+        Some(CertificateFacts { subject, issuer, not_before_secs, not_after_secs, self_signed, authority })
+    }
+}

@@ -1,0 +1,48 @@
+//! Stories of machines, replayed at a clock of their own: what is found, and what is not.
+//!
+//! A story is a file in `fixtures/findings`. It begins with the machine of `desktop.json` and changes it from one stretch of time to the
+//! next: see `findings/replay.rs`. `cargo run -p diagnostics --example record_facts` makes one of the machine that it runs on.
+
+#[path = "findings/replay.rs"]
+mod replay;
+
+use std::{collections::BTreeSet, fs};
+
+use replay::{FOLDER, Story};
+
+macro_rules! stories {
+    ($($name:ident,)*) => {
+        $(#[test]
+        fn $name() {
+            Story::named(stringify!($name)).replay();
+        })*
+
+        #[test]
+        fn every_story_is_told() {
+            let told = BTreeSet::from(["desktop", $(stringify!($name),)*].map(|name| format!("{name}.json")));
+            let files = fs::read_dir(FOLDER).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+            assert_eq!(files.collect::<BTreeSet<_>>(), told);
+        }
+    };
+}
+
+stories! {
+    healthy_desktop_has_no_failure,
+    container_without_sensors_says_unknown_not_pass,
+    a_full_disk,
+    a_disk_that_fills_up,
+    a_dying_nvme,
+    an_old_disk_with_pending_sectors,
+    a_mirror_that_lost_a_member,
+    swap_storm,
+    noisy_neighbour_steal,
+    a_program_at_full_speed_that_comes_to_rest,
+    a_root_that_turned_read_only,
+    a_service_that_restarts_over_and_over,
+    a_lossy_link,
+    at_the_edge_of_the_wireless,
+    a_wrong_clock,
+    neglected_updates_and_certificates,
+    tables_that_fill_up,
+    a_recorded_virtual_machine,
+}

@@ -195,9 +195,9 @@ proptest! {
 fn the_policy_names_the_digest_of_the_style() {
     let digest = base64(&sha256(STYLE.as_bytes()));
     assert!(HEAD.contains(&format!("style-src 'sha256-{digest}'")), "{digest}");
-    assert!(
-        !STYLE.contains(['<', '@']) || !STYLE.contains("url(") && !STYLE.contains("@import") && !STYLE.contains('<')
-    );
+    for loads in ["<", "url(", "@import"] {
+        assert!(!STYLE.contains(loads), "{loads}");
+    }
     assert!(!html(&testing::report()).contains(" style="));
 }
 

@@ -22,7 +22,7 @@ const STYLE: &str = include_str!("html/page.css");
 const HEAD: &str = concat!(
     "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n",
     "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; base-uri 'none'; form-action 'none'; ",
-    "style-src 'sha256-soYqyYpACOCcV8F4OjIb3Op/awFAcKpBPG7KEcag9YU='\">\n",
+    "style-src 'sha256-kEmQa8eodPS6pye5S6uU0SfCupXolnykMF4otOdFALw='\">\n",
     "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n",
     "<meta name=\"referrer\" content=\"no-referrer\">\n<meta name=\"color-scheme\" content=\"light dark\">\n<title>"
 );
@@ -72,8 +72,14 @@ pub fn html(report: &Report) -> String {
     if sections.is_empty() {
         page.raw("<p>This report has no sections.</p>");
     }
-    for one in &sections {
+    let (full, bare) = sections.iter().partition::<Vec<_>, _>(|one| one.has_something());
+    for one in full {
         section(one, &mut page);
+    }
+    if !bare.is_empty() {
+        page.raw("<section class=\"card\" aria-labelledby=\"h-bare\">\n<h3 id=\"h-bare\">Sections with nothing in them</h3>\n");
+        facts(&bare.iter().map(|one| (one.title.clone(), one.outcome.clone())).collect::<Vec<_>>(), &mut page);
+        page.raw("</section>\n");
     }
     page.raw("</section>\n<section id=\"receipt\" aria-labelledby=\"h-receipt\">\n<h2 id=\"h-receipt\">What was held back</h2>\n");
     page.raw("<p>Names and addresses that the end user did not allow to leave were replaced on the machine itself. This is the count.</p>");

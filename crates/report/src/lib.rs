@@ -17,14 +17,20 @@
 
 #![deny(missing_docs)]
 
+pub mod diff;
+pub mod export;
 pub mod html;
+pub mod markdown;
 mod naming;
 mod outline;
 pub mod runbooks;
+pub mod spark;
 mod template;
 #[cfg(test)]
 mod testing;
+pub mod text;
 mod told;
 pub mod tree;
 pub mod units;
+pub mod watch;
 pub mod wording;

@@ -56,13 +56,14 @@ const ENDS: &[(&str, Measure)] = &[
     ("s", Measure::Of(Unit::PerSecond, 1)),
 ];
 
-/// Fields that are a unit and nothing else, and what they measure.
+/// Fields that are a unit and nothing else or one word of two, and what they are called.
 const BARE: &[(&str, &str)] = &[
     ("deci_celsius", "Temperature"),
     ("rpm", "Speed"),
     ("milliwatts", "Power"),
     ("mt_s", "Speed"),
     ("per_minute", "A minute"),
+    ("filesystems", "File systems"),
 ];
 
 /// Numbers that name something.
@@ -179,6 +180,36 @@ fn split(field: &str) -> (&str, Measure) {
 /// Whether the values of the field are numbers to compare by eye, which stand on the right.
 pub(crate) fn is_amount(field: &str, value: &Tree) -> bool {
     matches!(value, Tree::Number(_)) && !matches!(split(field).1, Measure::Name | Measure::Hex(_))
+}
+
+/// Whether the amount of the field changed enough to be told: by more than a tenth, and by more than one of a machine at rest does.
+pub(crate) fn differs(field: &str, before: i128, after: i128) -> bool {
+    let least = match split(field).1 {
+        Measure::Of(unit, times) => i128::from(at_rest(unit)) / i128::from(times),
+        Measure::Then(_) => 1,
+        Measure::Name | Measure::Hex(_) => 0,
+    };
+    let change = before.abs_diff(after);
+    change > least.unsigned_abs() && change.saturating_mul(10) > before.unsigned_abs().max(after.unsigned_abs())
+}
+
+/// How much an amount moves while nothing happens.
+fn at_rest(unit: Unit) -> i64 {
+    match unit {
+        Unit::Count | Unit::Days | Unit::Dbm => 0,
+        Unit::PerSecond => 100,
+        Unit::Centi => 50,
+        Unit::Permille => 20,
+        Unit::CentiPercent => 200,
+        Unit::Kib => 10_240,
+        Unit::KibPerSecond => 256,
+        Unit::BytesPerSecond => 262_144,
+        Unit::Micros => 5000,
+        Unit::Millis => 200,
+        Unit::Seconds => 60,
+        Unit::DeciCelsius => 30,
+        Unit::Milliwatts => 1000,
+    }
 }
 
 /// What the value of the field is in words, safe to be shown as plain text; `None` if it says nothing, or is more than a line.

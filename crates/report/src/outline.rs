@@ -79,7 +79,13 @@ pub(crate) fn blocks(tree: &Tree) -> Vec<Block> {
             Tree::List(rows) if rows.iter().any(|row| matches!(row, Tree::Record(_))) => {
                 parts.extend(table(&naming::title(field), rows));
             }
-            value => match line(field, value) {
+            Tree::Absent
+            | Tree::Truth(_)
+            | Tree::Number(_)
+            | Tree::Text(_)
+            | Tree::Word(_)
+            | Tree::Time(_)
+            | Tree::List(_) => match line(field, value) {
                 Some(value) => facts.push((naming::title(field), value)),
                 None => unknown.push(small(&naming::title(field))),
             },
@@ -104,7 +110,13 @@ fn line(field: &str, value: &Tree) -> Option<String> {
             let all = items.iter().filter_map(|item| naming::value(field, item)).collect::<Vec<_>>();
             (!all.is_empty()).then(|| all.join(", "))
         }
-        value => naming::value(field, value),
+        Tree::Absent
+        | Tree::Truth(_)
+        | Tree::Number(_)
+        | Tree::Text(_)
+        | Tree::Word(_)
+        | Tree::Time(_)
+        | Tree::Record(_) => naming::value(field, value),
     }
 }
 
@@ -131,7 +143,13 @@ fn cells(row: &Tree, path: &str, above: &str, out: &mut Vec<Cell>) {
             Tree::List(rows) if rows.iter().any(|row| matches!(row, Tree::Record(_))) => {
                 out.push(Cell { path, title, value: Some(rows.len().to_string()), figure: true });
             }
-            value => {
+            Tree::Absent
+            | Tree::Truth(_)
+            | Tree::Number(_)
+            | Tree::Text(_)
+            | Tree::Word(_)
+            | Tree::Time(_)
+            | Tree::List(_) => {
                 out.push(Cell { path, title, value: line(field, value), figure: naming::is_amount(field, value) });
             }
         }
@@ -244,6 +262,13 @@ pub(crate) struct Section {
     pub(crate) sources: Table,
 }
 
+impl Section {
+    /// Whether anything is told of it but how it came about.
+    pub(crate) fn has_something(&self) -> bool {
+        !self.blocks.is_empty() || !self.sources.rows.is_empty()
+    }
+}
+
 /// Lays out one section.
 pub(crate) fn section(report: &SectionReport) -> Section {
     let took = naming::value("took_ms", &Tree::Number(report.took_ms.into())).unwrap_or_default();
@@ -268,7 +293,12 @@ pub(crate) fn section(report: &SectionReport) -> Section {
         title: capital(report.section.name()),
         anchor: report.section.name(),
         complete: matches!(report.outcome, Outcome::Complete | Outcome::Unavailable),
-        outcome: format!("{what}. Read {} in {took}.", when(report.taken_at)),
+        outcome: match report.outcome {
+            Outcome::Complete | Outcome::Partial | Outcome::TimedOut => {
+                format!("{what}. Read {} in {took}.", when(report.taken_at))
+            }
+            Outcome::Unavailable | Outcome::NotAllowed => format!("{what}."),
+        },
         blocks: report.content.as_ref().map(|content| blocks(&Tree::of(content))).unwrap_or_default(),
         sources: Table {
             caption: "What it was read from".to_owned(),

@@ -18,6 +18,20 @@ use wire::{
 
 pub(crate) mod filler;
 
+/// What a machine must not be able to do by naming something.
+pub(crate) const HOSTILE: &[&str] = &[
+    "<script>alert(1)</script>",
+    "\" onload=\"alert(1)",
+    "' onclick='x",
+    "--><!-- </style></title>",
+    "a|b|c `d` [e](javascript:f) ![g](h)",
+    "line\nbreak\r\n# heading",
+    "\u{1b}[2J\u{1b}]0;title\u{7}",
+    "\u{202e}gpj.exe\u{2066}",
+    "&lt;b&gt; &#x3c; \\u{202e} \\\" \\",
+    "=1+1 {subject} [x",
+];
+
 /// When the report was taken: `2026-11-22T06:35:00Z`.
 const TAKEN_AT: WallTime = WallTime(1_795_329_300_000);
 
@@ -133,8 +147,8 @@ fn filesystem(mount: &str, total_kib: u64, available_kib: u64, state: Filesystem
         kind: label("ext4"),
         total_kib,
         available_kib,
-        inodes_total: 16_384_000,
-        inodes_free: 15_900_000,
+        inodes_total: if total_kib == 0 { 0 } else { 16_384_000 },
+        inodes_free: if total_kib == 0 { 0 } else { 15_900_000 },
         state,
     }
 }
@@ -276,6 +290,7 @@ fn sections() -> Vec<SectionReport> {
         newest_kernel_since: Some(WallTime(TAKEN_AT.0 - 864_000_000)),
         ..Updates::default()
     };
+    #[allow(clippy::wildcard_enum_match_arm, reason = "the list of sections grows")]
     let each = |id: &SectionId| match id {
         SectionId::Ladder => {
             section(*id, Outcome::Complete, Some(Content::Ladder(Box::new(ladder.clone()))), Vec::new())

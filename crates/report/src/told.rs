@@ -295,8 +295,8 @@ fn filesystems(filesystems: &[Filesystem]) -> Table {
         vec![
             one.mount.shown(),
             one.kind.shown(),
-            amount(one.total_kib, Unit::Kib),
-            amount(one.available_kib, Unit::Kib),
+            if one.total_kib == 0 { String::new() } else { amount(one.total_kib, Unit::Kib) },
+            if one.total_kib == 0 { String::new() } else { amount(one.available_kib, Unit::Kib) },
             if one.total_kib == 0 { String::new() } else { amount(share(used, one.total_kib), Unit::Permille) },
             if one.inodes_total == 0 { String::new() } else { amount(share(inodes, one.inodes_total), Unit::Permille) },
             state.to_owned(),
@@ -312,9 +312,14 @@ fn filesystems(filesystems: &[Filesystem]) -> Table {
 /// The table of the chosen fields of the records in `list`.
 fn chosen(caption: &str, list: &Tree, fields: &[&str]) -> Table {
     let rows = if let Tree::List(rows) = list { rows.as_slice() } else { &[] };
-    let column = |field: &&str| Column {
+    // What no row says anything about, as what only an administrator may read, needs no column.
+    let known = |field: &&&str| {
+        rows.iter().any(|row| row.field(field).is_some_and(|value| naming::value(field, value).is_some()))
+    };
+    let fields = fields.iter().filter(known).collect::<Vec<_>>();
+    let column = |field: &&&str| Column {
         // Errors and errors a second have the same words: the unit tells them apart.
-        title: match *field {
+        title: match **field {
             "errors_s" | "drops_s" => format!("{} a second", naming::title(field)),
             field => naming::title(field),
         },

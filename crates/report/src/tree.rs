@@ -170,10 +170,10 @@ impl ser::Serializer for Grow {
 
     fn serialize_newtype_struct<T: Serialize + ?Sized>(self, name: &'static str, value: &T) -> Result<Tree, Unfit> {
         let tree = value.serialize(self)?;
-        Ok(match tree {
-            Tree::Number(millis) if name == "WallTime" => Tree::Time(WallTime(u64::try_from(millis).unwrap_or(0))),
-            tree => tree,
-        })
+        if let (Tree::Number(millis), "WallTime") = (&tree, name) {
+            return Ok(Tree::Time(WallTime(u64::try_from(*millis).unwrap_or(0))));
+        }
+        Ok(tree)
     }
 
     fn serialize_newtype_variant<T: Serialize + ?Sized>(

@@ -22,15 +22,15 @@ const LINES: usize = 6;
 const CHARTS: usize = 24;
 
 /// The drawing in tenths of its own unit: its size, and where the plot is in it.
-const WIDTH: i128 = 6400;
-const HEIGHT: i128 = 1900;
-const LEFT: i128 = 720;
-const RIGHT: i128 = 6300;
-const TOP: i128 = 120;
-const BOTTOM: i128 = 1600;
+const WIDTH: i128 = 4400;
+const HEIGHT: i128 = 1700;
+const LEFT: i128 = 700;
+const RIGHT: i128 = 4300;
+const TOP: i128 = 100;
+const BOTTOM: i128 = 1400;
 
 /// Values beyond these are drawn as the least and the most of each column.
-const COLUMNS: usize = 280;
+const COLUMNS: usize = 240;
 
 /// The first word of a figure's name, and the chart it is part of, in the order in which charts are read.
 const FAMILIES: &[(&str, &str)] = &[
@@ -38,7 +38,7 @@ const FAMILIES: &[(&str, &str)] = &[
     ("load", "Load"),
     ("memory", "Memory"),
     ("swap", "Memory"),
-    ("pressure", "Pressure: share of time in which programs had to wait"),
+    ("pressure", "Pressure: time spent waiting"),
     ("disk", "Disks"),
     ("space", "File systems"),
     ("inodes", "File systems"),
@@ -116,10 +116,12 @@ impl Axes {
         let (least, most) = (values().min().unwrap_or(0), values().max().unwrap_or(0));
         let bytes = matches!(chart.unit, Unit::Kib | Unit::KibPerSecond | Unit::BytesPerSecond);
         let low = if least < 0 { -ceiling(-least, false) } else { 0 };
-        let high = match chart.unit {
-            Unit::Permille if (0..=1000).contains(&most) => 1000,
-            _ if most <= 0 && low < 0 => 0,
-            _ => ceiling(most, bytes),
+        let high = if chart.unit == Unit::Permille && (0..=1000).contains(&most) {
+            1000
+        } else if most <= 0 && low < 0 {
+            0
+        } else {
+            ceiling(most, bytes)
         };
         Self {
             from: chart.lines.iter().map(|line| time_of(line, 0)).min().unwrap_or(0),
@@ -251,7 +253,7 @@ fn path(series: &Series, axes: &Axes, page: &mut Markup) {
 fn legend(chart: &Chart<'_>, page: &mut Markup) {
     page.raw("<table class=\"legend\"><caption class=\"hidden\">Figures of the chart: ").text(chart.title);
     page.raw("</caption><thead><tr><th scope=\"col\">Line</th>");
-    for head in ["Least", "Most", "Last", "Not measured"] {
+    for head in ["Least", "Most", "Last", "Gaps"] {
         page.element("<th scope=\"col\" class=\"figures\">", head, "</th>");
     }
     page.raw("</tr></thead><tbody>");
@@ -267,7 +269,7 @@ fn legend(chart: &Chart<'_>, page: &mut Markup) {
             page.element("<td class=\"figures\">", &text, "</td>");
         }
         let gaps = line.values.iter().filter(|value| value.is_none()).count();
-        let gaps = if gaps == 0 { "never".to_owned() } else { format!("{gaps} of {}", line.values.len()) };
+        let gaps = if gaps == 0 { "none".to_owned() } else { format!("{gaps} of {}", line.values.len()) };
         page.element("<td class=\"figures\">", &gaps, "</td>").raw("</tr>");
     }
     page.raw("</tbody></table>");
@@ -292,14 +294,14 @@ mod tests {
     #[test]
     fn a_line_breaks_where_nothing_was_measured() {
         let line = series(Unit::Permille, vec![Some(0), Some(1000), None, Some(500), None]);
-        assert_eq!(path_of(&line), "M72 160h.1L211.5 12M490.5 86h.1");
+        assert_eq!(path_of(&line), "M70 140h.1L160 10M340 75h.1");
     }
 
     #[test]
     fn a_long_line_is_drawn_as_the_least_and_the_most_of_each_column() {
         let values = (0..86_400).map(|place| (place % 7 != 0).then_some(i64::from(place % 2) * 1000)).collect();
         let path = path_of(&series(Unit::Permille, values));
-        assert!(path.len() < 30 * COLUMNS && path.contains(" 160V12"), "{}", path.len());
+        assert!(path.len() < 30 * COLUMNS && path.contains(" 140V10"), "{}", path.len());
     }
 
     #[test]

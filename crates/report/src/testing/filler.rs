@@ -76,9 +76,8 @@ impl<'t> Filler<'t> {
 macro_rules! numbers {
     ($($method:ident => $visit:ident($number:ty),)*) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-            // As wide as the type is, and never a panel that there is not: a byte may be a set of them.
-            let number = self.number();
-            visitor.$visit(if size_of::<$number>() == 1 { 1 } else { (number >> 16 & 0x7fff) as $number })
+            // Fifteen bits, which every one of these types has.
+            visitor.$visit(<$number>::try_from(self.number() >> 17).unwrap_or_default())
         }
     )*};
 }
@@ -87,11 +86,9 @@ impl<'de> Deserializer<'de> for &Filler<'_> {
     type Error = Error;
 
     numbers! {
-        deserialize_u8 => visit_u8(u8),
         deserialize_u16 => visit_u16(u16),
         deserialize_u32 => visit_u32(u32),
         deserialize_u64 => visit_u64(u64),
-        deserialize_i8 => visit_i8(i8),
         deserialize_i16 => visit_i16(i16),
         deserialize_i32 => visit_i32(i32),
         deserialize_i64 => visit_i64(i64),
@@ -101,6 +98,15 @@ impl<'de> Deserializer<'de> for &Filler<'_> {
 
     fn deserialize_any<V: Visitor<'de>>(self, _visitor: V) -> Result<V::Value, Error> {
         Err(serde::de::Error::custom("not of the schema"))
+    }
+
+    fn deserialize_u8<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        // It may be a set of panels, of which the first is in every one.
+        visitor.visit_u8(1)
+    }
+
+    fn deserialize_i8<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
+        visitor.visit_i8(1)
     }
 
     fn deserialize_bool<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use wire::diagnostics::report::Report;
+use wire::diagnostics::report::{Report, SectionReport};
 
 use crate::{
     naming::capital,
@@ -57,6 +57,13 @@ pub fn markdown(report: &Report) -> String {
     }
     page.line("## What was held back");
     page.facts(&outline::receipt(report));
+    page.0
+}
+
+/// One section, as it stands in [`markdown`].
+pub fn section(report: &SectionReport) -> String {
+    let mut page = Document::default();
+    page.section(&outline::section(report));
     page.0
 }
 

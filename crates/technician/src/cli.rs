@@ -208,6 +208,7 @@ Examples:
   assent diag section storage      disks and their health
   assent diag logs --unit cups     what a service wrote (needs diag.logs)
   assent diag history --from 15m   what was measured before
+  assent diag watch                follow it on one screen
   assent diag --json               one reading as a JSON object
   assent diag --json --follow      one JSON object a second until Ctrl-C
   assent diag --json --follow 10   ten of them"
@@ -233,6 +234,60 @@ pub(crate) enum DiagCommand {
     Process(DiagProcessArgs),
     Logs(DiagLogsArgs),
     History(DiagHistoryArgs),
+    Watch(DiagWatchArgs),
+    Diff(DiagDiffArgs),
+    Export(DiagExportArgs),
+}
+
+/// Follow the machine on one screen: what is wrong, the figures that matter with their last minute, and who is busy.
+#[derive(Debug, Args)]
+pub(crate) struct DiagWatchArgs {
+    #[command(flatten)]
+    pub(crate) session: SessionArg,
+}
+
+/// What is different between two reports that were saved as JSON.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  assent diag report --json > before.json
+  assent diag report --json > after.json
+  assent diag diff before.json after.json")]
+pub(crate) struct DiagDiffArgs {
+    /// The earlier report
+    #[arg(value_name = "A", value_hint = ValueHint::FilePath)]
+    pub(crate) a: PathBuf,
+    /// The later report
+    #[arg(value_name = "B", value_hint = ValueHint::FilePath)]
+    pub(crate) b: PathBuf,
+    /// Print it as Markdown
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) md: bool,
+    /// Print it as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The newest reading for the programs that collect figures.
+#[derive(Debug, Args)]
+pub(crate) struct DiagExportArgs {
+    #[command(flatten)]
+    pub(crate) session: SessionArg,
+    /// In which form
+    #[arg(value_name = "FORM", value_enum)]
+    pub(crate) form: ExportForm,
+}
+
+/// Forms that other programs read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ExportForm {
+    /// Text for Prometheus
+    Prometheus,
+    /// One JSON object on a line
+    Jsonl,
+    /// JSON of the OpenTelemetry protocol
+    #[cfg(feature = "otlp")]
+    Otlp,
 }
 
 /// Everything that is allowed at the moment: findings first, then figures, the last minutes, and every section.
@@ -241,8 +296,11 @@ pub(crate) struct DiagReportArgs {
     #[command(flatten)]
     pub(crate) session: SessionArg,
     /// Write a page that needs nothing else, to read, print or keep
-    #[arg(long, value_name = "FILE", conflicts_with = "json")]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "md"])]
     pub(crate) html: Option<PathBuf>,
+    /// Print it as Markdown, for a ticket
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) md: bool,
     /// Print it as JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -313,6 +371,9 @@ pub(crate) struct DiagHistoryArgs {
     /// Only this figure, such as cpu.busy or disk.*; may be given several times
     #[arg(long, value_name = "FIGURE")]
     pub(crate) series: Vec<String>,
+    /// Print it as CSV
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) csv: bool,
     /// Print it as JSON
     #[arg(long)]
     pub(crate) json: bool,

@@ -1,6 +1,6 @@
 //! `assent diag`.
 
-use std::{io::IsTerminal as _, time::Duration};
+use std::time::Duration;
 
 use serde::Serialize;
 use wire::diagnostics::{IdentityCard, Snapshot, findings::Finding};
@@ -21,6 +21,7 @@ use crate::{
 
 mod layout;
 mod once;
+mod watch;
 
 const NOT_DONE: &str = "no reading was shown";
 
@@ -50,6 +51,8 @@ pub(super) fn wants_json(args: &DiagArgs) -> bool {
         Some(DiagCommand::Process(args)) => args.json,
         Some(DiagCommand::Logs(args)) => args.json,
         Some(DiagCommand::History(args)) => args.json,
+        Some(DiagCommand::Diff(args)) => args.json,
+        Some(DiagCommand::Watch(_) | DiagCommand::Export(_)) => false,
     }
 }
 
@@ -57,6 +60,7 @@ pub(super) fn wants_json(args: &DiagArgs) -> bool {
 pub(super) async fn diag(args: DiagArgs, places: &Places) -> Result<Exit, Problem> {
     match args.what {
         None => live(&args, places).await,
+        Some(DiagCommand::Watch(args)) => watch::watch(&args, places).await,
         Some(what) => once::read(what, places).await,
     }
 }
@@ -90,7 +94,7 @@ async fn live(args: &DiagArgs, places: &Places) -> Result<Exit, Problem> {
         };
         #[expect(clippy::wildcard_enum_match_arm, reason = "every other reply belongs to another question")]
         match reply {
-            Reply::Flow(flow) => printer.flow(flow)?,
+            Reply::Flow(flow) => self::flow(flow, printer.printed > 0)?,
             Reply::Card(card) => {
                 printer.card = Some(*card);
                 printer.card_told = false;
@@ -147,36 +151,32 @@ impl Printer {
         self.printed += 1;
         output::to_stdout(&text)
     }
+}
 
-    /// Says why nothing comes, or ends if nothing will.
-    fn flow(&self, flow: Flow) -> Result<(), Problem> {
-        let say = |text: &str| {
-            if !self.json || std::io::stderr().is_terminal() {
-                output::to_stderr(&format!("assent: {text}\n"));
-            }
-        };
-        match flow {
-            Flow::Flowing => Ok(()),
-            Flow::Paused => {
-                say("the end user is away; readings go on when they are back");
-                Ok(())
-            }
-            Flow::Reconnecting => {
-                say("the connection is being restored");
-                Ok(())
-            }
-            Flow::NotAnswered => Err(Problem::new(
-                Exit::Denied,
-                "the end user has not answered the first question yet",
-                NOT_DONE,
-                "Wait for the answer: assent status says when it is there.",
-            )),
-            Flow::NotAllowed => Err(Problem::new(
-                Exit::Denied,
-                "the end user does not allow diagnostics at the moment",
-                if self.printed > 0 { "no further reading was shown" } else { NOT_DONE },
-                "Ask them: assent request diag.basic.",
-            )),
+/// Says why nothing comes, or ends if nothing will.
+fn flow(flow: Flow, told_before: bool) -> Result<(), Problem> {
+    let say = |text: &str| output::to_stderr(&format!("assent: {text}\n"));
+    match flow {
+        Flow::Flowing => Ok(()),
+        Flow::Paused => {
+            say("the end user is away; readings go on when they are back");
+            Ok(())
         }
+        Flow::Reconnecting => {
+            say("the connection is being restored");
+            Ok(())
+        }
+        Flow::NotAnswered => Err(Problem::new(
+            Exit::Denied,
+            "the end user has not answered the first question yet",
+            NOT_DONE,
+            "Wait for the answer: assent status says when it is there.",
+        )),
+        Flow::NotAllowed => Err(Problem::new(
+            Exit::Denied,
+            "the end user does not allow diagnostics at the moment",
+            if told_before { "no further reading was shown" } else { NOT_DONE },
+            "Ask them: assent request diag.basic.",
+        )),
     }
 }

@@ -137,7 +137,7 @@ pub(crate) fn findings() -> Vec<Finding> {
         severity: Some(Severity::Warning),
         since: Some(WallTime(1_795_000_000_000)),
         evidence: vec![
-            amount(What::Used, 951, Unit::Permille),
+            amount(What::UsedShare, 951, Unit::Permille),
             amount(What::Available, 24_117_248, Unit::Kib),
             amount(What::Total, 490_733_568, Unit::Kib),
         ],

@@ -188,7 +188,7 @@ fn kind_of(name: &str) -> io::ErrorKind {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::test_machine::{FakeService, TestBus};
+    use crate::testing::{FakeService, TestBus};
 
     fn ask(bus: &Bus, service: &str, property: &str) -> io::Result<u32> {
         let question = async |talk: &Talk| talk.property::<u32>(service, "/", ("test.Thing", property)).await;

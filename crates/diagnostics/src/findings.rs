@@ -37,4 +37,6 @@ mod trends;
 
 pub use engine::{Engine, Judgement, MAX_SUBJECTS};
 pub use facts::{Facts, RoundTrip};
-pub use trends::{LeakTrend, LevelShift, SpaceTrend, Trends};
+#[cfg(target_os = "linux")]
+pub(crate) use system::battery_health_permille;
+pub use trends::{LeakTrend, LevelShift, SpaceTrend, Trends, WearTrend};

@@ -1,11 +1,5 @@
 //! A network in one machine for tests: hosts are network namespaces, cables are veth pairs. Needs root, `ip` and `nft`.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::print_stderr,
-    reason = "a test that cannot lay its network fails, or says that it tested nothing"
-)]
-
 use std::{
     fs,
     os::fd::AsFd as _,

@@ -25,8 +25,8 @@ mod bus;
 mod folders;
 #[cfg(target_os = "linux")]
 mod journal;
-#[cfg(test)]
 #[cfg(target_os = "linux")]
+#[cfg(test)]
 mod lab;
 #[cfg(target_os = "linux")]
 mod manifest;
@@ -42,9 +42,8 @@ mod stopwatch;
 mod survey;
 #[cfg(target_os = "linux")]
 mod sysfs;
-#[cfg(all(test, target_os = "linux"))]
-mod test_machine;
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(target_os = "linux")]
+#[cfg(test)]
 mod testing;
 mod tools;
 

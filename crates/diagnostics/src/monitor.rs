@@ -4,6 +4,10 @@
 //! sections that [`Monitor::wants`] names (on other threads: they may take long), and hands them back with [`Monitor::surveyed`].
 //! While somebody follows the machine live, [`Monitor::sample`] measures instead, and the same samples feed memory and checks.
 
+mod growing;
+mod shifts;
+mod trends;
+
 use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use wire::{
@@ -20,10 +24,12 @@ use wire::{
 
 use crate::{
     collector::{Collector, Wanted},
-    findings::{Engine, Facts, RoundTrip, Trends},
+    findings::{Engine, Facts, RoundTrip},
     history::{Figure, Fold, Pattern, Places, Query, Ring, Store, StoreError, StoreStatus, figures_of},
     roots::Roots,
 };
+
+use trends::Outlook;
 
 /// Time from one measurement to the next while nobody looks.
 pub const IDLE_PERIOD: Duration = Duration::from_secs(5);
@@ -94,7 +100,7 @@ pub struct Monitor {
     findings_version: u64,
     /// When that was counted up last.
     findings_told_at: Moment,
-    trends: Trends,
+    outlook: Outlook,
     round_trip: Option<RoundTrip>,
     sections: BTreeMap<SectionId, SectionReport>,
     /// When each section was last asked for.
@@ -120,7 +126,7 @@ impl Monitor {
             findings_left_out: 0,
             findings_version: 0,
             findings_told_at: now,
-            trends: Trends::default(),
+            outlook: Outlook::default(),
             round_trip: None,
             sections: BTreeMap::new(),
             asked: BTreeMap::new(),
@@ -173,19 +179,30 @@ impl Monitor {
         let sample = self.collector.sample(now, wanted);
         let whole = wanted.view.panels == Panels::ALL;
         if whole {
-            self.whole_at = Some(now);
             self.places = Places::read(&self.roots);
         }
-        let figures = figures_of(&sample, &self.places);
-        self.ring.push(&figures, wall, now);
-        if whole {
-            if let Some(store) = &mut self.store {
-                store.push(&figures, wall, now);
-            }
-            self.newest = Some(sample.clone());
-            self.judge(now, wall);
-        }
+        self.take(&sample, whole, now, wall);
         sample
+    }
+
+    /// Remembers a sample, and thinks about one that has everything.
+    fn take(&mut self, sample: &Snapshot, whole: bool, now: Moment, wall: WallTime) {
+        let mut figures = figures_of(sample, &self.places);
+        if !whole {
+            self.ring.push(&figures, wall, now);
+            return;
+        }
+        self.whole_at = Some(now);
+        figures.extend(self.outlook.today(&self.sections, wall));
+        self.ring.push(&figures, wall, now);
+        if let Some(store) = &mut self.store {
+            store.push(&figures, wall, now);
+        }
+        let (ring, store) = (&self.ring, self.store.as_ref());
+        let history = |asked: &Query| query(ring, store, asked);
+        self.outlook.note(sample, &figures, &self.places, (now, wall), history);
+        self.newest = Some(sample.clone());
+        self.judge(now, wall);
     }
 
     /// The sections to be read now. Each is named once, until its time has come again.
@@ -238,7 +255,7 @@ impl Monitor {
             card: &self.card,
             sample: self.newest.as_ref(),
             history: self.ring.history(),
-            trends: &self.trends,
+            trends: self.outlook.trends(),
             round_trip: self.round_trip,
             sections: &sections,
         });
@@ -258,18 +275,9 @@ impl Monitor {
             asked.figures.is_empty() || asked.figures.iter().any(|pattern| fits(figure.name(), pattern.raw()))
         };
         let series = Figure::ALL.iter().copied().filter(wanted).map(Pattern::Any).collect();
-        self.query(&Query {
-            from: asked.from,
-            to: asked.to,
-            step_secs: asked.step_secs.max(1),
-            fold: Fold::Mean,
-            series,
-        })
-    }
-
-    fn query(&self, query: &Query) -> Vec<Series> {
-        let reader = self.store.as_ref().and_then(|store| store.reader().ok());
-        query.run(Some(&self.ring), reader.as_ref()).series
+        let asked =
+            Query { from: asked.from, to: asked.to, step_secs: asked.step_secs.max(1), fold: Fold::Mean, series };
+        query(&self.ring, self.store.as_ref(), &asked)
     }
 
     /// The report that opens a session: everything that is known already, within [`OPENING_BYTES`].
@@ -289,13 +297,14 @@ impl Monitor {
         report.recent = OPENING_FIGURES
             .iter()
             .flat_map(|figure| {
-                self.query(&Query {
+                let asked = Query {
                     from: WallTime(from),
                     to: WallTime(wall.0.saturating_add(1)),
                     step_secs: OPENING_STEP_SECS,
                     fold: Fold::Mean,
                     series: vec![Pattern::Any(*figure)],
-                })
+                };
+                query(&self.ring, self.store.as_ref(), &asked)
             })
             .collect();
         let incomplete = sections.iter().filter(|section| section.outcome != Outcome::Complete);
@@ -305,6 +314,12 @@ impl Monitor {
         fit(&mut report, Report::MAX_BYTES);
         report
     }
+}
+
+/// What was measured before, in memory and in files.
+fn query(ring: &Ring, store: Option<&Store>, asked: &Query) -> Vec<Series> {
+    let reader = store.and_then(|store| store.reader().ok());
+    asked.run(Some(ring), reader.as_ref()).series
 }
 
 /// What a finding says, without what it rests on.
@@ -353,3 +368,6 @@ fn fit(report: &mut Report, most_bytes: usize) {
     let left_out = u32::try_from(left_out).unwrap_or(u32::MAX);
     report.receipt.rows_left_out = report.receipt.rows_left_out.saturating_add(left_out);
 }
+
+#[cfg(test)]
+mod tests;

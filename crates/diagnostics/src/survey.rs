@@ -262,7 +262,7 @@ mod tests {
     use std::{io, io::Read, path::Path};
 
     use super::*;
-    use crate::{Bus, NoTools, RunTools, Tool};
+    use crate::{Bus, NoTools, RunTools, Tool, testing::TestMachine};
 
     fn sources(tools: Arc<dyn RunTools>) -> Sources {
         Sources { bus: Bus::at(Path::new("/nonexistent/bus")), tools, ..Sources::default() }
@@ -295,8 +295,10 @@ mod tests {
 
     #[test]
     fn a_section_that_hangs_is_given_up_and_not_started_twice() {
+        let machine = TestMachine::new(&[("var/log/journal/5b2a/system.journal", "")]);
         let stuck = Arc::new(Stuck::default());
-        let survey = Survey::new(sources(Arc::clone(&stuck) as Arc<dyn RunTools>));
+        let tools = Arc::clone(&stuck) as Arc<dyn RunTools>;
+        let survey = Survey::new(Sources { roots: machine.sources().roots, ..sources(tools) });
         let reports = survey.read(&[SectionId::Logs], Duration::from_millis(10), WallTime(1));
         assert_eq!(reports[0].outcome, Outcome::TimedOut);
         let again = survey.clone();

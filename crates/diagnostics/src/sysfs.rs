@@ -90,7 +90,7 @@ pub(crate) fn link_name(path: &Path) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::test_machine::TestMachine;
+    use crate::testing::TestMachine;
 
     #[test]
     fn entries_come_in_the_order_of_their_numbers() {

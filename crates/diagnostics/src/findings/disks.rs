@@ -111,7 +111,8 @@ pub(super) fn nvme_wear(facts: &View<'_>) -> Answers {
             .figure_if(What::Spare, nvme.spare_percent.map(percent), Unit::Permille)
             .figure_if(What::SpareThreshold, nvme.spare_threshold_percent.map(percent), Unit::Permille)
             .figure_if(What::MediaErrors, nvme.media_errors, Unit::Count);
-        Ok(reading.word(What::Model, &device.model))
+        let worn = facts.trends().wear_of(&Named::Technical(device.name.clone()));
+        Ok(reading.word(What::Model, &device.model).forecast(worn))
     })
 }
 

@@ -23,7 +23,7 @@ use super::{
     disks::word,
     facts::View,
     level::{Band, Level, critical, warning},
-    trends::LevelShift,
+    trends::{BATTERY_WORN_PERMILLE, LevelShift},
 };
 
 /// Netdata `system_clock_sync_state` waits for 17 minutes after the start: these, and the hold.
@@ -46,7 +46,7 @@ const REBOOT_DAYS: [Band; 1] = [warning(14, 14)];
 const KERNEL_DAYS: [Band; 1] = [critical(30, 30)];
 
 /// Thousandths of what it was made for, ours.
-const BATTERY: [Band; 2] = [warning(800, 820), critical(500, 520)];
+const BATTERY: [Band; 2] = [warning(800, 820), critical(BATTERY_WORN_PERMILLE, 520)];
 
 /// Times in ten minutes, ours: systemd itself gives up at five in ten seconds (`StartLimitBurst`).
 const RESTARTS_WINDOW: Duration = Duration::from_mins(10);
@@ -226,9 +226,10 @@ pub(super) fn battery(facts: &View<'_>) -> Answers {
     let batteries = &facts.power()?.batteries;
     let answer = |battery: &Battery| {
         let subject = Named::Technical(battery.name.clone());
-        let health = battery.full_mwh.zip(battery.design_mwh).and_then(|(full, design)| permille(full, design));
+        let health = battery_health_permille(battery);
         let seen = health.ok_or_else(|| Missing::unknown("it does not tell what it was made for")).map(|health| {
             let reading = Reading::new(Level::below(health, &BATTERY)).figure(What::Health, health, Unit::Permille);
+            let reading = reading.forecast(facts.trends().fading_of(&subject));
             reading.figure_if(What::Cycles, battery.cycles, Unit::Count).word(What::Model, &battery.model)
         });
         Answer::about(subject, seen)
@@ -239,6 +240,11 @@ pub(super) fn battery(facts: &View<'_>) -> Answers {
         return Err(facts.gap(SectionId::Power, "/sys/class/power_supply").unwrap_or_else(none));
     }
     Ok(answers)
+}
+
+/// What a full battery holds of what it was made for, in thousandths; none if it does not tell.
+pub(crate) fn battery_health_permille(battery: &Battery) -> Option<i64> {
+    permille(battery.full_mwh?, battery.design_mwh?)
 }
 
 /// Says when something began, and nothing about whether it is bad.

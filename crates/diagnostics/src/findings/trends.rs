@@ -10,7 +10,10 @@ use wire::{
     time::WallTime,
 };
 
-use crate::forecast::{Growth, NoForecast, Point, Trend, disk_full, memory_leak};
+use crate::forecast::{Growth, NoForecast, Point, Trend, battery_health, disk_full, disk_wear, memory_leak};
+
+/// What a battery that is worn out holds, in thousandths of what it held when new: where its check calls it critical.
+pub(super) const BATTERY_WORN_PERMILLE: i64 = 500;
 
 /// What was worked out of the history. Absent lists were not worked out yet: too little is known.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -22,6 +25,10 @@ pub struct Trends {
     pub leaks: Option<Vec<LeakTrend>>,
     /// Figures that went to another level.
     pub shifts: Option<Vec<LevelShift>>,
+    /// Solid-state disks that wear: when they have used up their endurance.
+    pub wear: Option<Vec<WearTrend>>,
+    /// Batteries that wear: when they hold half of what they held when new.
+    pub batteries: Option<Vec<WearTrend>>,
 }
 
 /// How the room on a file system goes down.
@@ -48,6 +55,16 @@ pub struct LeakTrend {
     pub grows_kib_per_hour: u64,
     /// When it has taken what is left.
     pub exhausted: Forecast,
+}
+
+/// How a disk or a battery wears.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WearTrend {
+    /// Its name.
+    pub name: Named,
+    /// When it is worn out.
+    pub worn: Forecast,
 }
 
 /// A figure that went to another level and stayed there.
@@ -95,6 +112,33 @@ impl Trends {
         });
         self.leaks = known(forecasts.collect());
     }
+
+    /// Looks how disks and batteries wear: for each its name and what was told over the last month, in thousandths of the endurance that
+    /// is used up, or of what it held when new.
+    pub fn look_at_wear(&mut self, disks: &[(Named, Vec<Point>)], batteries: &[(Named, Vec<Point>)]) {
+        let trends = |rows: &[(Named, Vec<Point>)], forecast: &dyn Fn(&[Point]) -> Result<Forecast, NoForecast>| {
+            let one = |(name, points): &(Named, Vec<Point>)| {
+                forecast(points).map(|worn| WearTrend { name: name.clone(), worn })
+            };
+            known(rows.iter().map(one).collect())
+        };
+        self.wear = trends(disks, &|points| disk_wear(points));
+        self.batteries = trends(batteries, &|points| battery_health(points, BATTERY_WORN_PERMILLE));
+    }
+
+    /// When a disk will have used up its endurance, if that can be said.
+    pub(super) fn wear_of(&self, disk: &Named) -> Option<Forecast> {
+        forecast_of(self.wear.as_deref(), disk)
+    }
+
+    /// When a battery will hold half of what it held when new, if that can be said.
+    pub(super) fn fading_of(&self, battery: &Named) -> Option<Forecast> {
+        forecast_of(self.batteries.as_deref(), battery)
+    }
+}
+
+fn forecast_of(trends: Option<&[WearTrend]>, name: &Named) -> Option<Forecast> {
+    trends?.iter().find(|trend| trend.name == *name).map(|trend| trend.worn)
 }
 
 /// How far the line through the last six hours goes in an hour, towards `sign`.

@@ -170,7 +170,7 @@ impl LevelShift {
     /// How long a new level has to hold.
     pub const HOLD: Duration = Duration::from_secs(60);
     /// How many values tell what is usual.
-    const LEARN: usize = 180;
+    pub const LEARN: usize = 180;
     /// Smallest shift that is told, in robust standard deviations.
     const SMALLEST: f64 = 3.0;
 

@@ -140,7 +140,7 @@ pub(super) fn corrupted_kib(proc: &Path) -> io::Result<Option<u64>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::test_machine::TestMachine;
+    use crate::testing::TestMachine;
 
     #[test]
     fn a_processor_with_two_threads_a_core() {

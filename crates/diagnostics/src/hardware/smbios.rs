@@ -197,7 +197,7 @@ pub(super) mod tests {
 
     /// A memory device as version 3.3 of the specification has it.
     pub(in super::super) fn device(size: u16, extended_mib: u32, texts: &[&str]) -> Vec<u8> {
-        let mut formatted = vec![0_u8; 0x5c];
+        let mut formatted = [0_u8; 0x5c];
         formatted[0x0c..0x0e].copy_from_slice(&size.to_le_bytes());
         formatted[0x0e] = 0x0d;
         formatted[0x10] = 1;

@@ -83,7 +83,7 @@ mod tests {
     use crate::{
         bus::Bus,
         lab::Lab,
-        test_machine::{FakeService, TestBus, TestMachine},
+        testing::{FakeService, TestBus, TestMachine},
     };
 
     #[test]

@@ -5,8 +5,8 @@ use zbus::Structure;
 
 use super::*;
 use crate::{
-    test_machine::{FakeService, TestBus, TestMachine, survey},
     testing::Printing,
+    testing::{FakeService, TestBus, TestMachine, survey},
 };
 
 const TIMESYNC: &str = "org.freedesktop.timesync1";

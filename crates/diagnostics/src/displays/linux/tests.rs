@@ -9,7 +9,7 @@ use zbus::{ObjectPath, Variant};
 use super::{super::edid::tests::office_screen, *};
 use crate::{
     roots::Roots,
-    test_machine::{FakeService, TestBus, TestMachine, survey},
+    testing::{FakeService, TestBus, TestMachine, survey},
 };
 
 fn desktop() -> TestMachine {

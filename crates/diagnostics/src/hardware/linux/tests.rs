@@ -7,7 +7,7 @@ use wire::diagnostics::{
 use zbus::Variant;
 
 use super::{super::smbios::tests::device, *};
-use crate::test_machine::{FakeService, TestBus, TestMachine, survey};
+use crate::testing::{FakeService, TestBus, TestMachine, survey};
 
 fn laptop() -> TestMachine {
     let machine = TestMachine::new(&[

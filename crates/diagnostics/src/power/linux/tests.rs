@@ -4,7 +4,7 @@ use wire::diagnostics::{
 };
 
 use super::*;
-use crate::test_machine::{FakeService, TestBus, TestMachine, survey};
+use crate::testing::{FakeService, TestBus, TestMachine, survey};
 
 const BAT: &str = "sys/class/power_supply/BAT0";
 

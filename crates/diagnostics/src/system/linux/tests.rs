@@ -1,7 +1,7 @@
 use wire::diagnostics::report::{Coverage, Outcome};
 
 use super::*;
-use crate::test_machine::{FakeService, TestBus, TestMachine, survey};
+use crate::testing::{FakeService, TestBus, TestMachine, survey};
 
 fn desktop() -> TestMachine {
     let machine = TestMachine::new(&[

@@ -1,0 +1,390 @@
+//! A monitor that is fed by hand: samples as a machine would give them, and a clock that the test moves.
+
+use wire::diagnostics::{
+    Filesystem, FilesystemState, Memory, Panel, Process, Processor,
+    findings::{Evidence, Forecast, MAX_EVIDENCE, MAX_FINDINGS},
+    report::Content,
+    sections::{
+        power::{Battery, Power},
+        storage::{BlockDevice, Health, HealthSource, NvmeHealth, Storage},
+    },
+};
+use wire::text::{Label, Sentence};
+
+use super::*;
+
+mod opening;
+
+/// When every story begins: 2026-11-22T06:00:00Z.
+const BEGINS: WallTime = WallTime(1_795_327_200_000);
+const MINUTE: u64 = 60;
+const HOUR: u64 = 60 * MINUTE;
+const GIB: u64 = 1 << 20;
+
+/// A monitor, the machine it is told of, and the time.
+struct Story {
+    monitor: Monitor,
+    machine: Snapshot,
+    elapsed: u64,
+    /// Of a machine without files.
+    _roots: tempfile::TempDir,
+}
+
+impl Story {
+    fn begin() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut monitor = Monitor::new(Roots::under(folder.path()), at(0));
+        monitor.due_at = at(0);
+        Self { monitor, machine: machine(), elapsed: 0, _roots: folder }
+    }
+
+    fn wall(&self) -> WallTime {
+        wall(self.elapsed)
+    }
+
+    /// Measures every `every` seconds for as long as `lasts`, after `change` made the machine what it is then.
+    fn goes_on(&mut self, lasts: u64, every: u64, mut change: impl FnMut(&mut Snapshot, u64)) {
+        for step in 0..lasts / every {
+            self.elapsed += every;
+            change(&mut self.machine, step * every);
+            self.machine.uptime_secs += every;
+            self.monitor.take(&self.machine, true, at(self.elapsed), wall(self.elapsed));
+        }
+    }
+
+    fn findings(&self, check: Check) -> Vec<&Finding> {
+        self.monitor.findings().iter().filter(|finding| finding.check == check).collect()
+    }
+
+    fn verdicts(&self, check: Check) -> Vec<Verdict> {
+        self.findings(check).iter().map(|finding| finding.verdict).collect()
+    }
+
+    fn told(&mut self, content: Content) {
+        let section = content.section();
+        let report = SectionReport {
+            section,
+            taken_at: self.wall(),
+            took_ms: 1,
+            outcome: Outcome::Complete,
+            sources: Vec::new(),
+            content: Some(content),
+        };
+        let (now, wall) = (at(self.elapsed), self.wall());
+        self.monitor.surveyed(vec![report], now, wall);
+    }
+}
+
+fn at(secs: u64) -> Moment {
+    Moment::from_origin(Duration::from_secs(1_000_000 + secs))
+}
+
+fn wall(secs: u64) -> WallTime {
+    WallTime(BEGINS.0 + secs * 1000)
+}
+
+fn filesystem(mount: &str, total_kib: u64, available_kib: u64) -> Filesystem {
+    Filesystem {
+        mount: Label::cut(mount),
+        kind: Label::cut("ext4"),
+        total_kib,
+        available_kib,
+        inodes_total: 1_000_000,
+        inodes_free: 900_000,
+        state: FilesystemState::ReadWrite,
+    }
+}
+
+fn process(pid: u32, start_ticks: u64, name: &str, resident_kib: u64) -> Process {
+    Process {
+        pid,
+        start_ticks,
+        name: Label::cut(name),
+        owner: Label::cut("root"),
+        cpu_permille: 0,
+        resident_kib,
+        threads: 1,
+        state: 'S',
+        read_kib_s: Some(0),
+        write_kib_s: Some(0),
+    }
+}
+
+/// An idle desktop with 16 GiB.
+fn machine() -> Snapshot {
+    Snapshot {
+        view: View { panels: Panels::ALL, ..View::default() },
+        interval_ms: 5000,
+        uptime_secs: 90_000,
+        processor: Processor { cores: 4, busy_permille: 50, ..Processor::default() },
+        memory: Memory { total_kib: 16 * GIB, available_kib: 8 * GIB, ..Memory::default() },
+        filesystems: vec![filesystem("/", 100 * GIB, 60 * GIB)],
+        processes: vec![process(7, 70, "editor", GIB), process(8, 80, "daemon", 4096)],
+        processes_total: 2,
+        ..Snapshot::default()
+    }
+}
+
+#[test]
+fn a_file_system_that_fills_is_forecast_as_a_range_after_six_hours_and_not_before() {
+    let mut story = Story::begin();
+    // It loses two GiB an hour, and has thirty.
+    let fill = |machine: &mut Snapshot, secs: u64| {
+        machine.filesystems[0].available_kib = 30 * GIB - secs * 2 * GIB / HOUR;
+    };
+    story.goes_on(5 * HOUR + 50 * MINUTE, 30, fill);
+    assert_eq!(story.verdicts(Check::SpaceForecast), [Verdict::Unknown]);
+    assert!(story.monitor.outlook.trends().space.is_none());
+    let from = story.elapsed;
+    story.goes_on(90 * MINUTE, 30, |machine, secs| fill(machine, from + secs));
+    let space = story.monitor.outlook.trends().space.clone().unwrap();
+    assert_eq!(space[0].mount.raw(), "/");
+    // The history keeps whole MiB.
+    assert!((space[0].shrinks_kib_per_hour).abs_diff(2 * GIB) < GIB / 50, "{space:?}");
+    let full = space[0].full;
+    assert!((7 * HOUR..8 * HOUR).contains(&full.earliest_secs), "{full:?}");
+    story.goes_on(HOUR, 30, |machine, secs| fill(machine, from + 90 * MINUTE + secs));
+    let found = story.findings(Check::SpaceForecast);
+    assert_eq!((found[0].verdict, found[0].severity), (Verdict::Fail, Some(Severity::Warning)));
+    assert!(found[0].forecast.is_some(), "it is told as a range: {found:?}");
+}
+
+#[test]
+fn logs_that_are_rotated_fill_nothing() {
+    let mut story = Story::begin();
+    // Each five hours twenty GiB come and go.
+    story.goes_on(30 * HOUR, 60, |machine, secs| {
+        machine.filesystems[0].available_kib = 30 * GIB - secs % (5 * HOUR) * 4 * GIB / HOUR;
+    });
+    assert_eq!(story.monitor.outlook.trends().space.as_ref().map(Vec::len), Some(0));
+    assert_eq!(story.verdicts(Check::SpaceForecast), [Verdict::Pass]);
+}
+
+#[test]
+fn a_process_that_grows_for_hours_is_a_leak_until_it_is_started_again() {
+    let mut story = Story::begin();
+    let grow = |machine: &mut Snapshot, secs: u64| {
+        machine.processes[0].resident_kib = GIB + secs * GIB / HOUR;
+        machine.memory.available_kib = 10 * GIB - secs * GIB / HOUR;
+    };
+    story.goes_on(HOUR + 50 * MINUTE, 30, grow);
+    assert_eq!(story.verdicts(Check::MemoryLeak), [Verdict::Unknown]);
+    let from = story.elapsed;
+    story.goes_on(3 * HOUR, 30, |machine, secs| grow(machine, from + secs));
+    let found = story.findings(Check::MemoryLeak);
+    assert_eq!(found[0].subject, Some(Named::Technical(Label::cut("editor"))));
+    assert_eq!(found[0].verdict, Verdict::Fail, "{found:?}");
+    assert!(found[0].forecast.is_some());
+    story.machine.processes[0] = process(7, 99_000, "editor", GIB);
+    story.goes_on(11 * MINUTE, 30, |_, _| {});
+    assert_ne!(story.verdicts(Check::MemoryLeak), [Verdict::Fail]);
+}
+
+#[test]
+fn what_is_remembered_of_processes_is_bounded_however_many_come_and_go() {
+    let mut growing = growing::Growing::default();
+    let mut machine = machine();
+    for minute in 0..10 * HOUR / MINUTE {
+        let pids = u32::try_from(minute).unwrap() * 30..;
+        machine.processes = pids.take(64).map(|pid| process(pid, pid.into(), "worker", GIB)).collect();
+        growing.note(&machine, at(minute * MINUTE));
+    }
+    assert!(growing.size() <= (40, 73), "{:?}", growing.size());
+}
+
+#[test]
+fn a_change_of_level_is_told_once_with_since_when_and_clears() {
+    let mut story = Story::begin();
+    story.goes_on(14 * MINUTE, 5, |_, _| {});
+    assert_eq!(story.verdicts(Check::LevelShift), [Verdict::Unknown]);
+    story.goes_on(10 * MINUTE, 5, |_, _| {});
+    assert_eq!(story.verdicts(Check::LevelShift), [Verdict::Pass]);
+    let began = story.wall();
+    story.goes_on(20 * MINUTE, 5, |machine, _| machine.processor.busy_permille = 600);
+    let shifts = story.monitor.outlook.trends().shifts.clone().unwrap();
+    assert_eq!(shifts.len(), 1, "{shifts:?}");
+    assert_eq!((shifts[0].figure.raw(), shifts[0].before, shifts[0].after), ("cpu.busy", 50, 600));
+    assert!(shifts[0].since.0.abs_diff(began.0) <= 10_000, "{:?} is not {began:?}", shifts[0].since);
+    assert_eq!(story.verdicts(Check::LevelShift), [Verdict::Fail]);
+    story.goes_on(5 * MINUTE, 5, |machine, _| machine.processor.busy_permille = 50);
+    assert_eq!(story.verdicts(Check::LevelShift), [Verdict::Pass], "it is as it was");
+}
+
+#[test]
+fn a_level_that_stays_is_usual_after_an_hour() {
+    let mut story = Story::begin();
+    story.goes_on(20 * MINUTE, 5, |_, _| {});
+    story.goes_on(50 * MINUTE, 5, |machine, _| machine.processor.busy_permille = 600);
+    assert_eq!(story.verdicts(Check::LevelShift), [Verdict::Fail]);
+    story.goes_on(15 * MINUTE, 5, |_, _| {});
+    assert_eq!(story.verdicts(Check::LevelShift), [Verdict::Pass]);
+}
+
+fn storage(used_percent: u8) -> Content {
+    let nvme = NvmeHealth { used_percent: Some(used_percent), ..NvmeHealth::default() };
+    let health = Health {
+        told_by: HealthSource::ALL[0],
+        passed: Some(true),
+        temperature_deci_celsius: None,
+        power_on_hours: None,
+        nvme: Some(nvme),
+        ata: None,
+    };
+    let device = BlockDevice {
+        name: Label::cut("nvme0n1"),
+        size_kib: 500 * GIB,
+        rotational: Some(false),
+        removable: false,
+        read_only: false,
+        model: Label::default(),
+        firmware: Label::default(),
+        serial: Label::default(),
+        wwn: Label::default(),
+        partitions: Vec::new(),
+        health: Some(health),
+    };
+    Content::Storage(Box::new(Storage { devices: vec![device], ..Storage::default() }))
+}
+
+fn power(full_mwh: u64) -> Content {
+    let battery = Battery {
+        name: Label::cut("BAT0"),
+        runs_machine: true,
+        full_mwh: Some(full_mwh),
+        design_mwh: Some(50_000),
+        ..Battery::default()
+    };
+    Content::Power(Box::new(Power { batteries: vec![battery], ..Power::default() }))
+}
+
+#[test]
+fn a_month_of_wear_says_when_a_disk_and_a_battery_are_worn_out() {
+    let kept = tempfile::tempdir().unwrap();
+    let mut story = Story::begin();
+    story.monitor.keep_in(&kept.path().join("history")).unwrap();
+    for day in 0..31_u8 {
+        story.told(storage(80 + day / 3));
+        story.told(power(39_000 - u64::from(day) * 50));
+        // Two samples at a time suffice: wear is remembered once a day.
+        story.goes_on(2 * MINUTE, MINUTE, |_, _| {});
+        if day == 20 {
+            assert!(story.monitor.outlook.trends().wear.is_none(), "three weeks are too few");
+        }
+        story.elapsed += 24 * HOUR - 2 * MINUTE;
+    }
+    story.goes_on(MINUTE, MINUTE, |_, _| {});
+    let told = |check| {
+        let found = story.findings(check);
+        (found[0].verdict, found[0].forecast)
+    };
+    let days = |forecast: Option<Forecast>| forecast.unwrap().earliest_secs / (24 * HOUR);
+    let (verdict, worn) = told(Check::NvmeWear);
+    assert_eq!(verdict, Verdict::Fail);
+    assert!((15..=40).contains(&days(worn)), "{worn:?}");
+    let (verdict, worn) = told(Check::BatteryHealth);
+    assert_eq!(verdict, Verdict::Fail);
+    assert!((180..=260).contains(&days(worn)), "{worn:?}");
+}
+
+#[test]
+fn history_is_what_memory_and_files_know_together() {
+    let kept = tempfile::tempdir().unwrap();
+    let folder = kept.path().join("history");
+    let mut before = Story::begin();
+    before.monitor.keep_in(&folder).unwrap();
+    before.goes_on(10 * MINUTE, 5, |machine, _| machine.processor.busy_permille = 100);
+    before.monitor.store.as_mut().unwrap().flush(at(before.elapsed));
+    drop(before.monitor);
+    // The program was started again.
+    let mut after = Story::begin();
+    after.monitor.keep_in(&folder).unwrap();
+    after.elapsed = before.elapsed + 3 * MINUTE;
+    after.goes_on(2 * MINUTE, 5, |machine, _| machine.processor.busy_permille = 700);
+    let asked = HistoryQuery {
+        from: wall(0),
+        to: WallTime(after.wall().0 + 1),
+        step_secs: 60,
+        figures: vec![Label::cut("cpu.b*")],
+    };
+    let series = after.monitor.history(&asked);
+    assert_eq!(series.iter().map(|series| series.figure.raw()).collect::<Vec<_>>(), ["cpu.busy"]);
+    let values = series[0].values.iter().flatten().copied().collect::<Vec<_>>();
+    assert_eq!((values[0], values.last().copied()), (100, Some(700)));
+    assert!(series[0].values.contains(&None), "nothing is made up for the time between");
+}
+
+#[test]
+fn a_history_that_cannot_be_kept_says_why_and_the_monitor_goes_on() {
+    let kept = tempfile::tempdir().unwrap();
+    let folder = kept.path().join("missing/history");
+    let mut story = Story::begin();
+    let why = story.monitor.keep_in(&folder).unwrap_err().to_string();
+    assert!(!why.is_empty() && story.monitor.kept().is_none(), "{why}");
+    story.goes_on(MINUTE, 5, |_, _| {});
+    assert!(!story.monitor.findings().is_empty());
+}
+
+#[test]
+fn each_section_is_asked_for_on_its_own_cadence() {
+    let mut story = Story::begin();
+    let first = story.monitor.wants(at(0));
+    assert_eq!(first.len(), SECTIONS_EVERY.len());
+    assert_eq!(story.monitor.wants(at(59)), []);
+    let minutely = story.monitor.wants(at(60));
+    assert!(minutely.contains(&SectionId::Ladder) && !minutely.contains(&SectionId::Clock), "{minutely:?}");
+    let asked = (2..=24 * 60).flat_map(|minute| story.monitor.wants(at(minute * MINUTE))).collect::<Vec<_>>();
+    let times = |wanted| asked.iter().filter(|section| **section == wanted).count();
+    assert_eq!(times(SectionId::Clock), 24 * 12);
+    assert_eq!(times(SectionId::Storage), 24);
+    assert_eq!((times(SectionId::Certificates), times(SectionId::System)), (4, 1));
+}
+
+#[test]
+fn a_section_that_did_not_come_in_time_keeps_what_was_known() {
+    let mut story = Story::begin();
+    let late = |content| SectionReport {
+        section: SectionId::Power,
+        taken_at: wall(60),
+        took_ms: 30_000,
+        outcome: Outcome::TimedOut,
+        sources: Vec::new(),
+        content,
+    };
+    story.monitor.surveyed(vec![late(None)], at(60), wall(60));
+    assert!(story.monitor.knows(SectionId::Power));
+    story.goes_on(10, 5, |_, _| {});
+    assert_eq!(story.verdicts(Check::BatteryHealth), [Verdict::Unknown]);
+    story.told(power(30_000));
+    assert_eq!(story.verdicts(Check::BatteryHealth), [Verdict::Fail]);
+    story.monitor.surveyed(vec![late(None)], at(120), wall(120));
+    assert_eq!(story.verdicts(Check::BatteryHealth), [Verdict::Fail]);
+}
+
+#[test]
+fn somebody_who_looks_at_little_still_feeds_the_checks() {
+    let mut story = Story::begin();
+    let disks = Panels::from_iter([Panel::Disks]);
+    let narrow = Wanted { view: disks.into(), processes_every: Duration::ZERO };
+    let mut judged = 0;
+    for second in 1..=20 {
+        let before = story.monitor.whole_at;
+        let sample = story.monitor.sample(narrow, at(second), wall(second));
+        assert_eq!(sample.view.panels, disks, "what was not asked for does not show");
+        judged += u32::from(story.monitor.whole_at != before);
+    }
+    assert_eq!(judged, 4, "each five seconds, the first at once");
+    assert_eq!(story.monitor.newest.as_ref().unwrap().view.panels, Panels::ALL);
+}
+
+#[test]
+fn news_count_at_once_and_mere_evidence_once_a_minute() {
+    let mut story = Story::begin();
+    story.goes_on(5 * MINUTE, 5, |_, _| {});
+    let version = story.monitor.findings_version();
+    story.goes_on(MINUTE, 5, |machine, secs| machine.memory.available_kib = 8 * GIB - secs * 100);
+    assert!(story.monitor.findings_version() <= version + 1);
+    let version = story.monitor.findings_version();
+    story.goes_on(5, 5, |machine, _| machine.filesystems[0].state = FilesystemState::ReadOnly);
+    assert_eq!(story.verdicts(Check::FilesystemReadOnly), [Verdict::Fail]);
+    assert_eq!(story.monitor.findings_version(), version + 1);
+}

@@ -287,8 +287,8 @@ mod tests {
 
     impl RunTools for Stuck {
         fn start(&self, _: &Tool, _: Duration) -> io::Result<Box<dyn Read + Send>> {
-            let go = self.go.lock().unwrap();
-            drop(self.gone.wait_while(go, |go| !*go).unwrap());
+            let go = self.go.lock().unwrap_or_else(PoisonError::into_inner);
+            drop(self.gone.wait_while(go, |go| !*go));
             Ok(Box::new(io::empty()))
         }
     }

@@ -1,5 +1,6 @@
 //! The agent on the end user's machine: asks for consent, streams diagnostics, runs what was approved.
 
+pub mod doctor;
 pub mod executor;
 pub mod front;
 pub mod options;

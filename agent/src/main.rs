@@ -2,7 +2,11 @@
 
 use std::process::ExitCode;
 
-use agent::{executor, options::Arguments, share};
+use agent::{
+    doctor, executor,
+    options::{Arguments, ShareCommand},
+    share,
+};
 use clap::Parser as _;
 
 fn main() -> ExitCode {
@@ -11,6 +15,12 @@ fn main() -> ExitCode {
     }
     let arguments = Arguments::parse();
     start_logging();
+    if let Some(ShareCommand::Doctor(arguments)) = &arguments.command {
+        return match doctor::run(arguments) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&miette::Report::new(error), 1),
+        };
+    }
     // One thread: a session waits almost all the time, and each hand-over between threads costs more than what is handed over.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -18,13 +18,20 @@ use transport::{
 };
 use wire::link::RelayLink;
 
+use crate::doctor::DoctorArguments;
+
 /// Get help on this computer, and stay in charge of it.
 ///
 /// Shows a code. Read it out to the person who helps you. Nothing happens before you have said yes, and everything stops
 /// when you press Stop.
 #[derive(Debug, Parser)]
 #[command(name = "assent-share", version, after_help = EXAMPLES)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Arguments {
+    /// What to do instead
+    #[command(subcommand)]
+    pub command: Option<ShareCommand>,
+
     /// Relay to meet the technician at: assent://HOST:PORT#PIN
     #[arg(long, env = "ASSENT_RELAY", value_name = "LINK")]
     pub relay: Option<String>,
@@ -64,13 +71,21 @@ const EXAMPLES: &str = "\
 Examples:
   assent-share --relay assent://relay.example.org:4433#9f2c…   show a code and wait
   assent-share --consent terminal                              ask in this terminal, as over SSH
+  assent-share doctor                                          what is wrong with this computer, for yourself
 
 Files:
   ~/.config/assent/share.toml     settings (relay, carrier, direct, unlock_delay_secs, longest_session_secs,
-                                  reconnect_within_secs, organisations)
+                                  reconnect_within_secs, organisations, history_dir)
   ~/.local/state/assent/sessions  what happened in each session; check with: assent verify FILE
 
 Exit codes: 0 the session is over, 1 there was no way to ask or to keep the record, 2 wrong usage, 5 the relay cannot be reached";
+
+/// What `assent-share` does without meeting anybody.
+#[derive(Debug, clap::Subcommand)]
+pub enum ShareCommand {
+    /// Look at this computer yourself: the checks that a technician would see, without a technician or a relay. Changes nothing
+    Doctor(DoctorArguments),
+}
 
 /// A place where the person is asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -101,6 +116,9 @@ pub struct ShareConfig {
     pub organisations: Vec<PathBuf>,
     /// Whether the two machines may connect directly once something is allowed. `direct`, default true; `--no-direct` comes first.
     pub direct: DirectWish,
+    /// Folder in which the figures of this computer are kept, at most 32 MiB, so that a technician sees what was before this program
+    /// was started. `history_dir`, default none: nothing is kept.
+    pub history: Option<PathBuf>,
 }
 
 /// The file as it is written. Every key may be left out.
@@ -113,6 +131,7 @@ struct ShareFile {
     unlock_delay_secs: Option<u64>,
     longest_session_secs: Option<u64>,
     reconnect_within_secs: Option<u64>,
+    history_dir: Option<PathBuf>,
     #[serde(default)]
     organisations: Vec<PathBuf>,
 }
@@ -142,7 +161,7 @@ pub enum ConfigError {
     /// The file is no TOML, or has an unknown key or a wrong type.
     #[error("the configuration file {path} is not valid: {reason}")]
     #[diagnostic(help(
-        "known keys: relay, carrier, direct, unlock_delay_secs, longest_session_secs, reconnect_within_secs, organisations"
+        "known keys: relay, carrier, direct, unlock_delay_secs, longest_session_secs, reconnect_within_secs, organisations, history_dir"
     ))]
     Invalid {
         /// The file.
@@ -200,6 +219,7 @@ impl Arguments {
                 seconds("reconnect_within_secs", file.reconnect_within_secs, usual, least, most)?
             },
             organisations: file.organisations,
+            history: file.history_dir,
             direct: match file.direct {
                 Some(true) | None if !self.no_direct => DirectWish::Wanted,
                 Some(_) | None => DirectWish::NotWanted,

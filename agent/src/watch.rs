@@ -20,8 +20,8 @@ use std::{
 };
 
 use diagnostics::{
-    CertificateFacts, Cleared, Monitor, OPENING_SECTIONS, Privacy, ReadCertificates, Roots, SECTION_DEADLINE, Scopes,
-    Sources, Survey, Wanted,
+    CertificateFacts, Cleared, Monitor, OPENING_SECTIONS, Privacy, Reach, ReadCertificates, Roots, SECTION_DEADLINE,
+    Scopes, Sources, Survey, Wanted,
 };
 use tokio::sync::{mpsc, oneshot};
 use transport::clock;
@@ -89,15 +89,19 @@ enum Request {
     History { query: HistoryQuery, made: oneshot::Sender<Vec<Series>> },
 }
 
+/// This machine's own, with the programs that may be asked.
+pub(crate) fn sources() -> Sources {
+    Sources { tools: Arc::new(Tools), certificates: Arc::new(Certificates), ..Sources::default() }
+}
+
 impl Watch {
-    /// Starts watching. With `history` what is measured is kept in that folder.
+    /// Starts watching. `reach` is what may be asked over the network; with `history` what is measured is kept in that folder.
     ///
     /// # Errors
     ///
     /// If the thread cannot be started, or the folder cannot be used.
-    pub(crate) fn start(history: Option<PathBuf>) -> io::Result<Self> {
-        let sources = Sources { tools: Arc::new(Tools), certificates: Arc::new(Certificates), ..Sources::default() };
-        let survey = Survey::new(sources);
+    pub(crate) fn start(reach: Reach, history: Option<PathBuf>) -> io::Result<Self> {
+        let survey = Survey::new(Sources { reach, ..sources() });
         let (requests, inbox) = sync_channel(REQUESTS);
         let (surveyed, read) = sync_channel(SURVEYED);
         let mut monitor = Monitor::new(Roots::default(), clock::now());

@@ -14,6 +14,7 @@ mod full_disk;
 mod hostile_agent;
 mod hostile_relay;
 mod hostile_technician;
+mod inspections;
 mod lab;
 mod netcheck;
 mod runs;

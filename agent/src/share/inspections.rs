@@ -53,7 +53,7 @@ pub(super) enum Step {
 /// An answer that may leave.
 #[derive(Debug)]
 pub(super) enum Found {
-    Report(Cleared<Report>),
+    Report(Box<Cleared<Report>>),
     Other(Cleared<Inspected>),
 }
 
@@ -136,7 +136,7 @@ async fn find(watch: &Watch, gate: &Gate, what: Inspect, allowed: &Allowed) -> O
             let not_allowed = SectionId::ALL.iter().copied().filter(|section| !allowed.sections.contains(section));
             let mut sections = read.await?;
             sections.extend(not_allowed.map(not_allowed_section));
-            return Some(Found::Report(watch::clear_report(gate, watch.report(sections).await?, scopes)));
+            return Some(Found::Report(Box::new(watch::clear_report(gate, watch.report(sections).await?, scopes))));
         }
         Inspect::Section(section) => ask(watch, Question::Section(section)).await?,
         Inspect::Process { pid, start_ticks } => ask(watch, Question::Process { pid, start_ticks }).await?,

@@ -28,6 +28,7 @@ mod wording;
 use std::{collections::VecDeque, io, path::PathBuf, sync::Arc};
 
 use audit::files::FileError;
+use diagnostics::Reach;
 use futures_util::FutureExt as _;
 use rand_core::OsRng;
 use tokio::sync::mpsc;
@@ -147,7 +148,9 @@ pub async fn run(arguments: &Arguments) -> Result<(), ShareError> {
     let (stage, views) = Stage::new(relay);
     let options = NodeOptions { carrier: config.carrier, ..NodeOptions::default() };
     let (node, control) = Node::start(config.relay.clone(), options).await?;
-    let watch = Watch::start(None).map_err(|source| ShareError::System { what: "start a thread", source })?;
+    let reach = Reach { relay: Some((config.relay.host().to_owned(), config.relay.port())), ..Reach::default() };
+    let watch = Watch::start(reach, config.history.clone())
+        .map_err(|source| ShareError::System { what: "start a thread", source })?;
     let (acts, inbox) = mpsc::channel(ACTS);
     let front_end = FrontEnd::start(arguments, &config.state_dir, views, acts, &events).await?;
     let mut share = Share {

@@ -12,12 +12,16 @@ use wire::session::{Ability, DenyReason, EndReason};
 pub(super) fn ability(ability: Ability) -> &'static str {
     match ability {
         Ability::DiagBasic => {
-            "See how this computer is doing: its name and model, processor, memory, disks, network traffic, \
-             temperatures and the names of the busiest programs"
+            "See how this computer is doing: its model, processor, memory, disks, network traffic, temperatures, services, \
+             updates, what failed lately, and the names of the busiest programs. Names of people and folders are replaced"
         }
-        Ability::DiagLogs => "Read log lines of this computer",
-        Ability::DiagNetwork => "See network addresses and test connections",
-        Ability::DiagProcess => "See everything about running programs, with what they were started with",
+        Ability::DiagLogs => {
+            "Read log lines of this computer: passwords and keys are taken out as far as they can be recognised, which is not always"
+        }
+        Ability::DiagNetwork => "See network addresses and names, and test connections",
+        Ability::DiagProcess => "See single running programs in full: their files, limits and memory",
+        Ability::DiagNames => "See names as they are: of users, folders, printers and this computer",
+        Ability::DiagIdentifiers => "See serial numbers and hardware addresses as they are",
         Ability::ScreenView => "See your screen",
         Ability::ScreenControl => "Move the pointer and type",
         Ability::TermView => "See a terminal",

@@ -35,8 +35,8 @@ pub enum Question {
     Process {
         /// Its number.
         pid: u32,
-        /// In clock ticks since the machine started.
-        start_ticks: u64,
+        /// In clock ticks since the machine started; absent for whichever has the number now.
+        start_ticks: Option<u64>,
     },
     /// Some lines of the log.
     Logs(LogQuery),

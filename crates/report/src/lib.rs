@@ -9,10 +9,28 @@
 //! | [`wording`] | for each check: title, question, plain and technical text, what it rules out |
 //! | [`runbooks`] | what to look at next, without changing anything |
 //! | [`units`] | amounts as people write them |
+//! | [`html`], [`markdown`], [`text`] | a report as a page, as a document, as lines of a terminal |
+//! | [`diff`] | what is different between two reports |
+//! | [`export`] | samples and findings for the programs that collect them, and series as CSV |
+//! | [`spark`], [`watch`] | series as a line of blocks, and a machine on one screen |
+//! | [`tree`] | any value of the schema as an ordered tree |
 
 #![deny(missing_docs)]
 
+pub mod diff;
+pub mod export;
+pub mod html;
+pub mod markdown;
+mod naming;
+mod outline;
 pub mod runbooks;
+pub mod spark;
 mod template;
+#[cfg(test)]
+mod testing;
+pub mod text;
+mod told;
+pub mod tree;
 pub mod units;
+pub mod watch;
 pub mod wording;

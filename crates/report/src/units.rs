@@ -58,7 +58,7 @@ fn rounded(value: i128, divisor: i128) -> i128 {
 }
 
 /// Digits in threes from a thousand on.
-fn grouped(value: i128) -> String {
+pub(crate) fn grouped(value: i128) -> String {
     let digits = value.unsigned_abs().to_string();
     let mut out = String::from(if value < 0 { "-" } else { "" });
     for (place, digit) in digits.chars().enumerate() {

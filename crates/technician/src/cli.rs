@@ -7,7 +7,16 @@ use clap::{
     builder::{PossibleValuesParser, Styles, TypedValueParser},
 };
 use transport::node::CarrierChoice;
-use wire::{link::RelayLink, run::RunLimits, session::Ability, text::Sentence};
+use wire::{
+    diagnostics::{
+        report::SectionId,
+        sections::logs::{MAX_LINES, Priority},
+    },
+    link::RelayLink,
+    run::RunLimits,
+    session::Ability,
+    text::Sentence,
+};
 
 use crate::units;
 
@@ -186,14 +195,27 @@ pub(crate) struct NetcheckArgs {
 }
 
 /// Show how the end user's machine is doing.
+///
+/// Without a subcommand, one reading of the live figures. The subcommands read something once; what the end user has not allowed is
+/// refused, and `assent request` asks for it.
 #[derive(Debug, Args)]
-#[command(after_long_help = "\
+#[command(
+    args_conflicts_with_subcommands = true,
+    after_long_help = "\
 Examples:
   assent diag                      one reading, laid out for people
+  assent diag report --html a.html everything that is allowed, as a page
+  assent diag section storage      disks and their health
+  assent diag logs --unit cups     what a service wrote (needs diag.logs)
+  assent diag history --from 15m   what was measured before
+  assent diag watch                follow it on one screen
   assent diag --json               one reading as a JSON object
   assent diag --json --follow      one JSON object a second until Ctrl-C
-  assent diag --json --follow 10   ten of them")]
+  assent diag --json --follow 10   ten of them"
+)]
 pub(crate) struct DiagArgs {
+    #[command(subcommand)]
+    pub(crate) what: Option<DiagCommand>,
     #[command(flatten)]
     pub(crate) session: SessionArg,
     /// Go on with every new reading: N of them, or until Ctrl-C
@@ -202,6 +224,176 @@ pub(crate) struct DiagArgs {
     /// Print JSON, one object a reading
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Something that is read once.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DiagCommand {
+    Report(DiagReportArgs),
+    Section(DiagSectionArgs),
+    Process(DiagProcessArgs),
+    Logs(DiagLogsArgs),
+    History(DiagHistoryArgs),
+    Watch(DiagWatchArgs),
+    Diff(DiagDiffArgs),
+    Export(DiagExportArgs),
+}
+
+/// Follow the machine on one screen: what is wrong, the figures that matter with their last minute, and who is busy.
+#[derive(Debug, Args)]
+pub(crate) struct DiagWatchArgs {
+    #[command(flatten)]
+    pub(crate) session: SessionArg,
+}
+
+/// What is different between two reports that were saved as JSON.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  assent diag report --json > before.json
+  assent diag report --json > after.json
+  assent diag diff before.json after.json")]
+pub(crate) struct DiagDiffArgs {
+    /// The earlier report
+    #[arg(value_name = "A", value_hint = ValueHint::FilePath)]
+    pub(crate) a: PathBuf,
+    /// The later report
+    #[arg(value_name = "B", value_hint = ValueHint::FilePath)]
+    pub(crate) b: PathBuf,
+    /// Print it as Markdown
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) md: bool,
+    /// Print it as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// The newest reading for the programs that collect figures.
+#[derive(Debug, Args)]
+pub(crate) struct DiagExportArgs {
+    #[command(flatten)]
+    pub(crate) session: SessionArg,
+    /// In which form
+    #[arg(value_name = "FORM", value_enum)]
+    pub(crate) form: ExportForm,
+}
+
+/// Forms that other programs read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ExportForm {
+    /// Text for Prometheus
+    Prometheus,
+    /// One JSON object on a line
+    Jsonl,
+    /// JSON of the OpenTelemetry protocol
+    #[cfg(feature = "otlp")]
+    Otlp,
+}
+
+/// Everything that is allowed at the moment: findings first, then figures, the last minutes, and every section.
+#[derive(Debug, Args)]
+pub(crate) struct DiagReportArgs {
+    #[command(flatten)]
+    pub(crate) session: SessionArg,
+    /// Write a page that needs nothing else, to read, print or keep
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "md"])]
+    pub(crate) html: Option<PathBuf>,
+    /// Print it as Markdown, for a ticket
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) md: bool,
+    /// Print it as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// One part of the catalogue.
+#[derive(Debug, Args)]
+pub(crate) struct DiagSectionArgs {
+    #[command(flatten)]
+    pub(crate) session: SessionArg,
+    /// Which
+    #[arg(value_name = "SECTION", value_parser = section())]
+    pub(crate) section: SectionId,
+    /// Print it as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// One process in full, without its arguments. Needs diag.process.
+#[derive(Debug, Args)]
+pub(crate) struct DiagProcessArgs {
+    #[command(flatten)]
+    pub(crate) session: SessionArg,
+    /// Its number
+    #[arg(value_name = "PID")]
+    pub(crate) pid: u32,
+    /// Print it as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Log lines, scrubbed of what looks like a secret. Needs diag.logs.
+#[derive(Debug, Args)]
+pub(crate) struct DiagLogsArgs {
+    #[command(flatten)]
+    pub(crate) session: SessionArg,
+    /// Only of this service; may be given several times
+    #[arg(long, value_name = "UNIT")]
+    pub(crate) unit: Vec<String>,
+    /// Nothing less grave than this
+    #[arg(long, value_name = "PRIORITY", default_value = "info", value_parser = priority())]
+    pub(crate) priority: Priority,
+    /// Nothing older than this, such as 90s, 15m, 2h or 3d
+    #[arg(long, value_name = "TIME", value_parser = units::parse_duration)]
+    pub(crate) since: Option<Duration>,
+    /// At most so many lines
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_LINES)))]
+    pub(crate) lines: u32,
+    /// Print them as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What was measured before.
+#[derive(Debug, Args)]
+pub(crate) struct DiagHistoryArgs {
+    #[command(flatten)]
+    pub(crate) session: SessionArg,
+    /// From how long ago, such as 15m, 6h or 7d
+    #[arg(long, value_name = "TIME", default_value = "15m", value_parser = units::parse_duration)]
+    pub(crate) from: Duration,
+    /// Up to how long ago
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = units::parse_duration)]
+    pub(crate) to: Duration,
+    /// Time from value to value
+    #[arg(long, value_name = "TIME", default_value = "15s", value_parser = units::parse_duration)]
+    pub(crate) step: Duration,
+    /// Only this figure, such as cpu.busy or disk.*; may be given several times
+    #[arg(long, value_name = "FIGURE")]
+    pub(crate) series: Vec<String>,
+    /// Print it as CSV
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) csv: bool,
+    /// Print it as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn section() -> impl TypedValueParser<Value = SectionId> {
+    one_of(SectionId::ALL, SectionId::name)
+}
+
+fn priority() -> impl TypedValueParser<Value = Priority> {
+    one_of(Priority::ALL, Priority::name)
+}
+
+/// The members of a closed list, by name.
+fn one_of<T: Copy + Send + Sync + 'static>(
+    all: &'static [T],
+    name: fn(T) -> &'static str,
+) -> impl TypedValueParser<Value = T> {
+    PossibleValuesParser::new(all.iter().map(move |member| name(*member)))
+        .try_map(move |word| all.iter().copied().find(|member| name(*member) == word).ok_or("there is no such name"))
 }
 
 /// Ask the end user for one command and run it on their machine.

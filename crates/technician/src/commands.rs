@@ -5,6 +5,7 @@ mod attach;
 mod diag;
 mod end;
 mod identity;
+mod inspect;
 mod netcheck;
 mod org;
 mod paper;
@@ -48,7 +49,7 @@ fn wants_json(command: &Command) -> bool {
         Command::Attach(args) => args.json,
         Command::Status(args) => args.json,
         Command::Netcheck(args) => args.json,
-        Command::Diag(args) => args.json,
+        Command::Diag(args) => diag::wants_json(args),
         Command::Run(args) => args.json,
         Command::Request(args) => args.json,
         Command::Verify(args) => args.json,
@@ -65,7 +66,7 @@ fn dispatch(command: Command, places: &Places) -> Result<Exit, Problem> {
         Command::SessionProcess => attach::session_process(places),
         Command::Status(args) => wait_for(status::status(&args, places)),
         Command::Netcheck(args) => wait_for(netcheck::netcheck(args, places)),
-        Command::Diag(args) => wait_for(diag::diag(&args, places)),
+        Command::Diag(args) => wait_for(diag::diag(args, places)),
         Command::Run(args) => wait_for(run::run(args, places)),
         Command::Request(args) => wait_for(ask::request(args, places)),
         Command::End(args) => wait_for(end::end(&args, places)),

@@ -219,8 +219,8 @@ fn what_a_paired_technician_says() {
             "0601010120010db800000000000000000000000150",
         ),
         (
-            ToAgent::Inspect { inspection: InspectionId(1), what: Inspect::Process { pid: 300, start_ticks: 7 } },
-            "070102fb2c0107",
+            ToAgent::Inspect { inspection: InspectionId(1), what: Inspect::Process { pid: 300, start_ticks: Some(7) } },
+            "070102fb2c010107",
         ),
         (ToAgent::Look { view: Panels::OVERVIEW.into() }, "080100"),
         (ToAgent::CancelInspection { inspection: InspectionId(1) }, "0901"),
@@ -282,7 +282,7 @@ fn what_can_be_inspected() {
     for (what, golden) in [
         (Inspect::Report, "00"),
         (Inspect::Section(SectionId::System), "0100"),
-        (Inspect::Process { pid: 300, start_ticks: 7 }, "02fb2c0107"),
+        (Inspect::Process { pid: 300, start_ticks: Some(7) }, "02fb2c010107"),
         (Inspect::History(query), "03fbe803fc701101003c01086d656d6f72792e2a"),
         (Inspect::Logs(LogQuery::default()), "040006000000c8"),
     ] {

@@ -27,12 +27,14 @@ use crate::{
 /// Processes that are looked at for children.
 const MAX_LOOKED_AT: usize = 32_768;
 
-/// Reads the process `pid` that started at `start_ticks`; `None` if it has ended, whatever uses its number now.
-pub(crate) fn read(roots: &Roots, pid: u32, start_ticks: u64, manifest: &mut Manifest) -> Option<Process> {
+/// Reads the process `pid`, if it is the one that started at `wanted_ticks`; without that, whichever has the number now. `None` if it
+/// has ended.
+pub(crate) fn read(roots: &Roots, pid: u32, wanted_ticks: Option<u64>, manifest: &mut Manifest) -> Option<Process> {
     let clock = rustix::param::clock_ticks_per_second().max(1);
     let one = One { proc: &roots.proc, folder: roots.proc.join(pid.to_string()), clock };
     let stat = manifest.keep("stat", one.stat(&one.folder))?;
-    if stat.start_ticks != start_ticks {
+    let start_ticks = stat.start_ticks;
+    if wanted_ticks.is_some_and(|wanted| wanted != start_ticks) {
         manifest.missing("stat", "the process has ended, and its number is used by another");
         return None;
     }

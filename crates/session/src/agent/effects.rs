@@ -60,9 +60,9 @@ impl Effects {
         self.queue.retain(|effect| !matches!(effect, Effect::StartRun { approved, .. } if approved.exact.run == run));
     }
 
-    /// Takes back a start of the stream that was not handed out yet.
+    /// Takes back a start of the stream, and what is looked at in it, that was not handed out yet.
     pub(super) fn forget_start_of_stream(&mut self) {
-        self.queue.retain(|effect| !matches!(effect, Effect::StartDiagnostics { .. }));
+        self.queue.retain(|effect| !matches!(effect, Effect::StartDiagnostics { .. } | Effect::Look { .. }));
     }
 
     /// Takes back the start of an inspection that was not handed out yet.

@@ -60,7 +60,7 @@ fn each_kind_needs_its_own_ability() {
     for (what, ability) in [
         (Inspect::Section(SectionId::Logs), Ability::DiagLogs),
         (Inspect::Section(SectionId::Network), Ability::DiagNetwork),
-        (Inspect::Process { pid: 1, start_ticks: 1 }, Ability::DiagProcess),
+        (Inspect::Process { pid: 1, start_ticks: None }, Ability::DiagProcess),
     ] {
         let mut desk = Desk::live();
         inspect(&mut desk, 1, what.clone());

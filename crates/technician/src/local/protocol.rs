@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use wire::{
     diagnostics::{
         IdentityCard, Snapshot,
+        findings::Finding,
         inspect::{Inspect, Inspected},
     },
     ids::Digest,
@@ -107,6 +108,8 @@ pub(crate) enum Reply {
     Status(Box<Status>),
     /// What the machine is.
     Card(Box<IdentityCard>),
+    /// What all checks answered, the worst first. Before the first reading, and when it has changed.
+    Findings(Vec<Finding>),
     /// Whether readings come. Said first, and whenever it changes.
     Flow(Flow),
     /// A reading.

@@ -180,15 +180,15 @@ impl Client {
     /// in their numbers.
     async fn diagnostics(&mut self) -> Result<(), Gone> {
         let Handle { mut status, mut readings, .. } = self.handle.clone();
-        let (mut flow_told, mut card_told, mut tick_told) = (None, None, None);
+        let (mut flow_told, mut card_told, mut findings_told, mut tick_told) = (None, None, None, None);
         loop {
             let (flow, ended) = {
                 let status = status.borrow_and_update();
                 (flow(&status), end_of(&status))
             };
-            let (card, sample, at) = {
+            let (card, findings, sample, at) = {
                 let newest = readings.borrow_and_update();
-                (newest.card.clone(), newest.sample.clone(), newest.at)
+                (newest.card.clone(), Arc::clone(&newest.findings), newest.sample.clone(), newest.at)
             };
             if flow_told != Some(flow) {
                 self.tell(&Reply::Flow(flow)).await?;
@@ -197,6 +197,10 @@ impl Client {
             if let Some(card) = card.filter(|card| card_told.as_ref() != Some(card)) {
                 self.tell(&Reply::Card(Box::new(card.as_ref().clone()))).await?;
                 card_told = Some(card);
+            }
+            if findings_told.as_ref() != Some(&findings) && !findings.is_empty() {
+                self.tell(&Reply::Findings(findings.as_ref().clone())).await?;
+                findings_told = Some(findings);
             }
             if let Some(sample) = sample.filter(|sample| tick_told != Some((sample.tick, at))) {
                 tick_told = Some((sample.tick, at));

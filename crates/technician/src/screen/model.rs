@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use wire::{
-    diagnostics::{IdentityCard, Snapshot},
+    diagnostics::{IdentityCard, Snapshot, findings::Finding},
     session::Ability,
 };
 
@@ -16,6 +16,8 @@ pub(crate) struct Model {
     pub(crate) status: Status,
     /// What the machine is.
     pub(crate) card: Option<Arc<IdentityCard>>,
+    /// What all checks answered, the worst first.
+    pub(crate) findings: Arc<Vec<Finding>>,
     /// The newest reading.
     pub(crate) sample: Option<Arc<Snapshot>>,
     /// How old the newest reading is; a stale one is marked.
@@ -43,6 +45,8 @@ pub(crate) const STALE_AFTER: Duration = Duration::from_secs(4);
 /// The panels in the lower part, in the order of the Tab key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Panel {
+    /// What is wrong with the machine, and what was looked at.
+    Findings,
     /// Busiest processes.
     Processes,
     /// Runs with the end of their output.
@@ -55,11 +59,12 @@ pub(crate) enum Panel {
 
 impl Panel {
     /// Every panel.
-    pub(crate) const ALL: [Self; 4] = [Self::Processes, Self::Runs, Self::Devices, Self::Activity];
+    pub(crate) const ALL: [Self; 5] = [Self::Findings, Self::Processes, Self::Runs, Self::Devices, Self::Activity];
 
     /// Its title.
     pub(crate) fn title(self) -> &'static str {
         match self {
+            Self::Findings => "Findings",
             Self::Processes => "Processes",
             Self::Runs => "Runs",
             Self::Devices => "Devices",
@@ -69,17 +74,18 @@ impl Panel {
 
     fn index(self) -> usize {
         match self {
-            Self::Processes => 0,
-            Self::Runs => 1,
-            Self::Devices => 2,
-            Self::Activity => 3,
+            Self::Findings => 0,
+            Self::Processes => 1,
+            Self::Runs => 2,
+            Self::Devices => 3,
+            Self::Activity => 4,
         }
     }
 
     /// The panel `step` further on, round the end.
     pub(crate) fn after(self, step: usize) -> Self {
         let index = (self.index() + step) % Self::ALL.len();
-        Self::ALL.get(index).copied().unwrap_or(Self::Processes)
+        Self::ALL.get(index).copied().unwrap_or(Self::Findings)
     }
 }
 
@@ -186,7 +192,14 @@ pub(crate) struct AbilityChoice {
 }
 
 /// What this version can make use of, in the order of the list. Commands are not among them: each is asked for by itself.
-pub(crate) const OFFERED: [Ability; 1] = [Ability::DiagBasic];
+pub(crate) const OFFERED: [Ability; 6] = [
+    Ability::DiagBasic,
+    Ability::DiagLogs,
+    Ability::DiagNetwork,
+    Ability::DiagProcess,
+    Ability::DiagNames,
+    Ability::DiagIdentifiers,
+];
 
 impl Model {
     /// The screen before anything is known.
@@ -194,10 +207,11 @@ impl Model {
         Self {
             status,
             card: None,
+            findings: Arc::default(),
             sample: None,
             sample_age: Duration::ZERO,
             busy_history: VecDeque::new(),
-            panel: Panel::Processes,
+            panel: Panel::Findings,
             scroll: [0; Panel::ALL.len()],
             overlay: Overlay::None,
             notice: None,
@@ -276,11 +290,11 @@ mod tests {
 
     #[test]
     fn tab_goes_round_all_panels() {
-        let mut panel = Panel::Processes;
+        let mut panel = Panel::Findings;
         for _ in 0..Panel::ALL.len() {
             panel = panel.after(1);
         }
-        assert_eq!(panel, Panel::Processes);
+        assert_eq!(panel, Panel::Findings);
         assert_eq!(panel.after(Panel::ALL.len() - 1), Panel::Activity);
     }
 }

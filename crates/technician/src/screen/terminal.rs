@@ -136,6 +136,7 @@ impl Screen {
             changed = self.handle.readings.changed() => if changed.is_ok() {
                 let readings = self.handle.readings.borrow_and_update().clone();
                 self.model.card = readings.card;
+                self.model.findings = readings.findings;
                 if let Some(sample) = readings.sample {
                     self.model.take_sample(sample);
                 }

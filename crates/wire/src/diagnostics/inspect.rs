@@ -24,8 +24,9 @@ pub enum Inspect {
     Process {
         /// Its number.
         pid: u32,
-        /// Its start, in clock ticks since the machine started: another process may have the number by now.
-        start_ticks: u64,
+        /// Its start, in clock ticks since the machine started: another process may have the number by now. Absent for whichever has
+        /// it.
+        start_ticks: Option<u64>,
     },
     /// What was measured before.
     History(HistoryQuery),

@@ -15,7 +15,7 @@ fn this_process_is_read_in_full_without_what_it_was_called_with() {
     let (near, far) = std::os::unix::net::UnixStream::pair().unwrap();
     let deleted = tempfile::tempfile().unwrap();
     let mut manifest = Manifest::default();
-    let process = read(&Roots::default(), pid, start, &mut manifest).unwrap();
+    let process = read(&Roots::default(), pid, Some(start), &mut manifest).unwrap();
     assert!(near.as_raw_fd() != far.as_raw_fd() && deleted.as_raw_fd() > 0, "they are open until here");
 
     assert_eq!((process.pid, process.start_ticks), (pid, start));
@@ -40,7 +40,7 @@ fn this_process_is_read_in_full_without_what_it_was_called_with() {
 fn a_child_is_found_by_its_parent() {
     let (parent, start) = own();
     let mut child = spawn_sleeper();
-    let process = read(&Roots::default(), parent, start, &mut Manifest::default()).unwrap();
+    let process = read(&Roots::default(), parent, Some(start), &mut Manifest::default()).unwrap();
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(process.children.iter().any(|relative| relative.pid == child.id()), "{:?}", process.children);
@@ -55,7 +55,7 @@ fn spawn_sleeper() -> std::process::Child {
 fn a_number_that_another_process_uses_now_is_not_this_process() {
     let (pid, start) = own();
     let mut manifest = Manifest::default();
-    assert_eq!(read(&Roots::default(), pid, start + 1, &mut manifest), None);
+    assert_eq!(read(&Roots::default(), pid, Some(start + 1), &mut manifest), None);
     assert!(manifest.into_sources()[0].reason.raw().contains("another"));
 }
 
@@ -66,7 +66,7 @@ fn a_worker_of_the_kernel_has_no_program_and_no_memory() {
     let stat = read_file(Path::new("/proc/2/stat"), &mut buffer).ok().and_then(Stat::parse);
     // In a container the second process is anything.
     let Some(stat) = stat.filter(|stat| stat.name.bytes() == b"kthreadd") else { return };
-    let process = read(&roots, 2, stat.start_ticks, &mut Manifest::default()).unwrap();
+    let process = read(&roots, 2, Some(stat.start_ticks), &mut Manifest::default()).unwrap();
     assert_eq!((process.executable, process.memory.proportional_kib), (None, None));
 }
 
@@ -98,7 +98,7 @@ fn parents_that_go_in_a_circle_and_hostile_files_come_to_an_end() {
             fs::write(process.join(file), b"\0\xff\n-99999999999999999999\nUid: x\n0::/a\nPss: -1 kB\n").unwrap();
         }
     }
-    let process = read(&roots, 7, 5000, &mut Manifest::default()).unwrap();
+    let process = read(&roots, 7, Some(5000), &mut Manifest::default()).unwrap();
     assert_eq!(process.parents.iter().map(|above| above.pid).collect::<Vec<_>>(), [8, 9, 7]);
     assert_eq!((process.name.raw(), process.nice, process.group.raw()), ("a) b\n", -7, "/a"));
     assert_eq!(process.children.iter().map(|child| child.pid).collect::<Vec<_>>(), [9]);

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use wire::diagnostics::{Filesystem, FilesystemState, IdentityCard, Snapshot};
+use report::wording::{technical, words};
+use wire::diagnostics::{
+    Filesystem, FilesystemState, IdentityCard, Snapshot,
+    findings::{Finding, Severity, Verdict},
+};
 
 use crate::units;
 
@@ -51,7 +55,7 @@ impl Table {
 }
 
 /// The whole reading. Peers' texts are made safe by their types.
-pub(super) fn lay_out(card: Option<&IdentityCard>, age_ms: u64, sample: &Snapshot) -> String {
+pub(super) fn lay_out(card: Option<&IdentityCard>, findings: &[Finding], age_ms: u64, sample: &Snapshot) -> String {
     let mut out = String::new();
     if let Some(card) = card {
         out.push_str(&about(card));
@@ -73,6 +77,7 @@ pub(super) fn lay_out(card: Option<&IdentityCard>, age_ms: u64, sample: &Snapsho
             sample.skipped
         ));
     }
+    section(&mut out, "Findings", &found(findings));
     section(&mut out, "Processors", &processors(sample));
     section(&mut out, "Memory", &memory(sample));
     section(&mut out, "File systems", &filesystems(sample));
@@ -85,6 +90,28 @@ pub(super) fn lay_out(card: Option<&IdentityCard>, age_ms: u64, sample: &Snapsho
     let missing = sample.unreadable.iter().map(|source| format!("  {}: {}\n", source.source, source.reason));
     section(&mut out, "Could not be read", &missing.collect::<String>());
     out
+}
+
+/// What fails, the worst first, and how much else was looked at.
+fn found(findings: &[Finding]) -> String {
+    let mut lines = String::new();
+    for finding in findings.iter().filter(|finding| finding.verdict == Verdict::Fail) {
+        let severity = finding.severity.map_or("info", Severity::name);
+        lines.push_str(&format!(
+            "  {severity:<8}  {}\n            {}\n",
+            words(finding.check).title,
+            technical(finding)
+        ));
+    }
+    let of = |verdict| findings.iter().filter(|finding| finding.verdict == verdict).count();
+    if !findings.is_empty() {
+        lines.push_str(&format!(
+            "  {} checked and fine, {} could not be checked\n",
+            of(Verdict::Pass),
+            of(Verdict::Unknown)
+        ));
+    }
+    lines
 }
 
 fn section(out: &mut String, title: &str, body: &str) {
@@ -261,19 +288,19 @@ mod tests {
 
     #[test]
     fn a_reading_is_laid_out_in_columns() {
-        insta::assert_snapshot!(lay_out(Some(&testing::card()), 0, &testing::sample()));
+        insta::assert_snapshot!(lay_out(Some(&testing::card()), &testing::findings(), 0, &testing::sample()));
     }
 
     #[test]
     fn a_hostile_reading_acts_on_no_screen() {
         let model = testing::hostile();
-        let text = lay_out(model.card.as_deref(), u64::MAX, model.sample.as_deref().unwrap());
+        let text = lay_out(model.card.as_deref(), &model.findings, u64::MAX, model.sample.as_deref().unwrap());
         assert!(text.chars().all(|character| character == '\n' || !crate::escape::acts_on_screen(character)));
     }
 
     #[test]
     fn an_empty_reading_says_so_little() {
-        let text = lay_out(None, 0, &Snapshot::default());
+        let text = lay_out(None, &[], 0, &Snapshot::default());
         assert!(text.contains("first sample"), "{text}");
         assert!(!text.contains("Disks"), "{text}");
     }

@@ -6,7 +6,11 @@ use ratatui::{
     text::{Line, Span},
     widgets::Paragraph,
 };
-use wire::diagnostics::Snapshot;
+use report::wording::{technical, words};
+use wire::diagnostics::{
+    Snapshot,
+    findings::{Finding, Severity, Verdict},
+};
 
 use super::{Look, Model, Panel, cut, fit, frame_of, machine};
 use crate::{
@@ -20,6 +24,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, panel: Pane
     let block = frame_of(title(model, panel, look), focused, look);
     let inner = block.inner(area);
     let lines = match panel {
+        Panel::Findings => finding_lines(&model.findings, usize::from(inner.width), look),
         Panel::Processes => process_lines(model.sample.as_deref(), usize::from(inner.width), look),
         Panel::Runs => run_lines(model, usize::from(inner.width), look),
         Panel::Devices => device_lines(model.sample.as_deref(), usize::from(inner.width), look),
@@ -32,7 +37,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, panel: Pane
     let scroll = model.scroll_of(panel).min(most);
     let first = match panel {
         Panel::Activity | Panel::Runs => most - scroll,
-        Panel::Processes | Panel::Devices => scroll,
+        Panel::Findings | Panel::Processes | Panel::Devices => scroll,
     };
     let hidden = lines.len().saturating_sub(rows + first);
     let shown = lines.iter().take(heading).chain(lines.iter().skip(heading + first)).take(rows).cloned();
@@ -48,6 +53,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, model: &Model, panel: Pane
 fn title(model: &Model, panel: Panel, look: Look) -> Line<'static> {
     let mut line = Line::from(Span::styled(format!(" {} ", panel.title()), look.strong()));
     let more = match panel {
+        Panel::Findings => Some(format!("{} ", counts(&model.findings))),
         Panel::Processes => model.sample.as_deref().map(|sample| {
             let unreadable = sample.processes_total.saturating_sub(sample.processes_readable);
             let note = if unreadable > 0 { format!(", {unreadable} not readable") } else { String::new() };
@@ -64,6 +70,49 @@ fn title(model: &Model, panel: Panel, look: Look) -> Line<'static> {
         line.push_span(Span::styled(more, look.dim()));
     }
     line
+}
+
+/// How many of each kind, in words.
+fn counts(findings: &[Finding]) -> String {
+    let of = |verdict| findings.iter().filter(|finding| finding.verdict == verdict).count();
+    match findings.len() {
+        0 => "not known yet".to_owned(),
+        _ => format!("{}, {} fine, {} unknown", of(Verdict::Fail), of(Verdict::Pass), of(Verdict::Unknown)),
+    }
+}
+
+/// What fails, with what the technician needs to know of it; then what could not be looked at, and what is fine.
+fn finding_lines(findings: &[Finding], width: usize, look: Look) -> Vec<Line<'static>> {
+    let mut lines = Vec::new();
+    for finding in findings.iter().filter(|finding| finding.verdict == Verdict::Fail) {
+        let (mark, style) = match finding.severity {
+            Some(Severity::Critical) => ("!!", look.bad()),
+            Some(Severity::Warning) => (" !", look.warn()),
+            Some(Severity::Info) | None => (" i", look.accent()),
+        };
+        let title = format!("{mark} {}", words(finding.check).title);
+        lines.push(Line::from(Span::styled(cut(&title, width), style)));
+        lines.push(Line::from(Span::raw(format!("   {}", cut(&technical(finding), width.saturating_sub(3))))));
+    }
+    for (verdict, mark) in [(Verdict::Unknown, " ?"), (Verdict::Pass, " ✓")] {
+        let those = findings.iter().filter(|finding| finding.verdict == verdict);
+        lines.extend(those.map(|finding| {
+            let line = format!("{mark} {}", told(finding));
+            Line::from(Span::styled(cut(&line, width), look.dim()))
+        }));
+    }
+    lines
+}
+
+/// What does not fail, on a line: about what, and why nobody knows.
+fn told(finding: &Finding) -> String {
+    let title = words(finding.check).title;
+    let subject = finding.subject.as_ref().map(|subject| format!(" ({})", subject.label())).unwrap_or_default();
+    let reason = finding.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    match finding.verdict {
+        Verdict::Pass => format!("not so: {title}{subject}"),
+        Verdict::Fail | Verdict::Unknown | Verdict::NotApplicable => format!("{title}{subject}{reason}"),
+    }
 }
 
 fn process_lines(sample: Option<&Snapshot>, width: usize, look: Look) -> Vec<Line<'static>> {

@@ -6,10 +6,13 @@ use wire::{
     diagnostics::{
         Core, Disk, Filesystem, FilesystemState, IdentityCard, Memory, Network, Pressure, Process, Snapshot,
         Temperature, Unreadable,
+        findings::{Amount, Check, Confidence, Evidence, Finding, Severity, Unit, Verdict, What},
+        schema::Named,
     },
     ids::{GrantId, RequestId, RunId, SessionId},
     session::{Ability, Subject},
     text::{Label, Sentence},
+    time::WallTime,
 };
 
 use crate::{
@@ -24,6 +27,7 @@ use crate::{
 pub(crate) fn model() -> Model {
     let mut model = Model::new(status(), false);
     model.card = Some(Arc::new(card()));
+    model.findings = Arc::new(findings());
     for busy in 0..40 {
         let mut sample = sample();
         for core in &mut sample.cores {
@@ -110,6 +114,42 @@ pub(crate) fn card() -> IdentityCard {
         user: Label::cut("ana"),
         administrator: false,
     }
+}
+
+pub(crate) fn findings() -> Vec<Finding> {
+    let finding = |check, verdict, subject| Finding {
+        check,
+        version: 1,
+        verdict,
+        severity: None,
+        confidence: Confidence::High,
+        subject,
+        since: None,
+        reason: None,
+        evidence: Vec::new(),
+        forecast: None,
+        exonerates: Vec::new(),
+        runbook: Label::cut(""),
+    };
+    let amount = |what, value, unit| Evidence { what, amount: Some(Amount { value, unit }), name: None };
+    let home = Named::Path(Label::cut("/home"));
+    let full = Finding {
+        severity: Some(Severity::Warning),
+        since: Some(WallTime(1_795_000_000_000)),
+        evidence: vec![
+            amount(What::UsedShare, 951, Unit::Permille),
+            amount(What::Available, 24_117_248, Unit::Kib),
+            amount(What::Total, 490_733_568, Unit::Kib),
+        ],
+        ..finding(Check::SpaceUsed, Verdict::Fail, Some(home))
+    };
+    let reason = Some(Sentence::cut("the last 10 minutes are not known yet"));
+    vec![
+        full,
+        Finding { reason, ..finding(Check::CpuBusy, Verdict::Unknown, None) },
+        finding(Check::MemoryAvailable, Verdict::Pass, None),
+        finding(Check::OomKills, Verdict::Pass, None),
+    ]
 }
 
 pub(crate) fn sample() -> Snapshot {
@@ -220,6 +260,12 @@ pub(crate) fn hostile() -> Model {
     card.system = label();
     card.virtualisation = Some(label());
     model.card = Some(Arc::new(card));
+    let mut findings = findings();
+    for finding in &mut findings {
+        finding.subject = Some(Named::Personal(label()));
+        finding.reason = finding.reason.as_ref().map(|_| Sentence::cut(&NASTY.repeat(8)));
+    }
+    model.findings = Arc::new(findings);
     let mut sample = sample();
     sample.filesystems.iter_mut().for_each(|filesystem| filesystem.mount = label());
     sample.disks.iter_mut().for_each(|disk| disk.name = label());

@@ -38,7 +38,7 @@ fn a_live_session_on_a_large_terminal() {
 #[test]
 fn every_panel_has_its_list() {
     let mut model = testing::model();
-    for panel in [Panel::Runs, Panel::Devices, Panel::Activity] {
+    for panel in [Panel::Processes, Panel::Runs, Panel::Devices, Panel::Activity] {
         model.panel = panel;
         insta::assert_snapshot!(format!("panel_{}", panel.title()), picture(&model, 80, 24));
     }
@@ -133,7 +133,7 @@ fn no_size_and_no_state_makes_drawing_panic() {
         (500, 100),
     ];
     for mut model in [testing::hostile(), before(Phase::Live)] {
-        model.scroll = [usize::MAX / 2; 4];
+        model.scroll = [usize::MAX / 2; Panel::ALL.len()];
         for overlay in &overlays {
             for phase in &phases {
                 model.overlay = overlay.clone();

@@ -1,0 +1,90 @@
+//! Asks the session for one thing to be read of the machine, and waits for it.
+
+use std::time::Duration;
+
+use wire::{
+    diagnostics::{
+        inspect::{Inspect, Inspected},
+        report::{Report, SectionReport, Series},
+    },
+    session::DenyReason,
+};
+
+use crate::{
+    exit::Exit,
+    local::{
+        client::{ClientError, Conversation},
+        protocol::{Ask, Reply},
+    },
+    place::Places,
+    problem::Problem,
+    signals::Signals,
+};
+
+const NOT_DONE: &str = "nothing was read";
+
+/// Longer than the agent takes for the slowest section.
+const PATIENCE: Duration = Duration::from_secs(45);
+
+/// A whole report.
+pub(super) async fn report(session: Option<&str>, places: &Places) -> Result<Report, Problem> {
+    match inspect(session, Inspect::Report, places).await? {
+        Inspected::Report(report) => Ok(*report),
+        Inspected::Section(_) | Inspected::History(_) | _ => Err(unexpected()),
+    }
+}
+
+/// One section.
+pub(super) async fn section(session: Option<&str>, what: Inspect, places: &Places) -> Result<SectionReport, Problem> {
+    match inspect(session, what, places).await? {
+        Inspected::Section(section) => Ok(*section),
+        Inspected::Report(_) | Inspected::History(_) | _ => Err(unexpected()),
+    }
+}
+
+/// What was measured before.
+pub(super) async fn history(session: Option<&str>, what: Inspect, places: &Places) -> Result<Vec<Series>, Problem> {
+    match inspect(session, what, places).await? {
+        Inspected::History(series) => Ok(series),
+        Inspected::Report(_) | Inspected::Section(_) | _ => Err(unexpected()),
+    }
+}
+
+async fn inspect(session: Option<&str>, what: Inspect, places: &Places) -> Result<Inspected, Problem> {
+    let problem = |error| super::client_problem(&error, NOT_DONE);
+    let ability = what.ability();
+    let mut signals = Signals::new().map_err(|error| super::output_problem(&error))?;
+    let mut conversation = Conversation::begin(&places.runtime, session, Ask::Inspect(what)).await.map_err(problem)?;
+    let reply = tokio::select! {
+        reply = conversation.next() => reply.map_err(problem)?,
+        stop = signals.next() => {
+            return Err(Problem::new(Exit::Signal(stop.number()), "you stopped waiting", NOT_DONE, "Ask again."));
+        }
+        () = tokio::time::sleep(PATIENCE) => {
+            let next = "See how the session stands: assent status.";
+            return Err(Problem::new(Exit::TimedOut, "the machine did not answer in time", NOT_DONE, next));
+        }
+    };
+    #[expect(clippy::wildcard_enum_match_arm, reason = "every other reply belongs to another question")]
+    match reply {
+        Reply::Inspected(inspected) => Ok(*inspected),
+        Reply::Denied { reason: DenyReason::NotGranted } => Err(Problem::new(
+            Exit::Denied,
+            format!("the end user has not allowed {}", crate::words::ability(ability)),
+            NOT_DONE,
+            format!("Ask them: assent request {ability} --reason 'what for'."),
+        )),
+        Reply::Denied { reason } => {
+            Err(Problem::new(Exit::of_denial(reason), reason.to_string(), NOT_DONE, "Try again in a moment."))
+        }
+        Reply::Ended { reason } => {
+            let next = "Ask the end user for a new code and attach again.";
+            Err(Problem::new(Exit::of_end(reason), reason.to_string(), NOT_DONE, next))
+        }
+        _ => Err(unexpected()),
+    }
+}
+
+fn unexpected() -> Problem {
+    super::client_problem(&ClientError::Unexpected, NOT_DONE)
+}

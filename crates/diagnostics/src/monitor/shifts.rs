@@ -94,16 +94,17 @@ impl Shifts {
 
 /// The smallest change of level that concerns anybody, ours; none of figures that are not watched.
 fn least(figure: Figure, sample: &Snapshot) -> Option<f64> {
-    match figure {
-        Figure::CpuBusy => Some(150.0),
-        Figure::MemoryAvailable => Some(float(i64::try_from(sample.memory.total_kib / 20).unwrap_or(i64::MAX))),
+    let least = [
+        (Figure::CpuBusy, 150.0),
+        (Figure::MemoryAvailable, float(i64::try_from(sample.memory.total_kib / 20).unwrap_or(i64::MAX))),
         // Half a task more for each processor.
-        Figure::Load1 => Some(50.0 * f64::from(sample.processor.cores.max(1))),
-        Figure::DiskAwait => Some(10_000.0),
-        Figure::NetworkReceived | Figure::NetworkSent => Some(1_048_576.0),
-        Figure::Temperature => Some(100.0),
-        _ => None,
-    }
+        (Figure::Load1, 50.0 * f64::from(sample.processor.cores.max(1))),
+        (Figure::DiskAwait, 10_000.0),
+        (Figure::NetworkReceived, 1_048_576.0),
+        (Figure::NetworkSent, 1_048_576.0),
+        (Figure::Temperature, 100.0),
+    ];
+    least.into_iter().find_map(|(watched, least)| (watched == figure).then_some(least))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "sixteen digits are more than any figure has")]

@@ -140,22 +140,20 @@ fn points(series: &Series) -> Vec<Point> {
 
 /// What a section says of the wear of disks and batteries.
 fn wear(content: &Content) -> Vec<(SeriesKey, i64)> {
-    match content {
-        Content::Storage(storage) => {
-            let worn = storage.devices.iter().filter_map(|device| {
-                let used = device.health.as_ref()?.nvme.as_ref()?.used_percent?;
-                Some((SeriesKey::of(Figure::DiskWear, Subject::Disk(device.name.clone())), i64::from(used) * 10))
-            });
-            worn.collect()
-        }
-        Content::Power(power) => {
-            let own = power.batteries.iter().filter(|battery| battery.runs_machine);
-            let worn = own.filter_map(|battery| {
-                let key = SeriesKey::of(Figure::BatteryHealth, Subject::Battery(battery.name.clone()));
-                Some((key, battery_health_permille(battery)?))
-            });
-            worn.collect()
-        }
-        _ => Vec::new(),
+    if let Content::Storage(storage) = content {
+        let worn = storage.devices.iter().filter_map(|device| {
+            let used = device.health.as_ref()?.nvme.as_ref()?.used_percent?;
+            Some((SeriesKey::of(Figure::DiskWear, Subject::Disk(device.name.clone())), i64::from(used) * 10))
+        });
+        worn.collect()
+    } else if let Content::Power(power) = content {
+        let own = power.batteries.iter().filter(|battery| battery.runs_machine);
+        let worn = own.filter_map(|battery| {
+            let key = SeriesKey::of(Figure::BatteryHealth, Subject::Battery(battery.name.clone()));
+            Some((key, battery_health_permille(battery)?))
+        });
+        worn.collect()
+    } else {
+        Vec::new()
     }
 }

@@ -1,6 +1,6 @@
 //! A technician came by the code: the proof, and who it is.
 
-use std::collections::VecDeque;
+use std::{cell::Cell, collections::VecDeque};
 
 use rand_core::{OsRng, RngCore as _};
 use transport::clock;
@@ -77,6 +77,8 @@ impl Share {
     /// Pairs with whoever is on the other end of `channel`, for as long as that channel stands and at most for [`PAIRING_DEADLINE`]. Stop works
     /// meanwhile.
     pub(super) async fn pair(&mut self, channel: ChannelId, shown: &mut Shown) -> Outcome {
+        // Known before the technician is told, which may go away and take this attempt with it.
+        let wrong_code = Cell::new(false);
         let failed = {
             let Self { node, key, acts, signals, control, unread, organisations, present, .. } = self;
             let proof = tokio::time::timeout(PAIRING_DEADLINE, async {
@@ -89,7 +91,7 @@ impl Share {
                 let unpaired = serving.await.map_err(|_| Failure::Channel)?;
                 // Without an offer there was no handshake.
                 let offered = offered.ok_or(Failure::Channel)?;
-                prove(channel, unpaired, offered, shown, key, organisations).await
+                prove(channel, unpaired, offered, shown, key, organisations, &wrong_code).await
             });
             tokio::pin!(proof);
             loop {
@@ -123,7 +125,7 @@ impl Share {
         self.node.forget(channel);
         let Some(failure) = failed else { return Outcome::StoppedByUser };
         tracing::debug!(%failure, "pairing failed");
-        if matches!(&failure, Failure::Pairing(error) if error.counts_as_try()) {
+        if wrong_code.get() {
             let text = "Somebody tried to attach with a wrong code. Nobody was let in.".to_owned();
             self.stage.happened(text.clone());
             self.stage.notice(Some(text));
@@ -157,11 +159,13 @@ async fn prove(
     shown: &mut Shown,
     key: &SigningKey,
     organisations: &[TrustedOrganisation],
+    wrong_code: &Cell<bool>,
 ) -> Result<Attached, Failure> {
     let step = exchange(&mut unpaired, offered, shown, key).await;
     let (paired, introduction) = match step {
         Ok(done) => done,
         Err(failure) => {
+            wrong_code.set(matches!(&failure, Failure::Pairing(error) if error.counts_as_try()));
             if let Some(reason) = failure.refusal()
                 && unpaired.send(&FromUnpairedAgent::Refuse { reason }).await.is_ok()
             {

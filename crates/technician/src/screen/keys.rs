@@ -259,7 +259,7 @@ mod tests {
         assert!(model.notice.is_some(), "nothing is ticked any more");
         press(&mut model, code(KeyCode::Down));
         press(&mut model, code(KeyCode::Char(' ')));
-        assert_eq!(press(&mut model, code(KeyCode::Enter)), Some(KeyAct::Request(vec![Ability::DiagBasic])));
+        assert_eq!(press(&mut model, code(KeyCode::Enter)), Some(KeyAct::Request(vec![Ability::DiagLogs])));
     }
 
     #[test]

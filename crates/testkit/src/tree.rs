@@ -164,6 +164,8 @@ pub fn descendants(root: u32) -> anyhow::Result<Vec<u32>> {
 pub struct Usage {
     /// Processor time since its start, user and system.
     pub processor: Duration,
+    /// Processor time of its children that have ended and were waited for, and of theirs.
+    pub ended_children: Duration,
     /// Resident memory in bytes.
     pub resident_bytes: u64,
 }
@@ -173,9 +175,24 @@ impl Usage {
     pub fn of(pid: u32) -> Option<Self> {
         let stat = Stat::read(pid)?;
         let per_second = rustix::param::clock_ticks_per_second().max(1);
-        let processor = Duration::from_micros(stat.ticks.saturating_mul(1_000_000) / per_second);
+        let time = |ticks: u64| Duration::from_micros(ticks.saturating_mul(1_000_000) / per_second);
         let resident_bytes = stat.resident_pages.saturating_mul(rustix::param::page_size() as u64);
-        Some(Self { processor, resident_bytes })
+        Some(Self { processor: time(stat.ticks), ended_children: time(stat.ended_children_ticks), resident_bytes })
+    }
+
+    /// Adds up the processes from `root` down, with all that have ended there. `None` when `root` is gone.
+    ///
+    /// # Errors
+    ///
+    /// When `/proc` cannot be read.
+    pub fn of_tree(root: u32) -> anyhow::Result<Option<Self>> {
+        let Some(mut whole) = Self::of(root) else { return Ok(None) };
+        for part in descendants(root)?.into_iter().filter_map(Self::of) {
+            whole.processor += part.processor;
+            whole.ended_children += part.ended_children;
+            whole.resident_bytes += part.resident_bytes;
+        }
+        Ok(Some(whole))
     }
 }
 
@@ -184,6 +201,7 @@ struct Stat {
     state: char,
     parent: u32,
     ticks: u64,
+    ended_children_ticks: u64,
     memory_bytes: u64,
     resident_pages: u64,
 }
@@ -201,6 +219,7 @@ impl Stat {
             state: fields.first()?.chars().next()?,
             parent: u32::try_from(number(4)?).ok()?,
             ticks: number(14)? + number(15)?,
+            ended_children_ticks: number(16)? + number(17)?,
             memory_bytes: number(23)?,
             resident_pages: number(24)?,
         })
@@ -219,10 +238,11 @@ mod tests {
 
     #[test]
     fn a_hostile_process_name_does_not_shift_the_fields() {
-        let line = "42 (a) R (b)) S 7 42 42 0 -1 4194560 1 0 0 0 11 22 0 0 20 0 1 0 5 1000 333 18446744073709551615";
+        let line = "42 (a) R (b)) S 7 42 42 0 -1 4194560 1 0 0 0 11 22 3 4 20 0 1 0 5 1000 333 18446744073709551615";
         let stat = Stat::parse(line).unwrap();
-        let Stat { state, parent, ticks, memory_bytes, resident_pages } = stat;
-        assert_eq!((state, parent, ticks, memory_bytes, resident_pages), ('S', 7, 33, 1000, 333));
+        let Stat { state, parent, ticks, ended_children_ticks, memory_bytes, resident_pages } = stat;
+        assert_eq!((state, parent, ticks, ended_children_ticks), ('S', 7, 33, 7));
+        assert_eq!((memory_bytes, resident_pages), (1000, 333));
     }
 
     #[tokio::test]

@@ -33,6 +33,9 @@ pub enum Bench {
     Attach,
     /// What the agent uses while a session is on
     Agent,
+    /// Diagnostics: what watching takes, idle and in a session, beside other programs where they are installed; bytes of the stream and
+    /// of the history; how soon the first report is there; how good predictions are. About twelve minutes
+    Diag,
     /// Bytes of the diagnostics stream
     Stream,
     /// From Stop to the last byte and the death of the process tree

@@ -4,10 +4,12 @@ mod agent;
 mod attach;
 mod coturn;
 mod crowd;
+mod diag;
 mod echo;
 mod fair;
 mod figures;
 mod idle;
+mod load;
 mod machine;
 mod path;
 mod pipes;
@@ -60,6 +62,7 @@ async fn measure(bench: Bench) -> anyhow::Result<Vec<Figure>> {
     match bench {
         Bench::Attach => Box::pin(attach::measure()).await,
         Bench::Agent => Box::pin(agent::measure()).await,
+        Bench::Diag => Box::pin(diag::measure()).await,
         Bench::Stream => Box::pin(stream::measure()).await,
         Bench::Revoke => Box::pin(revoke::measure()).await,
         Bench::Path => Box::pin(path::measure()).await,

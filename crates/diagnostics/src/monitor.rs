@@ -55,6 +55,9 @@ const SECTIONS_EVERY: [(SectionId, Duration); 14] = [
     (SectionId::System, Duration::from_hours(24)),
 ];
 
+/// The package manager works for seconds: not while the program and perhaps a session are starting.
+const UPDATES_AFTER: Duration = Duration::from_mins(1);
+
 /// How often it counts as news that a finding rests on other figures than before.
 const EVIDENCE_EVERY: Duration = Duration::from_mins(1);
 
@@ -84,6 +87,7 @@ const OPENING_WINDOW: Duration = Duration::from_mins(15);
 /// Watches one machine.
 #[derive(Debug)]
 pub struct Monitor {
+    started: Moment,
     collector: Collector,
     card: IdentityCard,
     roots: Roots,
@@ -112,6 +116,7 @@ impl Monitor {
     pub fn new(roots: Roots, now: Moment) -> Self {
         let collector = Collector::new(roots.clone(), now);
         Self {
+            started: now,
             card: collector.identity(),
             collector,
             places: Places::read(&roots),
@@ -207,9 +212,10 @@ impl Monitor {
 
     /// The sections to be read now. Each is named once, until its time has come again.
     pub fn wants(&mut self, now: Moment) -> Vec<SectionId> {
-        let due = SECTIONS_EVERY
-            .iter()
-            .filter(|(section, every)| self.asked.get(section).is_none_or(|asked| now - *asked >= *every));
+        let due = SECTIONS_EVERY.iter().filter(|(section, every)| match self.asked.get(section) {
+            Some(asked) => now - *asked >= *every,
+            None => *section != SectionId::Updates || now - self.started >= UPDATES_AFTER,
+        });
         let due = due.map(|(section, _)| *section).collect::<Vec<_>>();
         self.asked.extend(due.iter().map(|section| (*section, now)));
         due

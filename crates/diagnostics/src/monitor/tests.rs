@@ -328,10 +328,12 @@ fn a_history_that_cannot_be_kept_says_why_and_the_monitor_goes_on() {
 fn each_section_is_asked_for_on_its_own_cadence() {
     let mut story = Story::begin();
     let first = story.monitor.wants(at(0));
-    assert_eq!(first.len(), SECTIONS_EVERY.len());
+    assert_eq!(first.len(), SECTIONS_EVERY.len() - 1, "the package manager is asked when all has started");
+    assert!(!first.contains(&SectionId::Updates));
     assert_eq!(story.monitor.wants(at(59)), []);
     let minutely = story.monitor.wants(at(60));
-    assert!(minutely.contains(&SectionId::Ladder) && !minutely.contains(&SectionId::Clock), "{minutely:?}");
+    assert!(minutely.contains(&SectionId::Ladder) && minutely.contains(&SectionId::Updates), "{minutely:?}");
+    assert!(!minutely.contains(&SectionId::Clock), "{minutely:?}");
     let asked = (2..=24 * 60).flat_map(|minute| story.monitor.wants(at(minute * MINUTE))).collect::<Vec<_>>();
     let times = |wanted| asked.iter().filter(|section| **section == wanted).count();
     assert_eq!(times(SectionId::Clock), 24 * 12);

@@ -66,7 +66,7 @@ fn press_plain(model: &mut Model, key: KeyEvent) -> Option<KeyAct> {
         KeyCode::Char('?') | KeyCode::F(1) => model.overlay = Overlay::Help,
         KeyCode::Char('r') if is_live(model) => model.overlay = Overlay::Run(InputLine::default()),
         KeyCode::Char('a') if is_live(model) => {
-            model.overlay = Overlay::Request(AbilityChoice { line: 0, ticked: OFFERED.to_vec() });
+            model.overlay = Overlay::Request(AbilityChoice { line: 0, ticked: vec![Ability::DiagBasic] });
         }
         KeyCode::Char('r' | 'a') => model.notice = Some("Nothing can be asked for in this state".to_owned()),
         KeyCode::Char('c') => {

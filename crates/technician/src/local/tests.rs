@@ -18,7 +18,7 @@ use wire::{
 
 use super::{
     client::{self, ClientError, Conversation},
-    protocol::{Ask, Bytes, Flow, RefusedReason, Reply, RequestAsk, RunAsk},
+    protocol::{Ask, Bytes, Flow, RefusedReason, Reply, RequestAsk, RunAsk, VERSION},
     server::{self, Patience},
     socket::{self, SessionSocket},
 };
@@ -295,7 +295,7 @@ async fn a_command_that_reads_nothing_is_cut_off_and_told_so() {
     let patience = Patience { slow_after: Duration::from_millis(50), why: Duration::from_secs(60) };
     let mut played = Played::with(patience);
     let mut stream = played.raw().await;
-    let hello = serde_json::json!({ "version": 1, "ask": serde_json::to_value(run_ask()).unwrap() });
+    let hello = serde_json::json!({ "version": VERSION, "ask": serde_json::to_value(run_ask()).unwrap() });
     stream.write_all(format!("{hello}\n").as_bytes()).await.unwrap();
     let replies = accept_run(&mut played).await;
     let piece = Reply::Output { output: Output::Stdout, bytes: Bytes(vec![b'x'; 32 * 1024]) };

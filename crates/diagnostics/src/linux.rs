@@ -12,6 +12,7 @@ use crate::{
     disks::linux::Disks,
     filesystems::linux::{AskSpace, Filesystems, ask_kernel},
     gaps::Gaps,
+    history::Places,
     identity,
     limits::linux::LimitFiles,
     memory::linux::MemoryFiles,
@@ -103,6 +104,11 @@ impl Machine {
 
     pub(crate) fn identity(&self) -> IdentityCard {
         identity::linux::read(&self.roots)
+    }
+
+    /// Which device is mounted where, as of the last sample that had file systems.
+    pub(crate) fn places(&self) -> Places {
+        Places::of(self.filesystems.mounts())
     }
 
     pub(crate) fn sample(&mut self, interval: Duration, now: Moment, wanted: Wanted) -> Snapshot {

@@ -90,7 +90,6 @@ pub struct Monitor {
     started: Moment,
     collector: Collector,
     card: IdentityCard,
-    roots: Roots,
     newest: Option<Snapshot>,
     /// When everything was measured last, not only what somebody looks at.
     whole_at: Option<Moment>,
@@ -114,13 +113,12 @@ pub struct Monitor {
 impl Monitor {
     /// Takes the first reading of every counter at `now`.
     pub fn new(roots: Roots, now: Moment) -> Self {
-        let collector = Collector::new(roots.clone(), now);
+        let collector = Collector::new(roots, now);
         Self {
             started: now,
             card: collector.identity(),
             collector,
-            places: Places::read(&roots),
-            roots,
+            places: Places::default(),
             newest: None,
             whole_at: None,
             due_at: now + crate::MIN_INTERVAL,
@@ -184,7 +182,7 @@ impl Monitor {
         let sample = self.collector.sample(now, wanted);
         let whole = wanted.view.panels == Panels::ALL;
         if whole {
-            self.places = Places::read(&self.roots);
+            self.places = self.collector.places();
         }
         self.take(&sample, whole, now, wall);
         sample
@@ -254,7 +252,6 @@ impl Monitor {
     }
 
     fn judge(&mut self, now: Moment, wall: WallTime) {
-        let sections = self.sections.values().cloned().collect::<Vec<_>>();
         let judgement = self.engine.judge(&Facts {
             now,
             wall,
@@ -263,7 +260,7 @@ impl Monitor {
             history: self.ring.history(),
             trends: self.outlook.trends(),
             round_trip: self.round_trip,
-            sections: &sections,
+            sections: &self.sections,
         });
         let news = !self.findings.iter().map(standing).eq(judgement.findings.iter().map(standing));
         let moved = || self.findings != judgement.findings && now - self.findings_told_at >= EVIDENCE_EVERY;

@@ -73,8 +73,8 @@ pub struct WearTrend {
 pub struct LevelShift {
     /// Which figure, such as `cpu.busy`.
     pub figure: Label,
-    /// Of which thing; absent where it is the whole machine.
-    pub subject: Option<Named>,
+    /// Of which thing, as the kernel or its vendor calls it; absent where it is the whole machine.
+    pub subject: Option<Label>,
     /// What it counts.
     pub unit: Unit,
     /// The level before.

@@ -19,6 +19,7 @@ mod quantise;
 pub mod report;
 pub mod schema;
 pub mod sections;
+pub mod sent;
 mod view;
 
 pub use delta::{

@@ -9,7 +9,7 @@
 //! | `path` | folders that every system has stay; homes are `~user-1`, all else `name-3` | `names` |
 //! | `unit` | stays, but for instances and names of people | `names` |
 //! | `identifier` | the vendor's part and a number | `identifiers` |
-//! | `network` | private addresses stay; public ones are `net4-1.host-2`, names are `name-3` | `network` |
+//! | `network` | private addresses and usual names of links stay; public ones are `net4-1.host-2`, names are `name-3` | `network` |
 //! | `text` | `[withheld]` | scrubbed with `logs`; never as it is |
 //!
 //! **Scrubbing free text is best effort.** It finds secrets that look like one or stand where one is expected, and names that were
@@ -125,6 +125,8 @@ impl Privacy {
         Some(match class {
             Class::Personal | Class::Path | Class::Unit if scopes.names => return None,
             Class::Identifier if scopes.identifiers => return None,
+            // Networks may be named, devices may not.
+            Class::Network if scopes.network && !scopes.identifiers => return network::link_of_address(aliases, text),
             Class::Network if scopes.network => return None,
             Class::Personal => self.personal(text),
             Class::Path => place::path(aliases, homes, text),

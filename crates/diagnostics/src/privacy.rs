@@ -145,7 +145,7 @@ impl Privacy {
         let is_nobody = self.system_accounts.contains(name)
             || words::is_system_account(name)
             || is_number(name.strip_prefix("user ").unwrap_or(name)) && name.starts_with("user ");
-        if is_nobody || name.starts_with("localhost") && network::is_host_name(name) && name.len() <= 21 {
+        if is_nobody || words::is_localhost(name) {
             return name.to_owned();
         }
         if let Some((first, domain)) = name.split_once('.')

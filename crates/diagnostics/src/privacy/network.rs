@@ -191,10 +191,8 @@ fn is_address_alias(aliases: &Aliases, text: &str) -> bool {
     let text = text.trim_start_matches('[').trim_end_matches(']');
     let text = text.strip_prefix("::ffff:").unwrap_or(text);
     let is_known = |text: &str| aliases.is_alias(text);
-    if let Some((net, id)) =
-        text.rsplit_once(':').filter(|(net, _)| net.ends_with(':') || net.parse::<Ipv6Addr>().is_ok())
-    {
-        return !net.is_empty() && is_known(id);
+    if let Some((net, id)) = text.rsplit_once(':').filter(|(net, _)| net.ends_with(':')) {
+        return is_known(id) && format!("{net}:").parse::<Ipv6Addr>().is_ok();
     }
     let mut labels = text.split('.');
     let first_is_known = labels.next().is_some_and(is_known);
@@ -252,10 +250,13 @@ fn split_suffix(text: &str) -> (&str, &str) {
     (text, "")
 }
 
+/// Whether it is a scheme that proxies, servers and printers have. Any other may be a name that somebody gave.
 fn is_scheme(scheme: &str) -> bool {
-    scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-        && scheme.len() <= 16
-        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
+    const KNOWN: [&str; 24] = [
+        "http", "https", "ftp", "ftps", "sftp", "ssh", "socks", "socks4", "socks4a", "socks5", "socks5h", "ldap",
+        "ldaps", "ipp", "ipps", "lpd", "socket", "dnssd", "smb", "cifs", "nfs", "tcp", "udp", "tls",
+    ];
+    KNOWN.iter().any(|known| known.eq_ignore_ascii_case(scheme))
 }
 
 /// Whether `name` may name a machine: RFC 1123, with the underscores that occur all the same, and any letters (RFC 5890).

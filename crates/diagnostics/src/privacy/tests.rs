@@ -202,6 +202,24 @@ fn addresses_that_many_networks_use_stay_and_others_keep_their_network() {
 }
 
 #[test]
+fn what_only_begins_or_ends_like_a_usual_name_is_none() {
+    let cases = [("localhost", "localhost"), ("localhost6.localdomain6", "localhost6.localdomain6")];
+    assert_sent(Class::Personal, BASICS, &cases);
+    assert_sent(Class::Personal, BASICS, &[("localhost-ana-ruiz", "name-1"), ("localhosted", "name-2")]);
+    assert_sent(
+        Class::Network,
+        BASICS,
+        &[
+            ("http://proxy.example.org:3128", "http://host-3.domain-2:3128"),
+            ("ana-ruiz://x", "name-1"),
+            ("fe80::5054:ff:fe12:3456", "fe80::id-1"),
+            ("fe80::id-1", "fe80::id-1"),
+            ("ana ruiz::id-1", "name-2"),
+        ],
+    );
+}
+
+#[test]
 fn links_keep_the_names_that_every_machine_has() {
     let usual = [
         "lo",

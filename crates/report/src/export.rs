@@ -16,8 +16,7 @@ mod otlp;
 mod prometheus;
 
 pub use csv::csv;
-pub(crate) use json::harmless;
-pub use json::json_line;
+pub use json::{harmless, json_line};
 #[cfg(feature = "otlp")]
 pub use otlp::otlp;
 pub use prometheus::prometheus;

@@ -118,8 +118,8 @@ struct Printed<'p> {
 }
 
 fn print_json(out: &mut impl io::Write, at: WallTime, bytes: usize, what: &What) -> io::Result<()> {
-    serde_json::to_writer(&mut *out, &Printed { at, bytes, what })?;
-    out.write_all(b"\n")
+    let json = serde_json::to_string(&Printed { at, bytes, what })?;
+    writeln!(out, "{}", report::export::harmless(&json))
 }
 
 /// The names begin with the time.

@@ -145,7 +145,9 @@ async fn find(watch: &Watch, gate: &Gate, what: Inspect, allowed: &Allowed) -> O
             let not_allowed = SectionId::ALL.iter().copied().filter(|section| !allowed.sections.contains(section));
             let mut sections = read.await?;
             sections.extend(not_allowed.map(not_allowed_section));
-            return Some(Found::Report(Box::new(watch::clear_report(gate, watch.report(sections).await?, scopes))));
+            let report = watch.report(sections).await?;
+            let cleared = watch::cleared(gate, move |privacy| privacy.clear_report(report, scopes)).await?;
+            return Some(Found::Report(Box::new(cleared)));
         }
         Inspect::Section(section) => ask(watch, Question::Section(section)).await?,
         Inspect::Process { pid, start_ticks } => ask(watch, Question::Process { pid, start_ticks }).await?,
@@ -154,7 +156,7 @@ async fn find(watch: &Watch, gate: &Gate, what: Inspect, allowed: &Allowed) -> O
         // A newer technician's.
         _ => return None,
     };
-    Some(Found::Other(watch::clear(gate, found, scopes)))
+    watch::cleared(gate, move |privacy| privacy.clear(found, scopes)).await.map(Found::Other)
 }
 
 /// Those that are read for one thing that somebody chose are not.

@@ -97,6 +97,8 @@ mod processes {
     #[cfg(target_os = "linux")]
     mod files;
     #[cfg(target_os = "linux")]
+    pub(crate) mod hidden;
+    #[cfg(target_os = "linux")]
     pub(crate) mod linux;
     #[cfg(target_os = "linux")]
     pub(crate) mod owners;

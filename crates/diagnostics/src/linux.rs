@@ -18,7 +18,10 @@ use crate::{
     networks::{linux::Networks, traffic::TrafficFiles},
     own::linux::OwnFiles,
     pressure::linux::PressureFiles,
-    processes::linux::{Order, Period, Processes, Units},
+    processes::{
+        hidden::HIDDEN,
+        linux::{Order, Period, Processes, Units},
+    },
     processor::{linux::Processors, throttles::Throttles},
     roots::Roots,
     temperatures::linux::{Readings, Sensors},
@@ -136,7 +139,7 @@ impl Machine {
             snapshot.processes = scan.listed;
             snapshot.stuck = scan.stuck;
             if self.filesystems.hides_processes() && !self.processes.sees_the_first() {
-                gaps.note("processes of other users", "the machine hides them (hidepid)");
+                gaps.note("processes of other users", HIDDEN);
             }
         }
         snapshot.order_processes();

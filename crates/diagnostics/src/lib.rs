@@ -146,6 +146,7 @@ mod network {
 mod groups {
     mod files;
     pub(crate) mod linux;
+    pub(crate) mod own;
     mod tree;
 }
 #[cfg(target_os = "linux")]

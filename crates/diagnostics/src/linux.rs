@@ -182,7 +182,7 @@ impl Machine {
             Ok(text) => (snapshot.load_centi, tasks) = load(text),
             Err(error) => gaps.note_error("load", &error),
         }
-        snapshot.memory = self.memory.read(interval, buffer, gaps);
+        snapshot.memory = self.memory.read(interval, now, buffer, gaps);
         snapshot.pressure = self.pressure.read(buffer, gaps);
         snapshot.traffic = self.traffic.read(interval, buffer, gaps);
         snapshot.limits = self.limits.read(tasks, now, buffer, gaps);

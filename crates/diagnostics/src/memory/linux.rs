@@ -1,9 +1,12 @@
 //! Memory from `/proc/meminfo` and `/proc/vmstat` (proc_meminfo(5), proc_vmstat(5)), and the limit of the agent's own
 //! control group.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use wire::diagnostics::Memory;
+use wire::{diagnostics::Memory, time::Moment};
 
 use crate::{
     gaps::Gaps,
@@ -12,6 +15,9 @@ use crate::{
     text::{KernelFile, values},
 };
 
+/// How old the limit of the control group may be: it can be changed while its processes run, but seldom is.
+const LIMIT_EVERY: Duration = Duration::from_secs(60);
+
 #[derive(Debug)]
 pub(crate) struct MemoryFiles {
     meminfo: KernelFile,
@@ -19,8 +25,10 @@ pub(crate) struct MemoryFiles {
     page_kib: u64,
     /// Pages swapped in and out, and major faults, when last read.
     before: Option<[u64; 3]>,
-    /// Limits are looked up once.
     limit: Option<MemoryLimit>,
+    limit_read: Option<Moment>,
+    proc: PathBuf,
+    groups: PathBuf,
 }
 
 impl MemoryFiles {
@@ -30,11 +38,14 @@ impl MemoryFiles {
             vmstat: KernelFile::new(proc.join("vmstat")),
             page_kib,
             before: None,
-            limit: OwnPlaces::read(proc).memory(&sys.join("fs/cgroup")),
+            limit: None,
+            limit_read: None,
+            proc: proc.to_owned(),
+            groups: sys.join("fs/cgroup"),
         }
     }
 
-    pub(crate) fn read(&mut self, interval: Duration, buffer: &mut Vec<u8>, gaps: &mut Gaps) -> Memory {
+    pub(crate) fn read(&mut self, interval: Duration, now: Moment, buffer: &mut Vec<u8>, gaps: &mut Gaps) -> Memory {
         let mut memory = Memory::default();
         match self.meminfo.read(buffer) {
             Ok(text) => read_totals(text, &mut memory),
@@ -46,6 +57,10 @@ impl MemoryFiles {
                 self.read_events(events, interval, &mut memory, gaps);
             }
             Err(error) => gaps.note_error("swap rates", &error),
+        }
+        if self.limit_read.is_none_or(|read| now - read >= LIMIT_EVERY) {
+            self.limit_read = Some(now);
+            self.limit = OwnPlaces::read(&self.proc).memory(&self.groups);
         }
         if let Some(limit) = self.limit.as_ref().filter(|limit| limit.max_kib < memory.total_kib) {
             memory.limit_kib = limit.max_kib;

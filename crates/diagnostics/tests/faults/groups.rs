@@ -3,6 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use diagnostics::Question;
@@ -27,7 +28,8 @@ struct Limited(Vec<PathBuf>);
 impl Limited {
     /// Groups with 256 MiB, one and a half processors and 200 tasks: one of version 2, or one for each controller of version 1.
     fn begin() -> Option<Self> {
-        let name = format!("{NAME}{}", std::process::id());
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let name = format!("{NAME}{}-{}", std::process::id(), MADE.fetch_add(1, Ordering::Relaxed));
         let root = Path::new(ROOT);
         let unified = root.join("cgroup.controllers").exists();
         let groups = match unified {
@@ -118,5 +120,19 @@ fn the_limits_of_a_container_are_shown_beside_what_its_host_has() {
     isolated_in(&limited.0, GroupView::Own, || {
         see_own_groups();
         the_limits_are_shown();
+    });
+}
+
+#[test]
+fn a_limit_that_is_changed_while_somebody_looks_is_the_new_one_within_a_minute() {
+    let Some(limited) = limited() else { return };
+    isolated_in(&limited.0, GroupView::Own, || {
+        see_own_groups();
+        let mut watched = Watched::begin();
+        assert_eq!(watched.after(1000).memory.limit_kib, 256 << 10);
+        let root = Path::new(ROOT);
+        let limits = [root.join("memory.max"), root.join("memory/memory.limit_in_bytes")];
+        write(limits.iter().find(|limit| limit.exists()).unwrap(), "536870912").unwrap();
+        assert_eq!(watched.after(60_000).memory.limit_kib, 512 << 10);
     });
 }

@@ -14,6 +14,7 @@ use wire::diagnostics::report::{Outcome, Report, SectionId, SectionReport};
 use wire::ids::InspectionId;
 use wire::session::{Ability, StreamHeader};
 
+use crate::sent::{NotKept, Sent, SentCopy};
 use crate::watch::{self, Gate, Watch};
 
 /// What the technician may see at the moment.
@@ -48,6 +49,8 @@ pub(super) enum Step {
     Found(InspectionId, Allowed, Option<Box<Found>>),
     /// Its answer is on its way, or the connection does not take it.
     Sent(InspectionId),
+    /// Its answer could not be kept and was not sent.
+    NotKept(InspectionId, NotKept),
 }
 
 /// An answer that may leave.
@@ -91,13 +94,19 @@ impl Inspections {
         self.under_way.insert(inspection, task);
     }
 
-    /// Sends what was found.
-    pub(super) fn send(&mut self, inspection: InspectionId, found: Found) {
+    /// Sends what was found, after it is kept in `copy`.
+    pub(super) fn send(&mut self, inspection: InspectionId, found: Found, copy: SentCopy) {
         let session = Arc::clone(&self.session);
         let task = self.steps.spawn(async move {
-            // If the connection does not take it, the session is over or the technician has stopped the stream.
-            let _ = send(&session, inspection, found).await;
-            Step::Sent(inspection)
+            let answer = Sent::Inspected(inspection, found.into_inspected());
+            match copy.keep(answer, clock::wall_time()).await {
+                Ok(kept) => {
+                    // If the connection does not take it, the session is over or the technician has stopped the stream.
+                    let _ = send(&session, kept).await;
+                    Step::Sent(inspection)
+                }
+                Err(error) => Step::NotKept(inspection, error),
+            }
         });
         self.under_way.insert(inspection, task);
     }
@@ -178,9 +187,10 @@ fn not_allowed_section(section: SectionId) -> SectionReport {
     }
 }
 
-async fn send(session: &Sealed, inspection: InspectionId, found: Found) -> Result<(), transport::streams::StreamError> {
+async fn send(session: &Sealed, kept: Sent) -> Result<(), transport::streams::StreamError> {
+    let Sent::Inspected(inspection, answer) = kept else { return Ok(()) };
     let mut stream = session.open_uni(Priority::Live).await?;
     stream.send(&StreamHeader::Inspection { inspection }).await?;
-    stream.send(&found.into_inspected()).await?;
+    stream.send(&answer).await?;
     stream.finish().await
 }

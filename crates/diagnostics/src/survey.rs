@@ -53,8 +53,10 @@ impl Question {
     }
 }
 
-/// Most questions that may be under way. Each that hangs keeps a thread.
-const MAX_UNDER_WAY: usize = 64;
+/// Most questions about one thing, a process or some lines of the log, that may be under way. Each that hangs keeps a thread, and a peer
+/// can think of any number of them. Sections are few, and so each of them has its place whatever else is asked: what the checks of this
+/// machine rest on must not be had to fail by asking much.
+const MAX_SINGLE: usize = 2 * wire::limits::INSPECTIONS_AT_ONCE;
 
 /// Reads sections. Clones share what is being read: a section that two ask for at once is read once.
 #[derive(Debug, Clone)]
@@ -76,6 +78,13 @@ struct State {
     /// What came, by who waits for it.
     answers: BTreeMap<(u64, Question), SectionReport>,
     last_waiter: u64,
+}
+
+impl State {
+    fn has_room_for(&self, question: &Question) -> bool {
+        let is_single = |question: &&Question| !matches!(question, Question::Section(_));
+        !is_single(&question) || self.under_way.keys().filter(is_single).count() < MAX_SINGLE
+    }
 }
 
 impl Survey {
@@ -136,7 +145,7 @@ impl Survey {
                 continue;
             }
             // A thread that cannot be started is an answer that does not come.
-            if state.under_way.len() < MAX_UNDER_WAY && self.start(question.clone(), wall).is_ok() {
+            if state.has_room_for(question) && self.start(question.clone(), wall).is_ok() {
                 state.under_way.insert(question.clone(), vec![waiter]);
             }
         }
@@ -315,5 +324,22 @@ mod tests {
         let reports = waits.join().unwrap();
         assert_eq!(reports[0].taken_at, WallTime(1), "it is the first one's answer");
         assert!(survey.shared.lock().answers.is_empty() && survey.shared.lock().under_way.is_empty());
+    }
+
+    #[test]
+    fn questions_that_nobody_waits_for_any_more_take_no_place_from_sections() {
+        let machine = TestMachine::new(&[("var/log/journal/5b2a/system.journal", "")]);
+        let stuck = Arc::new(Stuck::default());
+        let tools = Arc::clone(&stuck) as Arc<dyn RunTools>;
+        let survey = Survey::new(Sources { roots: machine.sources().roots, ..sources(tools) });
+        for limit in 1..=100 {
+            let logs = Question::Logs(LogQuery { limit, ..LogQuery::default() });
+            assert_eq!(survey.ask(logs, Duration::ZERO, WallTime(1)).outcome, Outcome::TimedOut);
+        }
+        assert_eq!(survey.shared.lock().under_way.len(), MAX_SINGLE, "each of these has a thread and a program");
+        let reports = survey.read(&[SectionId::Groups], SECTION_DEADLINE, WallTime(2));
+        assert_ne!(reports[0].outcome, Outcome::TimedOut);
+        *stuck.go.lock().unwrap() = true;
+        stuck.gone.notify_all();
     }
 }

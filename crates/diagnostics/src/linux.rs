@@ -19,7 +19,10 @@ use crate::{
     networks::{linux::Networks, traffic::TrafficFiles},
     own::linux::OwnFiles,
     pressure::linux::PressureFiles,
-    processes::linux::{Order, Period, Processes, Units},
+    processes::{
+        hidden::HIDDEN,
+        linux::{Order, Period, Processes, Units},
+    },
     processor::{linux::Processors, throttles::Throttles},
     roots::Roots,
     temperatures::linux::{Readings, Sensors},
@@ -142,7 +145,7 @@ impl Machine {
             snapshot.processes = scan.listed;
             snapshot.stuck = scan.stuck;
             if self.filesystems.hides_processes() && !self.processes.sees_the_first() {
-                gaps.note("processes of other users", "the machine hides them (hidepid)");
+                gaps.note("processes of other users", HIDDEN);
             }
         }
         snapshot.order_processes();
@@ -185,7 +188,7 @@ impl Machine {
             Ok(text) => (snapshot.load_centi, tasks) = load(text),
             Err(error) => gaps.note_error("load", &error),
         }
-        snapshot.memory = self.memory.read(interval, buffer, gaps);
+        snapshot.memory = self.memory.read(interval, now, buffer, gaps);
         snapshot.pressure = self.pressure.read(buffer, gaps);
         snapshot.traffic = self.traffic.read(interval, buffer, gaps);
         snapshot.limits = self.limits.read(tasks, now, buffer, gaps);

@@ -13,12 +13,13 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 use wire::{
     codec::Message,
     diagnostics::{
-        IdentityCard, Panels, Snapshot, View,
+        IdentityCard, MAX_UNREADABLE, Panels, Snapshot, Unreadable, View,
         findings::{Check, Finding, Severity, Verdict},
         inspect::HistoryQuery,
         report::{OPENING_BYTES, Outcome, Report, SectionId, SectionReport, Series},
         schema::Named,
     },
+    text::{Label, Sentence},
     time::{Moment, WallTime},
 };
 
@@ -179,13 +180,23 @@ impl Monitor {
 
     fn measure(&mut self, wanted: Wanted, now: Moment, wall: WallTime) -> Snapshot {
         self.due_at = now + IDLE_PERIOD;
-        let sample = self.collector.sample(now, wanted);
+        let mut sample = self.collector.sample(now, wanted);
+        self.tell_what_is_not_kept(&mut sample);
         let whole = wanted.view.panels == Panels::ALL;
         if whole {
             self.places = self.collector.places();
         }
         self.take(&sample, whole, now, wall);
         sample
+    }
+
+    /// Whoever looks at a machine should know that there will be no history of it.
+    fn tell_what_is_not_kept(&self, sample: &mut Snapshot) {
+        let why = self.kept().and_then(|kept| kept.state.why_not());
+        if let Some(why) = why.filter(|_| sample.unreadable.len() < MAX_UNREADABLE) {
+            let reason = Sentence::cut(&format!("it is not kept: {why}"));
+            sample.unreadable.push(Unreadable { source: Label::cut("history"), reason });
+        }
     }
 
     /// Remembers a sample, and thinks about one that has everything.

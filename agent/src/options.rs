@@ -10,6 +10,7 @@ use clap::{
     Parser, ValueEnum,
     builder::{PossibleValuesParser, TypedValueParser},
 };
+use diagnostics::{MAX_PROBE_HOSTS, ProbeHost};
 use serde::Deserialize;
 use session::agent::DirectWish;
 use transport::{
@@ -77,7 +78,8 @@ Examples:
 
 Files:
   ~/.config/assent/share.toml     settings (relay, carrier, direct, unlock_delay_secs, longest_session_secs,
-                                  reconnect_within_secs, organisations, history_dir)
+                                  reconnect_within_secs, organisations, history_dir, probe_hosts,
+                                  portal_check_host)
   ~/.local/state/assent/sessions  what happened in each session (.audit.jsonl; check with: assent verify FILE)
                                   and what was sent in it (.sent; look with: assent-share sent FILE)
 
@@ -121,6 +123,12 @@ pub struct ShareConfig {
     pub organisations: Vec<PathBuf>,
     /// Whether the two machines may connect directly once something is allowed. `direct`, default true; `--no-direct` comes first.
     pub direct: DirectWish,
+    /// Hosts that a technician whom you allow `diag.network` may have this computer test connections to: names or addresses, each with a port of
+    /// TLS if it is not 443. `probe_hosts`, at most 16, default none: then only the relay, the router and the name servers are tested.
+    pub probe_hosts: Vec<ProbeHost>,
+    /// Host that answers `http://HOST/generate_204` with nothing (status 204), by which it is seen whether a portal stands before the
+    /// internet. `portal_check_host`, default none: then NetworkManager is asked, where there is one.
+    pub portal_check_host: Option<ProbeHost>,
     /// Folder in which the figures of this computer are kept, at most 32 MiB, so that a technician sees what was before this program
     /// was started. `history_dir`, default none: nothing is kept.
     pub history: Option<PathBuf>,
@@ -137,6 +145,9 @@ struct ShareFile {
     longest_session_secs: Option<u64>,
     reconnect_within_secs: Option<u64>,
     history_dir: Option<PathBuf>,
+    #[serde(default)]
+    probe_hosts: Vec<String>,
+    portal_check_host: Option<String>,
     #[serde(default)]
     organisations: Vec<PathBuf>,
 }
@@ -166,7 +177,8 @@ pub enum ConfigError {
     /// The file is no TOML, or has an unknown key or a wrong type.
     #[error("the configuration file {path} is not valid: {reason}")]
     #[diagnostic(help(
-        "known keys: relay, carrier, direct, unlock_delay_secs, longest_session_secs, reconnect_within_secs, organisations, history_dir"
+        "known keys: relay, carrier, direct, unlock_delay_secs, longest_session_secs, reconnect_within_secs, organisations, history_dir, \
+         probe_hosts, portal_check_host"
     ))]
     Invalid {
         /// The file.
@@ -180,6 +192,24 @@ pub enum ConfigError {
     Carrier {
         /// What it says.
         value: String,
+    },
+    /// A host is none, or is more than one.
+    #[error("{key} has {value:?}, which is no host")]
+    #[diagnostic(help(
+        "write a name or an address, with one port if it is not 443: intranet.example, intranet.example:8443, [2001:db8::7]:8443"
+    ))]
+    Host {
+        /// Key in the file.
+        key: &'static str,
+        /// What it says.
+        value: String,
+    },
+    /// More hosts than there may be.
+    #[error("probe_hosts has {count} hosts; at most {MAX_PROBE_HOSTS} are allowed")]
+    #[diagnostic(help("list those that matter"))]
+    TooManyHosts {
+        /// How many.
+        count: usize,
     },
     /// A number is out of its range.
     #[error("{key} = {value} is out of range")]
@@ -225,6 +255,19 @@ impl Arguments {
             },
             organisations: file.organisations,
             history: file.history_dir,
+            probe_hosts: match file.probe_hosts.len() {
+                0..=MAX_PROBE_HOSTS => {
+                    file.probe_hosts.into_iter().map(|value| host("probe_hosts", value)).collect::<Result<_, _>>()?
+                }
+                count => return Err(ConfigError::TooManyHosts { count }),
+            },
+            // It is asked on the one port that portals stand before.
+            portal_check_host: match file.portal_check_host.map(|value| host("portal_check_host", value)).transpose()? {
+                Some(found) if found.port().is_some() => {
+                    return Err(ConfigError::Host { key: "portal_check_host", value: found.to_string() });
+                }
+                found => found,
+            },
             direct: match file.direct {
                 Some(true) | None if !self.no_direct => DirectWish::Wanted,
                 Some(_) | None => DirectWish::NotWanted,
@@ -235,6 +278,10 @@ impl Arguments {
 
 fn carrier() -> impl TypedValueParser<Value = CarrierChoice> {
     PossibleValuesParser::new(CarrierChoice::WORDS).try_map(|word| word.parse())
+}
+
+fn host(key: &'static str, value: String) -> Result<ProbeHost, ConfigError> {
+    value.parse().map_err(|_| ConfigError::Host { key, value })
 }
 
 fn read(path: &Path) -> Result<ShareFile, ConfigError> {
@@ -337,5 +384,22 @@ mod tests {
         says(&format!("relay = \"{LINK}\"\nunlock_delay_secs = 0"), "unlock_delay_secs = 0");
         says(&format!("relay = \"{LINK}\"\nlongest_session_secs = 90000"), "longest_session_secs = 90000");
         says(&format!("relay = \"{LINK}\"\nreconnect_within_secs = 5"), "reconnect_within_secs = 5");
+        for ranges in ["10.0.0.0/8", "intranet:1-1024", "*.example", "https://intranet"] {
+            says(&format!("relay = \"{LINK}\"\nprobe_hosts = [\"{ranges}\"]"), ranges);
+        }
+        says(&format!("relay = \"{LINK}\"\nprobe_hosts = {:?}", ["host"; 17]), "17 hosts");
+        says(&format!("relay = \"{LINK}\"\nportal_check_host = \"portal.example:8080\""), "portal_check_host");
+    }
+
+    #[test]
+    fn hosts_are_tested_if_their_owner_has_listed_them() {
+        let config = resolve(&format!("relay = \"{LINK}\"\n"), &[]).unwrap();
+        assert_eq!((config.probe_hosts.len(), config.portal_check_host), (0, None));
+        let hosts =
+            "probe_hosts = [\"intranet.example:8443\", \"192.0.2.7\"]\nportal_check_host = \"portal.example\"\n";
+        let config = resolve(&format!("relay = \"{LINK}\"\n{hosts}"), &[]).unwrap();
+        let listed = config.probe_hosts.iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(listed, ["intranet.example:8443", "192.0.2.7"]);
+        assert_eq!(config.portal_check_host.unwrap().name(), "portal.example");
     }
 }

@@ -10,6 +10,7 @@
 
 use std::{
     io,
+    net::TcpStream,
     path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
@@ -19,12 +20,16 @@ use std::{
     time::Duration,
 };
 
+use diagnostics::findings::RoundTrip;
 use diagnostics::{
-    CertificateFacts, Cleared, Monitor, OPENING_SECTIONS, Privacy, Reach, ReadCertificates, Roots, SECTION_DEADLINE,
-    Scopes, Sources, Survey, Wanted,
+    CertificateFacts, Cleared, Handshake, Monitor, OPENING_SECTIONS, Privacy, Reach, ReadCertificates, Roots,
+    SECTION_DEADLINE, Scopes, ShakeHands, Sources, Survey, Wanted,
 };
 use tokio::sync::{mpsc, oneshot};
-use transport::clock;
+use transport::{
+    clock,
+    greeting::{Greeting, greet},
+};
 use trust::described::{Described, describe};
 use wire::{
     diagnostics::{
@@ -33,6 +38,7 @@ use wire::{
         inspect::HistoryQuery,
         report::{Report, SectionReport, Series},
     },
+    link::RelayLink,
     time::Moment,
 };
 
@@ -87,6 +93,7 @@ enum Request {
     Opening { gate: Gate, scopes: Scopes, made: oneshot::Sender<(u64, Cleared<Report>)> },
     Report { sections: Vec<SectionReport>, made: oneshot::Sender<Report> },
     History { query: HistoryQuery, made: oneshot::Sender<Vec<Series>> },
+    Measured(RoundTrip),
 }
 
 impl Request {
@@ -97,6 +104,7 @@ impl Request {
             Self::Opening { made, .. } => made.is_closed(),
             Self::Report { made, .. } => made.is_closed(),
             Self::History { made, .. } => made.is_closed(),
+            Self::Measured(_) => false,
         }
     }
 }
@@ -107,13 +115,14 @@ pub(crate) fn sources() -> Sources {
 }
 
 impl Watch {
-    /// Starts watching. `reach` is what may be asked over the network; with `history` what is measured is kept in that folder.
+    /// Starts watching. `relay` and `reach` are what may be asked over the network; with `history` what is measured is kept in that folder.
     ///
     /// # Errors
     ///
     /// If the thread cannot be started, or the folder cannot be used.
-    pub(crate) fn start(reach: Reach, history: Option<PathBuf>) -> io::Result<Self> {
-        let survey = Survey::new(Sources { reach, ..sources() });
+    pub(crate) fn start(relay: RelayLink, reach: Reach, history: Option<PathBuf>) -> io::Result<Self> {
+        let reach = Reach { relay: Some((relay.host().to_owned(), relay.port())), ..reach };
+        let survey = Survey::new(Sources { reach, handshakes: Arc::new(Greeter { relay }), ..sources() });
         let (requests, inbox) = sync_channel(REQUESTS);
         let (surveyed, read) = sync_channel(SURVEYED);
         let mut monitor = Monitor::new(Roots::default(), clock::now());
@@ -149,6 +158,12 @@ impl Watch {
         let (made, series) = oneshot::channel();
         self.requests.try_send(Request::History { query, made }).ok()?;
         series.await.ok()
+    }
+
+    /// What a round trip takes with and without load. The checks look at it from now on.
+    pub(crate) fn measured(&self, round_trip: RoundTrip) {
+        // A thread that is busy misses it; it can be measured again.
+        let _ = self.requests.try_send(Request::Measured(round_trip));
     }
 
     /// Reads sections.
@@ -196,6 +211,7 @@ impl Thread {
                 self.monitor.surveyed(sections.clone(), clock::now(), clock::wall_time());
                 drop(made.send(self.monitor.report(sections, clock::wall_time())));
             }
+            Request::Measured(round_trip) => self.monitor.measured_round_trip(round_trip),
             Request::History { query, made } => drop(made.send(self.monitor.history(&query))),
         }
     }
@@ -265,6 +281,23 @@ pub(crate) async fn cleared<T: Send + 'static>(
 ) -> Option<Cleared<T>> {
     let gate = Arc::clone(gate);
     tokio::task::spawn_blocking(move || locked(&gate, clear)).await.ok()
+}
+
+/// TLS is spoken by the crate that may.
+#[derive(Debug)]
+pub(crate) struct Greeter {
+    /// The relay, whose key is known.
+    relay: RelayLink,
+}
+
+impl ShakeHands for Greeter {
+    fn shake_hands(&self, host: &str, stream: TcpStream, limit: Duration, wanted: &dyn Fn() -> bool) -> Handshake {
+        let port = stream.peer_addr().map(|address| address.port());
+        let is_relay = host == self.relay.host() && port.ok() == Some(self.relay.port());
+        let pin = is_relay.then(|| self.relay.pin());
+        let Greeting { took, chain, trust, alpn, version, alert, reason } = greet(host, stream, pin, limit, wanted);
+        Handshake { tls: took, chain, trust, alpn, version: version.to_owned(), alert, reason }
+    }
 }
 
 /// Certificates are read by the crate that may.

@@ -17,6 +17,7 @@ mod hostile_technician;
 mod inspections;
 mod lab;
 mod netcheck;
+mod probes;
 mod runs;
 mod session;
 mod sleeping;

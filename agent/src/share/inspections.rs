@@ -4,16 +4,22 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use diagnostics::{Cleared, Question, SECTION_DEADLINE, Scopes};
-use tokio::task::{AbortHandle, JoinSet};
+use diagnostics::findings::RoundTrip;
+use diagnostics::{Cleared, Question, RunningProbe, SECTION_DEADLINE, Scopes, section_of};
+use tokio::{
+    sync::oneshot,
+    task::{AbortHandle, JoinSet},
+};
 use transport::clock;
 use transport::sealed::Sealed;
 use transport::streams::Priority;
 use wire::diagnostics::inspect::{Inspect, Inspected};
 use wire::diagnostics::report::{Outcome, Report, SectionId, SectionReport};
+use wire::diagnostics::sections::probes::{self, LoadWay, ProbeOutcome, ProbeRequest};
 use wire::ids::InspectionId;
 use wire::session::{Ability, StreamHeader};
 
+use super::load;
 use crate::sent::{NotKept, Sent, SentCopy};
 use crate::watch::{self, Gate, Watch};
 
@@ -86,9 +92,9 @@ impl Inspections {
 
     /// Begins to read.
     pub(super) fn start(&mut self, inspection: InspectionId, what: Inspect, allowed: Allowed) {
-        let (watch, gate) = (self.watch.clone(), Arc::clone(&self.gate));
+        let (watch, gate, session) = (self.watch.clone(), Arc::clone(&self.gate), Arc::clone(&self.session));
         let task = self.steps.spawn(async move {
-            let found = find(&watch, &gate, what, &allowed).await;
+            let found = find(&watch, &gate, &session, inspection, what, &allowed).await;
             Step::Found(inspection, allowed, found.map(Box::new))
         });
         self.under_way.insert(inspection, task);
@@ -136,7 +142,14 @@ impl Inspections {
     }
 }
 
-async fn find(watch: &Watch, gate: &Gate, what: Inspect, allowed: &Allowed) -> Option<Found> {
+async fn find(
+    watch: &Watch,
+    gate: &Gate,
+    session: &Sealed,
+    inspection: InspectionId,
+    what: Inspect,
+    allowed: &Allowed,
+) -> Option<Found> {
     let scopes = allowed.scopes;
     let found = match what {
         Inspect::Report => {
@@ -152,6 +165,8 @@ async fn find(watch: &Watch, gate: &Gate, what: Inspect, allowed: &Allowed) -> O
         Inspect::Section(section) => ask(watch, Question::Section(section)).await?,
         Inspect::Process { pid, start_ticks } => ask(watch, Question::Process { pid, start_ticks }).await?,
         Inspect::Logs(query) => ask(watch, Question::Logs(query)).await?,
+        Inspect::Probe(ProbeRequest::Load) => under_load(watch, session, inspection).await,
+        Inspect::Probe(request) => probe(watch, request).await?,
         Inspect::History(query) => Inspected::History(watch.history(query).await?),
         // A newer technician's.
         _ => return None,
@@ -176,6 +191,29 @@ async fn ask(watch: &Watch, question: Question) -> Option<Inspected> {
     let ask = move || survey.ask(question, SECTION_DEADLINE, clock::wall_time());
     let section = tokio::task::spawn_blocking(ask).await.ok()?;
     Some(Inspected::Section(Box::new(section)))
+}
+
+/// Measures the session under load, and lets the checks know what is certain about it.
+async fn under_load(watch: &Watch, session: &Sealed, inspection: InspectionId) -> Inspected {
+    let result = load::measure(session, inspection).await;
+    if let (ProbeOutcome::Fail, Some(probes::Found::Load(found))) = (result.outcome, &result.found)
+        && found.way != LoadWay::Direct
+    {
+        watch.measured(RoundTrip { idle_us: found.idle_us.into(), loaded_us: found.loaded_us.into() });
+    }
+    Inspected::Section(Box::new(section_of(result, clock::wall_time())))
+}
+
+/// Makes a probe on a thread of its own. When this is given up, so is the probe.
+async fn probe(watch: &Watch, request: ProbeRequest) -> Option<Inspected> {
+    let (done, result) = oneshot::channel();
+    let wall = clock::wall_time();
+    // Whoever waits may be gone.
+    let done = move |result| drop(done.send(result));
+    let probe = RunningProbe::start(request, watch.survey().sources(), wall, done).ok()?;
+    let result = result.await.ok()?;
+    drop(probe);
+    Some(Inspected::Section(Box::new(section_of(result, wall))))
 }
 
 fn not_allowed_section(section: SectionId) -> SectionReport {

@@ -18,6 +18,7 @@ mod events;
 mod front_end;
 mod inspections;
 mod live;
+mod load;
 mod pair;
 mod present;
 mod record;
@@ -148,8 +149,9 @@ pub async fn run(arguments: &Arguments) -> Result<(), ShareError> {
     let (stage, views) = Stage::new(relay);
     let options = NodeOptions { carrier: config.carrier, ..NodeOptions::default() };
     let (node, control) = Node::start(config.relay.clone(), options).await?;
-    let reach = Reach { relay: Some((config.relay.host().to_owned(), config.relay.port())), ..Reach::default() };
-    let watch = Watch::start(reach, config.history.clone())
+    let reach =
+        Reach { hosts: config.probe_hosts.clone(), portal_host: config.portal_check_host.clone(), ..Reach::default() };
+    let watch = Watch::start(config.relay.clone(), reach, config.history.clone())
         .map_err(|source| ShareError::System { what: "start a thread", source })?;
     let (acts, inbox) = mpsc::channel(ACTS);
     let front_end = FrontEnd::start(arguments, &config.state_dir, views, acts, &events).await?;

@@ -19,10 +19,16 @@ pub(super) fn ability(ability: Ability) -> &'static str {
         Ability::DiagLogs => {
             "Read log lines of this computer: passwords and keys are taken out as far as they can be recognised, which is not always"
         }
-        Ability::DiagNetwork => "See network addresses and names, and test connections",
+        Ability::DiagNetwork => {
+            "See network addresses and names, and test connections: to the relay, the router, the name servers, and what you have listed in \
+             the settings"
+        }
         Ability::DiagProcess => "See single running programs in full: their files, limits and memory",
         Ability::DiagNames => "See names as they are: of users, folders, printers and this computer",
         Ability::DiagIdentifiers => "See serial numbers and hardware addresses as they are",
+        Ability::DiagLoad => {
+            "Measure how fast this connection is, once: that takes some ten seconds and sends up to 25 MB of meaningless data"
+        }
         Ability::ScreenView => "See your screen",
         Ability::ScreenControl => "Move the pointer and type",
         Ability::TermView => "See a terminal",

@@ -28,9 +28,12 @@ pub fn usual_stay(ability: Ability) -> Stay {
         | Ability::DiagIdentifiers
         | Ability::ScreenView
         | Ability::TermView => Stay::AtMost(HALF_HOUR),
-        Ability::ScreenControl | Ability::TermControl | Ability::Tunnel | Ability::RebootReconnect => {
-            Stay::AtMost(QUARTER_HOUR)
-        }
+        Ability::ScreenControl
+        | Ability::TermControl
+        | Ability::Tunnel
+        | Ability::RebootReconnect
+        // And for one use in that time, see `Consent::use_up`.
+        | Ability::DiagLoad => Stay::AtMost(QUARTER_HOUR),
         Ability::FileRead
         | Ability::FileWrite
         | Ability::RunR1
@@ -57,6 +60,7 @@ pub fn view_only(ability: Ability) -> bool {
         | Ability::DiagProcess
         | Ability::DiagNames
         | Ability::DiagIdentifiers
+        | Ability::DiagLoad
         | Ability::ScreenView
         | Ability::TermView
         | Ability::RunR0 => true,
@@ -119,7 +123,7 @@ impl Ceiling {
     }
 
     /// What attended help can do: live diagnostics for the session, on request logs, the network, single processes, names and serial
-    /// numbers for half an hour, and single commands, each approved by itself.
+    /// numbers for half an hour, the speed of the connection once, and single commands, each approved by itself.
     ///
     /// A command counts as a run of class r3. Its first safeguard, a delay before it can be allowed, is here; the second, a second
     /// technician's approval, needs two technicians in one session and comes with the hand-over of sessions.
@@ -131,6 +135,7 @@ impl Ceiling {
             Ability::DiagProcess,
             Ability::DiagNames,
             Ability::DiagIdentifiers,
+            Ability::DiagLoad,
             Ability::AdhocArgv,
         ]
         .into_iter()

@@ -249,6 +249,17 @@ impl Consent {
         narrowed
     }
 
+    /// `ability` was granted for one use, and that is over: it is taken out of the grant. Returns whether anything changed.
+    pub fn use_up(&mut self, grant: GrantId, ability: Ability, now: Moment) -> bool {
+        self.advance(now);
+        let Some(held) = self.grants.get(&grant) else { return false };
+        if held.abilities == [ability] {
+            return self.end_grant(grant, GrantEnd::Used);
+        }
+        let keep = held.abilities.iter().copied().filter(|held| *held != ability).collect::<Vec<_>>();
+        self.narrow(grant, &keep, now)
+    }
+
     /// The person cannot be asked or seen any more. Nothing is covered until [`Consent::present`]; after the grace everything is over.
     ///
     /// Does nothing while the person is away already: another reason does not buy more time.

@@ -38,5 +38,7 @@ mod trends;
 pub use engine::{Engine, Judgement, MAX_SUBJECTS};
 pub use facts::{Facts, RoundTrip};
 #[cfg(target_os = "linux")]
+pub(crate) use network::PORTAL_ANSWERS;
+#[cfg(target_os = "linux")]
 pub(crate) use system::battery_health_permille;
 pub use trends::{LeakTrend, LevelShift, SpaceTrend, Trends, WearTrend};

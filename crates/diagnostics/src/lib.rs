@@ -248,9 +248,9 @@ pub use monitor::{IDLE_PERIOD, Monitor, OPENING_SECTIONS};
 pub use privacy::{Cleared, Privacy, Scopes, WITHHELD};
 #[cfg(target_os = "linux")]
 pub use probes::{
-    linux::{PROBE_DEADLINE, RunningProbe},
-    load::grade,
-    targets::Reach,
+    linux::{PROBE_DEADLINE, RunningProbe, section_of},
+    load::{Load, grade},
+    targets::{MAX_PROBE_HOSTS, NoHost, ProbeHost, Reach},
 };
 #[cfg(target_os = "linux")]
 pub use processes::arguments::arguments;

@@ -3,10 +3,12 @@
 use std::{
     fmt,
     io::{self, Read},
-    net::SocketAddr,
+    net::TcpStream,
     sync::Arc,
     time::Duration,
 };
+
+use wire::diagnostics::sections::probes::ChainTrust;
 
 use crate::{bus::Bus, probes::targets::Reach, roots::Roots, tools::Tool};
 
@@ -27,22 +29,23 @@ pub struct Sources {
     pub reach: Reach,
 }
 
-/// Greets another machine by TLS and goes away again. Implemented where TLS may be spoken, which is not here.
+/// Greets another machine by TLS. Implemented where TLS may be spoken, which is not here.
 pub trait ShakeHands: fmt::Debug + Send + Sync {
-    /// Connects to `address` by TCP, greets it as `host`, and closes the connection; nothing else is sent. All of it takes at most
-    /// `limit`. The chain is checked as for any connection, and shown even where it is not trusted.
-    fn shake_hands(&self, host: &str, address: SocketAddr, limit: Duration) -> Handshake;
+    /// Greets whoever is at the other end of `stream` as `host`, and closes the connection; nothing else is sent. It takes at most
+    /// `limit`, and no longer than `wanted` says that somebody wants it: that is asked many times a second. The chain is checked as for
+    /// any connection, and shown even where it is not trusted.
+    fn shake_hands(&self, host: &str, stream: TcpStream, limit: Duration, wanted: &dyn Fn() -> bool) -> Handshake;
 }
 
 /// How far a greeting got.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Handshake {
-    /// Time to a TCP connection; none if there is none.
-    pub connect: Option<Duration>,
-    /// Time from there to the end of the handshake; none if it did not end well.
+    /// How long it took; none if it did not end well.
     pub tls: Option<Duration>,
     /// Certificates that the other end showed, its own first, as DER.
     pub chain: Vec<Vec<u8>>,
+    /// What this machine thinks of them; none if there are none, or the other end did not prove that they are its own.
+    pub trust: Option<ChainTrust>,
     /// The protocol that was agreed on; empty if none was.
     pub alpn: String,
     /// Version of TLS; empty if none was agreed on.
@@ -58,7 +61,7 @@ pub struct Handshake {
 pub struct NoHandshakes;
 
 impl ShakeHands for NoHandshakes {
-    fn shake_hands(&self, _: &str, _: SocketAddr, _: Duration) -> Handshake {
+    fn shake_hands(&self, _: &str, _: TcpStream, _: Duration, _: &dyn Fn() -> bool) -> Handshake {
         Handshake { reason: NO_TLS.to_owned(), ..Handshake::default() }
     }
 }

@@ -40,6 +40,7 @@ stories! {
     a_root_that_turned_read_only,
     a_service_that_restarts_over_and_over,
     a_lossy_link,
+    somebody_answers_in_the_relays_name,
     at_the_edge_of_the_wireless,
     a_wrong_clock,
     neglected_updates_and_certificates,

@@ -279,6 +279,7 @@ fn sections() -> Vec<SectionReport> {
             rung(Rung::Tcp, RungOutcome::Skipped, 0, "nothing above a broken rung can hold"),
         ],
         first_failing: Some(Rung::Names),
+        handshake: None,
     };
     let updates = Updates {
         manager: Some(PackageManager::Apt),

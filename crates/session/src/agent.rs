@@ -184,6 +184,7 @@ pub struct AgentSession {
     inspections: Inspections,
     direct: Direct,
     budget: Budget,
+    probes: Budget,
     effects: Effects,
     end: Option<End>,
     /// Whether [`Effect::Ended`] was handed out.
@@ -230,6 +231,7 @@ impl AgentSession {
             inspections: Inspections::default(),
             direct: Direct::new(direct),
             budget: Budget::new(now),
+            probes: Budget::of_probes(now),
             effects,
             end: None,
             told_end: false,

@@ -10,12 +10,15 @@ use transport::node::CarrierChoice;
 use wire::{
     diagnostics::{
         report::SectionId,
-        sections::logs::{MAX_LINES, Priority},
+        sections::{
+            logs::{MAX_LINES, Priority},
+            probes::{ProbeRequest, Target},
+        },
     },
     link::RelayLink,
     run::RunLimits,
     session::Ability,
-    text::Sentence,
+    text::{Label, Sentence},
 };
 
 use crate::units;
@@ -234,9 +237,82 @@ pub(crate) enum DiagCommand {
     Process(DiagProcessArgs),
     Logs(DiagLogsArgs),
     History(DiagHistoryArgs),
+    Probe(DiagProbeArgs),
     Watch(DiagWatchArgs),
     Diff(DiagDiffArgs),
     Export(DiagExportArgs),
+}
+
+/// Have the machine try the network: names, TLS, sizes of packets, the way, round trips. Needs diag.network, or diag.load for the speed.
+///
+/// Only the relay, the gateway, the name servers and what the owner of the machine has listed as probe_hosts in its settings are
+/// tried. Nothing else can be named: no other host, no port, no range.
+#[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  assent diag probe dns                       do all name servers know the relay, and agree?
+  assent diag probe tls                       is the certificate of the relay the right one?
+  assent diag probe tls intranet.example      that of a host on the owner's list, and when does it end?
+  assent diag probe ping gateway              round trips to the router
+  assent diag probe ping resolver:2           round trips to the second name server
+  assent diag probe mtu                       largest packet that reaches the relay
+  assent diag probe route relay               the routers on the way
+  assent diag probe portal                    does a portal stand before the internet?
+  assent diag probe load                      round trips of this session idle and under load: up to 25 MB are sent
+
+Exit codes: 0 as on a network that works, 1 a fault was found or nothing can be said, 3 not allowed, or not on the owner's list")]
+pub(crate) struct DiagProbeArgs {
+    #[command(flatten)]
+    pub(crate) session: SessionArg,
+    /// What to try
+    #[arg(value_name = "KIND", value_enum)]
+    pub(crate) kind: ProbeWord,
+    /// What to try it with: relay, gateway, resolver, resolver:N, or a host on the owner's list
+    #[arg(value_name = "TARGET", value_parser = probe_target)]
+    pub(crate) target: Option<Target>,
+    /// Print the result as JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+impl DiagProbeArgs {
+    /// The probe; the relay is its target unless another is named.
+    ///
+    /// # Errors
+    ///
+    /// If it has a target and takes none.
+    pub(crate) fn request(&self) -> Result<ProbeRequest, &'static str> {
+        let target = || self.target.clone().unwrap_or(Target::Relay);
+        match (self.kind, &self.target) {
+            (ProbeWord::Portal | ProbeWord::Load, Some(_)) => Err("this probe takes no target"),
+            (ProbeWord::Portal, None) => Ok(ProbeRequest::Portal),
+            (ProbeWord::Load, None) => Ok(ProbeRequest::Load),
+            (ProbeWord::Dns, _) => Ok(ProbeRequest::Names(target())),
+            (ProbeWord::Tls, _) => Ok(ProbeRequest::Handshake(target())),
+            (ProbeWord::Mtu, _) => Ok(ProbeRequest::PathMtu(target())),
+            (ProbeWord::Route, _) => Ok(ProbeRequest::Route(target())),
+            (ProbeWord::Ping, _) => Ok(ProbeRequest::Echo(target())),
+        }
+    }
+}
+
+/// A probe by the name that is typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ProbeWord {
+    /// Addresses of a name: what the system and each name server say
+    Dns,
+    /// A TLS handshake: its times, and what the certificate is worth
+    Tls,
+    /// Whether a portal answers in place of the internet
+    Portal,
+    /// The largest packet that fits through
+    Mtu,
+    /// The routers on the way
+    Route,
+    /// Round trips by ICMP
+    Ping,
+    /// Round trips of the session, idle and under load
+    Load,
 }
 
 /// Follow the machine on one screen: what is wrong, the figures that matter with their last minute, and who is busy.
@@ -379,6 +455,20 @@ pub(crate) struct DiagHistoryArgs {
     pub(crate) json: bool,
 }
 
+fn probe_target(text: &str) -> Result<Target, String> {
+    if let Some(number) = text.strip_prefix("resolver:") {
+        let place = number.parse::<u8>().ok().and_then(|number| number.checked_sub(1));
+        return place.map(Target::Resolver).ok_or_else(|| "name servers are counted from 1".to_owned());
+    }
+    match text {
+        "relay" => Ok(Target::Relay),
+        "gateway" => Ok(Target::Gateway),
+        "resolver" => Ok(Target::Resolver(0)),
+        host if !host.is_empty() && Label::cut(host).raw() == host => Ok(Target::Host(Label::cut(host))),
+        _ => Err("a host has 1 to 128 bytes".to_owned()),
+    }
+}
+
 fn section() -> impl TypedValueParser<Value = SectionId> {
     one_of(SectionId::ALL, SectionId::name)
 }
@@ -451,7 +541,7 @@ pub(crate) struct RunArgs {
 Example:
   assent request diag.process --reason 'to see which program fills the memory' --for 15m
 
-Abilities: diag.basic diag.logs diag.network diag.process screen.view screen.control term.view term.control file.read
+Abilities: diag.basic diag.logs diag.network diag.process diag.names diag.identifiers diag.load screen.view screen.control term.view term.control file.read
 file.write tunnel run.r0 run.r1 run.r2 run.r3 adhoc.argv elevate reboot_reconnect. A single command needs no ability:
 `assent run` asks for it.")]
 pub(crate) struct RequestArgs {
@@ -685,6 +775,29 @@ mod tests {
         assert_eq!(follow("assent diag"), None);
         assert_eq!(follow("assent diag --follow"), Some(0));
         assert_eq!(follow("assent diag --follow 10 --json"), Some(10));
+    }
+
+    #[test]
+    fn a_probe_is_aimed_at_the_relay_unless_something_else_is_named() {
+        let request = |line| {
+            let Command::Diag(args) = parse(line).unwrap() else { panic!("{line}") };
+            let Some(DiagCommand::Probe(args)) = args.what else { panic!("{line}") };
+            args.request()
+        };
+        assert_eq!(request("assent diag probe tls"), Ok(ProbeRequest::Handshake(Target::Relay)));
+        assert_eq!(request("assent diag probe ping gateway"), Ok(ProbeRequest::Echo(Target::Gateway)));
+        assert_eq!(request("assent diag probe ping resolver"), Ok(ProbeRequest::Echo(Target::Resolver(0))));
+        assert_eq!(request("assent diag probe ping resolver:2"), Ok(ProbeRequest::Echo(Target::Resolver(1))));
+        let host = Target::Host(Label::cut("intranet.example:8443"));
+        assert_eq!(request("assent diag probe tls intranet.example:8443"), Ok(ProbeRequest::Handshake(host)));
+        assert_eq!(request("assent diag probe load"), Ok(ProbeRequest::Load));
+        assert!(request("assent diag probe portal gateway").is_err());
+        let long = format!("assent diag probe tls {}", "a".repeat(129));
+        for line in
+            ["assent diag probe ping resolver:0", "assent diag probe tls a b", "assent diag probe", long.as_str()]
+        {
+            assert_eq!(parse(line).unwrap_err().exit_code(), 2, "{line}");
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub(crate) fn ability(ability: Ability) -> &'static str {
         Ability::DiagProcess => "single processes in full",
         Ability::DiagNames => "names of people, folders and machines as they are",
         Ability::DiagIdentifiers => "serial numbers and hardware addresses as they are",
+        Ability::DiagLoad => "how fast the connection is, with up to 25 MB of data, once",
         Ability::ScreenView => "see the screen",
         Ability::ScreenControl => "pointer and keyboard",
         Ability::TermView => "see a terminal",
@@ -58,7 +59,7 @@ pub(crate) fn grant_end(reason: GrantEnd) -> &'static str {
     match reason {
         GrantEnd::Lapsed => "its time is over",
         GrantEnd::Revoked => "the end user withdrew it",
-        GrantEnd::Used => "it was for one run",
+        GrantEnd::Used => "it was for one use",
         GrantEnd::SessionEnded => "the session is over",
         _ => "it ended",
     }

@@ -7,6 +7,7 @@
 //! | [`node`] | agent and technician: connect to the relay, start sealed sessions, stay connected |
 //! | [`sealed`] | the session between them, before and after pairing |
 //! | [`silence`] | how long its other end was not heard, and how long it is waited for |
+//! | [`greeting`] | what another server shows in a TLS handshake, for a technician who looks into the network |
 //! | [`streams`] | messages and bytes on its streams |
 //! | [`listener`] | the relay: control connections, and forwarding of sealed packets |
 //! | [`clock`] | what time it is |
@@ -25,6 +26,7 @@ pub mod clock;
 mod congestion;
 pub mod counters;
 mod demux;
+pub mod greeting;
 mod knobs;
 pub mod listener;
 pub mod node;

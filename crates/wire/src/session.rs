@@ -77,6 +77,8 @@ abilities! {
     DiagNames = "diag.names",
     /// Serial numbers and hardware addresses.
     DiagIdentifiers = "diag.identifiers",
+    /// Filling the session's own connection for some seconds to measure it.
+    DiagLoad = "diag.load",
 }
 
 impl fmt::Display for Ability {
@@ -322,6 +324,9 @@ pub enum DenyReason {
     /// Reading it failed.
     #[error("the machine could not read it")]
     InspectionFailed,
+    /// More probes of the network than anybody needs.
+    #[error("too many probes in a short time: wait a little")]
+    TooOften,
 }
 
 /// Why a grant ended.
@@ -409,6 +414,12 @@ pub enum StreamHeader {
     /// One frame of [`crate::diagnostics::inspect::Inspected`] follows.
     Inspection {
         /// Which.
+        inspection: InspectionId,
+    },
+    /// Bytes without a meaning follow, at most [`LOAD_BYTES`](crate::diagnostics::sections::probes::LOAD_BYTES): the load of
+    /// [`ProbeRequest::Load`](crate::diagnostics::sections::probes::ProbeRequest::Load).
+    Load {
+        /// Which inspection measures.
         inspection: InspectionId,
     },
 }

@@ -19,7 +19,10 @@ use wire::{
         Panels,
         inspect::{HistoryQuery, Inspect},
         report::SectionId,
-        sections::logs::LogQuery,
+        sections::{
+            logs::LogQuery,
+            probes::{ProbeRequest, Target},
+        },
         sent::{SentHeader, SentKind},
     },
     ids::{Digest, GrantId, InspectionId, Locator, RequestId, RunId, SessionId},
@@ -280,6 +283,7 @@ fn what_stands_before_a_stream() {
         (StreamHeader::Diagnostics, "00"),
         (StreamHeader::Output { run: RunId(2), output: Output::Stderr }, "010201"),
         (StreamHeader::Inspection { inspection: InspectionId(300) }, "02fb2c01"),
+        (StreamHeader::Load { inspection: InspectionId(300) }, "03fb2c01"),
     ]);
 }
 
@@ -298,10 +302,19 @@ fn what_can_be_inspected() {
         (Inspect::Process { pid: 300, start_ticks: Some(7) }, "02fb2c010107"),
         (Inspect::History(query), "03fbe803fc701101003c01086d656d6f72792e2a"),
         (Inspect::Logs(LogQuery::default()), "040006000000c8"),
+        (Inspect::Probe(ProbeRequest::Names(Target::Relay)), "050000"),
+        (Inspect::Probe(ProbeRequest::Handshake(Target::Host(Label::cut("a:1")))), "05010203613a31"),
+        (Inspect::Probe(ProbeRequest::Portal), "0502"),
+        (Inspect::Probe(ProbeRequest::PathMtu(Target::Gateway)), "050301"),
+        (Inspect::Probe(ProbeRequest::Route(Target::Relay)), "050400"),
+        (Inspect::Probe(ProbeRequest::Echo(Target::Resolver(1))), "05050301"),
+        (Inspect::Probe(ProbeRequest::Load), "0506"),
     ] {
         assert_eq!(hex(&codec::encode(&message(what.clone())).unwrap()), format!("0701{golden}"), "{what:?}");
     }
-    nothing_is::<ToAgent>(&[7, 1, 5]);
+    nothing_is::<ToAgent>(&[7, 1, 6]);
+    nothing_is::<ToAgent>(&[7, 1, 5, 7]);
+    nothing_is::<ToAgent>(&[7, 1, 5, 0, 4]);
     let names = SectionId::ALL.iter().map(|section| section.name()).collect::<Vec<_>>();
     let golden = "system hardware storage network groups power services clock logs updates crashes users security printers \
                   displays certificates changes ladder errors process probes";
@@ -435,11 +448,12 @@ fn denials_keep_their_numbers() {
         (DenyReason::LookupFailed, "10"),
         (DenyReason::NotGranted, "11"),
         (DenyReason::InspectionFailed, "12"),
+        (DenyReason::TooOften, "13"),
     ];
     for (reason, golden) in denials {
         assert_eq!(hex(&codec::encode(&message(reason)).unwrap()), format!("020102{golden}"), "{reason:?}");
     }
-    nothing_is::<ToTechnician>(&[2, 1, 2, 19]);
+    nothing_is::<ToTechnician>(&[2, 1, 2, 20]);
     nothing_is::<ToTechnician>(&[2, 1, 2, 9, 6]);
 }
 
@@ -447,7 +461,7 @@ fn denials_keep_their_numbers() {
 fn abilities_keep_their_names() {
     let names = Ability::ALL.iter().map(|ability| ability.name()).collect::<Vec<_>>();
     let golden = "diag.basic diag.logs diag.network diag.process screen.view screen.control term.view term.control file.read \
-                  file.write tunnel run.r0 run.r1 run.r2 run.r3 adhoc.argv elevate reboot_reconnect diag.names diag.identifiers";
+                  file.write tunnel run.r0 run.r1 run.r2 run.r3 adhoc.argv elevate reboot_reconnect diag.names diag.identifiers diag.load";
     assert_eq!(names.join(" "), golden);
     assert!(Ability::ALL.iter().all(|ability| ability.name().parse() == Ok(*ability)));
 }

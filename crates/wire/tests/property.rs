@@ -14,8 +14,12 @@ use wire::{
     channel::ChannelId,
     codec::{self, CodecError, Message},
     control::{Bed, ChannelEnd, ChannelOrigin, FirstFlight, FromRelay, Refusal, Rendezvous, Side, ToRelay},
-    diagnostics::StreamFrame,
-    ids::{Digest, GrantId, Locator, RequestId, RunId, SessionId},
+    diagnostics::{
+        StreamFrame,
+        inspect::Inspect,
+        sections::probes::{ProbeRequest, Target},
+    },
+    ids::{Digest, GrantId, InspectionId, Locator, RequestId, RunId, SessionId},
     pairing::{FromUnpairedAgent, FromUnpairedTechnician, Introduction, PairingRefusal, PakeSuite},
     path::{CANDIDATES, DirectOffer},
     pipe::{self, PIPE_PACKET_BYTES, PipePacket},
@@ -193,6 +197,22 @@ fn direct_offer() -> impl Strategy<Value = DirectOffer> {
     prop_oneof![Just(DirectOffer::NotWanted), candidates.prop_map(DirectOffer::Candidates)]
 }
 
+fn probe() -> impl Strategy<Value = ProbeRequest> {
+    let target = prop_oneof![
+        Just(Target::Relay),
+        Just(Target::Gateway),
+        any::<String>().prop_map(|host| Target::Host(Label::cut(&host))),
+        any::<u8>().prop_map(Target::Resolver),
+    ];
+    let kinds = [ProbeRequest::Names, ProbeRequest::Handshake, ProbeRequest::PathMtu, ProbeRequest::Route];
+    prop_oneof![
+        (select(kinds.to_vec()), target.clone()).prop_map(|(kind, target)| kind(target)),
+        target.prop_map(ProbeRequest::Echo),
+        Just(ProbeRequest::Portal),
+        Just(ProbeRequest::Load),
+    ]
+}
+
 fn to_agent() -> impl Strategy<Value = ToAgent> {
     prop_oneof![
         access_request().prop_map(ToAgent::Request),
@@ -202,6 +222,10 @@ fn to_agent() -> impl Strategy<Value = ToAgent> {
         Just(ToAgent::Unsubscribe),
         Just(ToAgent::End),
         direct_offer().prop_map(ToAgent::Direct),
+        (any::<u32>(), probe()).prop_map(|(inspection, probe)| ToAgent::Inspect {
+            inspection: InspectionId(inspection),
+            what: Inspect::Probe(probe),
+        }),
     ]
 }
 
@@ -234,6 +258,7 @@ fn stream_header() -> impl Strategy<Value = StreamHeader> {
     prop_oneof![
         Just(StreamHeader::Diagnostics),
         any::<u32>().prop_map(|run| StreamHeader::Output { run: RunId(run), output: Output::Stdout }),
+        any::<u32>().prop_map(|inspection| StreamHeader::Load { inspection: InspectionId(inspection) }),
     ]
 }
 

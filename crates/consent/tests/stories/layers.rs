@@ -17,6 +17,7 @@ fn attended_help_can_grant_diagnostics_and_single_commands_and_nothing_else() {
             (Ability::DiagProcess, half_an_hour),
             (Ability::DiagNames, half_an_hour),
             (Ability::DiagIdentifiers, half_an_hour),
+            (Ability::DiagLoad, Stay::AtMost(secs(900))),
             (Ability::AdhocArgv, Stay::OneUse),
         ];
         let expected = allowed.into_iter().find_map(|(allowed, stay)| (allowed == *ability).then_some(stay));
@@ -118,6 +119,7 @@ fn every_ability_is_looking_or_acting_and_has_a_stay() {
         Ability::RunR0,
         Ability::DiagNames,
         Ability::DiagIdentifiers,
+        Ability::DiagLoad,
     ];
     assert_eq!(looking, expected);
     for ability in looking {

@@ -99,6 +99,7 @@ impl<'a> View<'a> {
         network: Network,
         services: Services,
         crashes: Crashes,
+        ladder: Ladder,
     }
 
     pub(crate) fn wall(&self) -> WallTime {

@@ -7,7 +7,11 @@ use wire::diagnostics::{
     findings::{Severity, Unit, What},
     report::SectionId,
     schema::Named,
-    sections::network::{Connectivity, GatewayState, Link, LinkKind, LinkState, Network, Scope, Wireless},
+    sections::{
+        ladder::{Ladder, Rung as LadderRung, RungOutcome, RungResult},
+        network::{Connectivity, GatewayState, Link, LinkKind, LinkState, Network, Scope, Wireless},
+        probes::ChainTrust,
+    },
 };
 
 use super::{
@@ -18,6 +22,9 @@ use super::{
     processor::table,
 };
 use crate::history::{Figure, SeriesKey, Subject};
+
+/// What the ladder says of its rung [`LadderRung::Portal`] where one stands before the internet.
+pub(crate) const PORTAL_ANSWERS: &str = "a portal answers instead";
 
 /// Netdata `inbound_packets_dropped_ratio`.
 const WINDOW: Duration = Duration::from_mins(10);
@@ -163,7 +170,7 @@ impl Rung {
     }
 }
 
-/// What can be told without asking the network. One broken rung is a warning, the internet broken over a link that is up is critical:
+/// What can be told without asking the network, and whether the relay answers, which the ladder has asked. One broken rung is a warning, the internet broken over a link that is up is critical:
 /// ours.
 pub(super) fn ladder(facts: &View<'_>) -> Answers {
     let network = facts.network()?;
@@ -171,6 +178,14 @@ pub(super) fn ladder(facts: &View<'_>) -> Answers {
     let held = rungs.map(|rung| (rung, rung.holds(network)));
     let broken = held.iter().filter(|(_, holds)| *holds == Some(false)).map(|(rung, _)| *rung).collect::<Vec<_>>();
     let Some(first) = broken.first() else {
+        match asked(facts.ladder().ok()) {
+            Some(Ok(())) => return machine(Reading::new(Level::FINE)),
+            Some(Err(rung)) => {
+                let reading = Reading::new(Level::is(Severity::Warning)).blame([word(What::Rung, rung.name())]);
+                return machine(reading.figure(What::BrokenRungs, 1, Unit::Count));
+            }
+            None => {}
+        }
         return match held.iter().find(|(_, holds)| holds.is_none()) {
             Some((Rung::Internet, _)) => {
                 Err(Missing::unknown("nothing on this machine asks whether the internet answers"))
@@ -185,6 +200,18 @@ pub(super) fn ladder(facts: &View<'_>) -> Answers {
     machine(reading.figure(What::BrokenRungs, count, Unit::Count))
 }
 
+/// Whether the relay answers, by which way ever; if not, which rung fails first. `None` if that was not found out.
+fn asked(ladder: Option<&Ladder>) -> Option<Result<(), LadderRung>> {
+    let ladder = ladder?;
+    let is = |rung, outcome| ladder.rungs.iter().any(|result| result.rung == rung && result.outcome == outcome);
+    let ways = [LadderRung::Tcp, LadderRung::Relay];
+    if ways.iter().any(|way| is(*way, RungOutcome::Pass)) {
+        return Some(Ok(()));
+    }
+    let outward = [LadderRung::Names, LadderRung::Tcp, LadderRung::Relay];
+    outward.into_iter().find(|rung| is(*rung, RungOutcome::Fail)).map(Err)
+}
+
 /// Milliseconds more under load than without: DSLReports' grades of bufferbloat, C from 60 ms and F from 400 ms on.
 pub(super) fn latency(facts: &View<'_>) -> Answers {
     let Some(trip) = facts.round_trip() else { return Err(Missing::unknown("nobody has measured it")) };
@@ -196,18 +223,47 @@ pub(super) fn latency(facts: &View<'_>) -> Answers {
     machine(reading)
 }
 
+/// A portal, by what NetworkManager and the ladder say; an interceptor, by what somebody shows in the relay's name. An authority that this
+/// machine trusts may be an operator's or an interceptor's, so it is no proof.
 pub(super) fn interception(facts: &View<'_>) -> Answers {
     let network = facts.network()?;
+    let ladder = facts.ladder().ok();
+    if let Some(shown) = ladder.and_then(|ladder| ladder.handshake.as_ref()) {
+        match shown.trust {
+            Some(trust @ (ChainTrust::UnknownIssuer | ChainTrust::WrongName | ChainTrust::Invalid)) => {
+                let reading = Reading::new(Level::is(Severity::Warning)).blame([word(What::State, trust.name())]);
+                let issuer = Some(&shown.issuer).filter(|issuer| !issuer.is_blank());
+                return machine(match issuer {
+                    Some(issuer) => reading.name(What::Issuer, Named::Network(issuer.clone())),
+                    None => reading,
+                });
+            }
+            // Whoever has the relay's key is the relay: nobody is in between, as far as it.
+            Some(ChainTrust::Relay) if !has_portal(network, ladder) => return machine(Reading::new(Level::FINE)),
+            Some(_) | None => {}
+        }
+    }
+    if has_portal(network, ladder) {
+        let portal = word(What::State, Connectivity::Portal.name());
+        return machine(Reading::new(Level::is(Severity::Warning)).blame([portal]));
+    }
     let found = network.manager.as_ref().map_or(Connectivity::Unknown, |manager| manager.connectivity);
     let level = match found {
-        Connectivity::Portal => Level::is(Severity::Warning),
         Connectivity::Full => Level::FINE,
-        Connectivity::Unknown => return Err(Missing::unknown("nothing on this machine looks for a portal")),
+        Connectivity::Portal | Connectivity::Unknown => {
+            return Err(Missing::unknown("nothing on this machine looks for a portal"));
+        }
         Connectivity::None | Connectivity::Limited => {
             return Err(Missing::unknown("the internet was not reached"));
         }
     };
     machine(Reading::new(level).blame([word(What::State, found.name())]))
+}
+
+fn has_portal(network: &Network, ladder: Option<&Ladder>) -> bool {
+    let told = network.manager.as_ref().is_some_and(|manager| manager.connectivity == Connectivity::Portal);
+    let met = |result: &RungResult| result.rung == LadderRung::Portal && result.why.raw() == PORTAL_ANSWERS;
+    told || ladder.is_some_and(|ladder| ladder.rungs.iter().any(met))
 }
 
 pub(super) fn wifi(facts: &View<'_>) -> Answers {

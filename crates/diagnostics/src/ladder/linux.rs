@@ -3,19 +3,20 @@
 //! The rungs up to the gateway are read from the kernel and cost the network nothing. Those above reach out, and only to what the
 //! owner of the machine lets probes reach; where that is nothing they are skipped.
 
-use std::{io, net::TcpStream, time::Duration};
+use std::{io, time::Duration};
 
 use wire::{
     diagnostics::sections::{
         ladder::{Ladder, Rung, RungOutcome, RungResult},
         network::{AddressState, Connectivity, GatewayState, LinkKind, LinkState, Scope},
-        probes::{Found, ProbeOutcome, ProbeRequest, Target},
+        probes::{Found, HandshakeFound, ProbeOutcome, ProbeRequest, Target},
     },
     text::Sentence,
     time::WallTime,
 };
 
 use crate::{
+    findings::PORTAL_ANSWERS,
     manifest::Manifest,
     network::links::Tables,
     probes::{
@@ -132,7 +133,15 @@ fn climb(ladder: &mut Ladder, sources: &Sources, targets: &Targets) {
         Ok(address) if named => connect(*address, &limit),
         _ => skipped(below),
     });
-    rung(Rung::Tls, &mut || if connected { greet(sources, targets, &limit) } else { skipped(below) });
+    let mut handshake = None;
+    rung(Rung::Tls, &mut || match connected {
+        true => {
+            let (step, shown) = greet(sources, targets, &limit);
+            handshake = shown;
+            step
+        }
+        false => skipped(below),
+    });
     rung(Rung::Portal, &mut || portal(sources, targets, &limit));
     rung(Rung::Relay, &mut || match &address {
         Ok(address) if named => match answers(*address, &limit) {
@@ -142,10 +151,11 @@ fn climb(ladder: &mut Ladder, sources: &Sources, targets: &Targets) {
         },
         _ => skipped(below),
     });
+    ladder.handshake = handshake;
 }
 
 fn connect(address: std::net::SocketAddr, limit: &Limit) -> Step {
-    match limit.at_most(CONNECT).and_then(|most| TcpStream::connect_timeout(&address, most)) {
+    match limit.connect(address, CONNECT) {
         Ok(_) => pass(),
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fail("the relay takes no connection"),
         Err(error) if matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock) => {
@@ -155,21 +165,27 @@ fn connect(address: std::net::SocketAddr, limit: &Limit) -> Step {
     }
 }
 
-fn greet(sources: &Sources, targets: &Targets, limit: &Limit) -> Step {
+/// What became of the greeting, and what was shown.
+fn greet(sources: &Sources, targets: &Targets, limit: &Limit) -> (Step, Option<HandshakeFound>) {
     let result = run(&ProbeRequest::Handshake(Target::Relay), sources, targets, WallTime(0), limit);
-    match result.outcome {
+    let step = match result.outcome {
         ProbeOutcome::Pass => pass(),
         ProbeOutcome::Unknown if result.reason.raw() == NO_TLS => (RungOutcome::Skipped, NO_TLS.to_owned()),
         ProbeOutcome::Unknown | ProbeOutcome::Refused => (RungOutcome::Unknown, result.reason.raw().to_owned()),
         ProbeOutcome::Fail => fail(result.reason.raw()),
-    }
+    };
+    let shown = match result.found {
+        Some(Found::Handshake(shown)) if shown.trust.is_some() => Some(shown),
+        _ => None,
+    };
+    (step, shown)
 }
 
 fn portal(sources: &Sources, targets: &Targets, limit: &Limit) -> Step {
     let result = run(&ProbeRequest::Portal, sources, targets, WallTime(0), limit);
     match (result.outcome, result.found) {
         (ProbeOutcome::Pass, _) => pass(),
-        (_, Some(Found::Portal(found))) if found.state == Connectivity::Portal => fail("a portal answers instead"),
+        (_, Some(Found::Portal(found))) if found.state == Connectivity::Portal => fail(PORTAL_ANSWERS),
         (ProbeOutcome::Unknown, _) => (RungOutcome::Skipped, result.reason.raw().to_owned()),
         (ProbeOutcome::Fail, _) => fail(result.reason.raw()),
         (ProbeOutcome::Refused, _) => (RungOutcome::Unknown, result.reason.raw().to_owned()),

@@ -23,7 +23,10 @@ use rustix::{
     },
 };
 
-use super::{limit::Limit, names::any};
+use super::{
+    limit::{LOOK, Limit},
+    names::any,
+};
 use crate::stopwatch::Stopwatch;
 
 /// What a QUIC server does not answer if it is shorter (RFC 9000, 14.1).
@@ -187,10 +190,11 @@ pub(super) fn wait(sockets: &[&Datagram], most: Duration) -> io::Result<()> {
 pub(crate) fn answers(target: SocketAddr, limit: &Limit) -> io::Result<bool> {
     for _ in 0..TRIES {
         let datagram = Datagram::to(target)?;
+        limit.check()?;
         datagram.send(LEAST_PAYLOAD + 48)?;
         let began = Stopwatch::start();
         while let Some(left) = began.left_of(TRY) {
-            wait(&[&datagram], limit.at_most(left)?)?;
+            wait(&[&datagram], limit.at_most(left.min(LOOK))?)?;
             match datagram.heard()? {
                 Some(Heard::Arrived { closed, .. }) => return Ok(!closed),
                 Some(Heard::Unreachable { .. }) => return Ok(false),

@@ -11,7 +11,7 @@ use rustix::{
 };
 use wire::diagnostics::sections::probes::EchoFound;
 
-use super::limit::Limit;
+use super::limit::{LOOK, Limit};
 use crate::stopwatch::Stopwatch;
 
 /// Requests, and how far apart they are sent at most.
@@ -45,7 +45,7 @@ pub(super) fn probe(target: SocketAddr, limit: &Limit) -> io::Result<EchoFound> 
             Ok(_) | Err(Errno::HOSTUNREACH | Errno::CONNREFUSED | Errno::NOBUFS) => {}
             Err(error) => return Err(error.into()),
         }
-        listen(&socket, reply, wait, &sent, &mut trips)?;
+        listen(&socket, reply, wait, limit, &sent, &mut trips)?;
     }
     let count = |number: usize| u16::try_from(number).unwrap_or(u16::MAX);
     Ok(EchoFound { sent: count(sent.len()), ..summary(&trips) })
@@ -56,12 +56,15 @@ fn listen(
     socket: &OwnedFd,
     reply: u8,
     most: Duration,
+    limit: &Limit,
     sent: &[Stopwatch],
     trips: &mut Vec<(u16, u32)>,
 ) -> io::Result<()> {
     let began = Stopwatch::start();
     while let Some(left) = began.left_of(most).filter(|_| trips.len() < sent.len()) {
-        sockopt::set_socket_timeout(socket, sockopt::Timeout::Recv, Some(left.max(Duration::from_millis(1))))?;
+        // What was found until the time is over stands.
+        let Ok(wait) = limit.at_most(left.min(LOOK)) else { break };
+        sockopt::set_socket_timeout(socket, sockopt::Timeout::Recv, Some(wait))?;
         let mut answer = [0; 128];
         match recv(socket, &mut answer[..], RecvFlags::empty()) {
             Ok(_) => {

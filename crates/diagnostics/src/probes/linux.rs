@@ -6,16 +6,21 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
-        mpsc,
     },
     thread,
     time::Duration,
 };
 
 use wire::{
-    diagnostics::sections::{
-        network::{Connectivity, Family},
-        probes::{Found, HandshakeFound, NameOutcome, PortalFound, ProbeOutcome, ProbeRequest, ProbeResult, Target},
+    diagnostics::{
+        report::{Content, Outcome, SectionId, SectionReport},
+        sections::{
+            network::{Connectivity, Family},
+            probes::{
+                ChainTrust, Found, HandshakeFound, NameOutcome, PortalFound, ProbeOutcome, ProbeRequest, ProbeResult,
+                Probes, Target,
+            },
+        },
     },
     text::{Label, Sentence},
     time::WallTime,
@@ -32,49 +37,66 @@ use crate::{
     manifest::Manifest,
     network::{links::Tables, manager, resolver},
     sources::{Handshake, Sources},
+    stopwatch::Stopwatch,
 };
 
 /// Longest that a probe takes.
 pub const PROBE_DEADLINE: Duration = Duration::from_secs(10);
 
+/// Longest that a connection is waited for.
+const CONNECT: Duration = Duration::from_secs(5);
+
 /// Longest that the name of a target is looked for.
 const NAME: Duration = Duration::from_secs(4);
 
-/// A probe that runs. Dropping it ends it within a second, and nothing is sent afterwards.
+/// A probe that runs. Dropping it ends it: from [`LOOK`](super::limit::LOOK) later at the latest it sends nothing more. What cannot be
+/// taken back is a question for a name that the system's own resolver has begun to ask.
 #[derive(Debug)]
 pub struct RunningProbe {
-    result: mpsc::Receiver<ProbeResult>,
     unwanted: Arc<AtomicBool>,
 }
 
 impl RunningProbe {
-    /// Begins a probe. `wall` is the time now, against which certificates are held.
+    /// Begins a probe. `wall` is the time now, against which certificates are held. `done` gets its result, at most a second after
+    /// [`PROBE_DEADLINE`], on the probe's own thread; nobody gets that of one that was dropped.
     ///
     /// # Errors
     ///
     /// When no thread can be started.
-    pub fn start(request: ProbeRequest, sources: &Sources, wall: WallTime) -> io::Result<Self> {
+    pub fn start(
+        request: ProbeRequest,
+        sources: &Sources,
+        wall: WallTime,
+        done: impl FnOnce(ProbeResult) + Send + 'static,
+    ) -> io::Result<Self> {
         let limit = Limit::new(PROBE_DEADLINE);
         let (unwanted, sources) = (limit.unwanted(), sources.clone());
-        let (ready, result) = mpsc::sync_channel(1);
         let run = move || {
-            let targets = targets_of(&sources);
-            // Nobody may be there any more.
-            let _ = ready.send(run(&request, &sources, &targets, wall, &limit));
+            let result = run(&request, &sources, &targets_of(&sources), wall, &limit);
+            if !limit.unwanted().load(Ordering::Relaxed) {
+                done(result);
+            }
         };
         thread::Builder::new().name("diagnostics".to_owned()).spawn(run)?;
-        Ok(Self { result, unwanted })
-    }
-
-    /// Its result, once it is there; `None` if it is not within `patience`. It is there at most a second after [`PROBE_DEADLINE`].
-    pub fn wait(&self, patience: Duration) -> Option<ProbeResult> {
-        self.result.recv_timeout(patience).ok()
+        Ok(Self { unwanted })
     }
 }
 
 impl Drop for RunningProbe {
     fn drop(&mut self) {
         self.unwanted.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A section with one result.
+pub fn section_of(result: ProbeResult, taken_at: WallTime) -> SectionReport {
+    SectionReport {
+        section: SectionId::Probes,
+        taken_at,
+        took_ms: result.took_ms,
+        outcome: Outcome::Complete,
+        sources: Vec::new(),
+        content: Some(Content::Probes(Box::new(Probes { results: vec![result] }))),
     }
 }
 
@@ -106,7 +128,8 @@ pub(crate) fn run(
         ProbeRequest::PathMtu(target) => permit(target, Purpose::Datagrams).and_then(|it| path_mtu(&it, limit)),
         ProbeRequest::Route(target) => permit(target, Purpose::Datagrams).and_then(|it| trace_route(&it, limit)),
         ProbeRequest::Echo(target) => permit(target, Purpose::Echo).and_then(|it| round_trips(&it, limit)),
-        _ => Err(Stopped::Refused(Refused::NotSo)),
+        // Measured where the session is.
+        ProbeRequest::Load | _ => Err(Stopped::Refused(Refused::NotSo)),
     };
     let (outcome, reason, found) = ended.unwrap_or_else(|stopped| match stopped {
         Stopped::Refused(refused) => (ProbeOutcome::Refused, refused.to_string(), None),
@@ -160,18 +183,12 @@ fn in_words(error: &io::Error) -> String {
 
 /// The target by the name that the owner knows it by.
 fn called(request: &ProbeRequest, targets: &Targets) -> Label {
-    match request {
-        ProbeRequest::Names(target)
-        | ProbeRequest::Handshake(target)
-        | ProbeRequest::PathMtu(target)
-        | ProbeRequest::Route(target)
-        | ProbeRequest::Echo(target) => match (target, targets.permit(target, Purpose::Echo)) {
-            (Target::Host(name), _) => name.clone(),
-            (_, Ok(permit)) => Label::cut(permit.host()),
-            (_, Err(_)) => Label::default(),
-        },
-        // A new kind of probe is refused, and says nothing of what it was aimed at.
-        ProbeRequest::Portal | _ => Label::default(),
+    match request.target() {
+        Some(Target::Host(name)) => name.clone(),
+        Some(target) => targets
+            .permit(target, Purpose::Echo)
+            .map_or_else(|_| Label::cut(&target.to_string()), |permit| Label::cut(permit.host())),
+        None => Label::default(),
     }
 }
 
@@ -208,29 +225,50 @@ fn compare_names(permit: &Permit, targets: &Targets, limit: &Limit) -> End {
 
 fn shake_hands(permit: &Permit, sources: &Sources, wall: WallTime, limit: &Limit) -> Result<End, Stopped> {
     let address = place(permit, limit)?;
-    let hands = sources.handshakes.shake_hands(permit.host(), address, limit.at_most(PROBE_DEADLINE)?);
-    let reason = hands.reason.clone();
-    let outcome = match (&hands.tls, hands.reason == crate::sources::NO_TLS) {
-        (_, true) => ProbeOutcome::Unknown,
-        (Some(_), _) => ProbeOutcome::Pass,
-        (None, _) => ProbeOutcome::Fail,
+    let began = Stopwatch::start();
+    let stream = limit.connect(address, CONNECT)?;
+    let connect_ms = began.elapsed_ms();
+    let most = limit.at_most(PROBE_DEADLINE)?;
+    let hands = sources.handshakes.shake_hands(permit.host(), stream, most, &|| limit.is_wanted());
+    let (outcome, reason) = match (&hands.tls, hands.trust) {
+        _ if hands.reason == crate::sources::NO_TLS => (ProbeOutcome::Unknown, hands.reason.clone()),
+        (None, _) => (ProbeOutcome::Fail, hands.reason.clone()),
+        (Some(_), Some(ChainTrust::System | ChainTrust::Relay)) => (ProbeOutcome::Pass, String::new()),
+        (Some(_), None | Some(ChainTrust::Unknown)) => {
+            (ProbeOutcome::Unknown, "whether its certificate is to be trusted cannot be told here".to_owned())
+        }
+        (Some(_), Some(trust)) => (ProbeOutcome::Fail, distrust(trust).to_owned()),
     };
-    Ok((outcome, reason, Some(Found::Handshake(told(hands, sources, wall)))))
+    Ok((outcome, reason, Some(Found::Handshake(told(hands, connect_ms, sources, wall)))))
 }
 
-fn told(hands: Handshake, sources: &Sources, wall: WallTime) -> HandshakeFound {
+fn distrust(trust: ChainTrust) -> &'static str {
+    match trust {
+        ChainTrust::Expired => "its certificate has ended",
+        ChainTrust::NotYetValid => "its certificate is not valid yet, or the clock of this machine is slow",
+        ChainTrust::WrongName => "its certificate is for another name",
+        ChainTrust::UnknownIssuer => "this machine does not trust who issued its certificate",
+        ChainTrust::Revoked => "its certificate was taken back",
+        ChainTrust::Invalid => "its certificate is broken",
+        ChainTrust::System | ChainTrust::Relay | ChainTrust::Unknown => "",
+    }
+}
+
+fn told(hands: Handshake, connect_ms: u32, sources: &Sources, wall: WallTime) -> HandshakeFound {
     let ms = |took: Duration| u32::try_from(took.as_millis()).unwrap_or(u32::MAX);
     let facts = hands.chain.iter().filter_map(|der| sources.certificates.describe(der)).collect::<Vec<_>>();
     let now_secs = i64::try_from(wall.0 / 1000).unwrap_or(i64::MAX);
     let days = |until: i64| i32::try_from(until.saturating_sub(now_secs).div_euclid(86_400)).ok();
     HandshakeFound {
-        connect_ms: hands.connect.map(ms),
+        connect_ms: Some(connect_ms),
         tls_ms: hands.tls.map(ms),
         version: Label::cut(&hands.version),
         alpn: Label::cut(&hands.alpn),
         alert: Label::cut(&hands.alert),
         chain_length: u16::try_from(hands.chain.len()).unwrap_or(u16::MAX),
         issuer: facts.first().map_or_else(Label::default, |facts| Label::cut(&facts.issuer)),
+        subject: facts.first().map_or_else(Label::default, |facts| Label::cut(&facts.subject)),
+        trust: hands.trust,
         days_left: facts.iter().map(|facts| facts.not_after_secs).min().and_then(days),
     }
 }
@@ -288,6 +326,11 @@ fn round_trips(permit: &Permit, limit: &Limit) -> Result<End, Stopped> {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        net::{TcpListener, TcpStream},
+        sync::mpsc,
+    };
+
     use super::*;
     use crate::probes::targets::Reach;
 
@@ -296,14 +339,21 @@ mod tests {
     struct Greeting(Handshake);
 
     impl crate::sources::ShakeHands for Greeting {
-        fn shake_hands(&self, host: &str, address: SocketAddr, _: Duration) -> Handshake {
-            assert_eq!((host, address), ("127.0.0.1", ([127, 0, 0, 1], 443).into()));
+        fn shake_hands(&self, host: &str, _: TcpStream, _: Duration, wanted: &dyn Fn() -> bool) -> Handshake {
+            assert!(host == "127.0.0.1" && wanted());
             self.0.clone()
         }
     }
 
     fn listed() -> Reach {
-        Reach { hosts: vec!["127.0.0.1".to_owned()], ..Reach::default() }
+        Reach { hosts: vec!["127.0.0.1".parse().unwrap()], ..Reach::default() }
+    }
+
+    /// A port of this machine that takes connections, and the list with it.
+    fn open() -> (TcpListener, Reach) {
+        let open = TcpListener::bind("127.0.0.1:0").unwrap();
+        let host = format!("127.0.0.1:{}", open.local_addr().unwrap().port());
+        (open, Reach { hosts: vec![host.parse().unwrap()], ..Reach::default() })
     }
 
     fn result_of(request: &ProbeRequest, sources: &Sources) -> ProbeResult {
@@ -337,21 +387,75 @@ mod tests {
     #[test]
     fn a_handshake_tells_its_phases_and_how_it_was_broken_off() {
         let hands = Handshake {
-            connect: Some(Duration::from_millis(12)),
             alert: "handshake_failure".to_owned(),
             reason: "the other end broke it off".to_owned(),
             ..Handshake::default()
         };
-        let sources = Sources { reach: listed(), handshakes: Arc::new(Greeting(hands)), ..Sources::default() };
+        let (_open, reach) = open();
+        let sources = Sources { reach, handshakes: Arc::new(Greeting(hands)), ..Sources::default() };
         let result = result_of(&ProbeRequest::Handshake(host("127.0.0.1")), &sources);
         assert_eq!((result.outcome, result.reason.raw()), (ProbeOutcome::Fail, "the other end broke it off"));
         let Some(Found::Handshake(found)) = result.found else { panic!("a handshake was asked for") };
-        assert_eq!((found.connect_ms, found.tls_ms, found.alert.raw()), (Some(12), None, "handshake_failure"));
+        assert!(found.connect_ms.is_some());
+        assert_eq!((found.tls_ms, found.alert.raw()), (None, "handshake_failure"));
+    }
+
+    #[test]
+    fn a_handshake_fails_by_what_the_machine_thinks_of_the_chain() {
+        let ended = |trust| {
+            let hands = Handshake { tls: Some(Duration::from_millis(5)), trust, ..Handshake::default() };
+            let (_open, reach) = open();
+            let sources = Sources { reach, handshakes: Arc::new(Greeting(hands)), ..Sources::default() };
+            result_of(&ProbeRequest::Handshake(host("127.0.0.1")), &sources)
+        };
+        for trust in ChainTrust::ALL.iter().copied() {
+            let result = ended(Some(trust));
+            let expected = match trust {
+                ChainTrust::System | ChainTrust::Relay => ProbeOutcome::Pass,
+                ChainTrust::Unknown => ProbeOutcome::Unknown,
+                ChainTrust::Expired
+                | ChainTrust::NotYetValid
+                | ChainTrust::WrongName
+                | ChainTrust::UnknownIssuer
+                | ChainTrust::Revoked
+                | ChainTrust::Invalid => ProbeOutcome::Fail,
+            };
+            assert_eq!(
+                (result.outcome, result.reason.is_blank()),
+                (expected, expected == ProbeOutcome::Pass),
+                "{trust}"
+            );
+        }
+        assert_eq!(ended(None).outcome, ProbeOutcome::Unknown);
+    }
+
+    fn begin(request: ProbeRequest, sources: &Sources) -> (RunningProbe, mpsc::Receiver<ProbeResult>) {
+        let (done, result) = mpsc::sync_channel(1);
+        let running = RunningProbe::start(request, sources, WallTime(0), move |result| drop(done.send(result)));
+        (running.unwrap(), result)
     }
 
     #[test]
     fn a_probe_that_is_started_comes_to_an_end() {
-        let running = RunningProbe::start(ProbeRequest::Route(host("x")), &Sources::default(), WallTime(0)).unwrap();
-        assert_eq!(running.wait(Duration::from_secs(60)).unwrap().outcome, ProbeOutcome::Refused);
+        let (_running, result) = begin(ProbeRequest::Route(host("x")), &Sources::default());
+        assert_eq!(result.recv_timeout(Duration::from_secs(60)).unwrap().outcome, ProbeOutcome::Refused);
+    }
+
+    #[test]
+    fn a_probe_that_is_dropped_sends_nothing_more() {
+        let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let relay = Some(("127.0.0.1".to_owned(), silent.local_addr().unwrap().port()));
+        let sources = Sources { reach: Reach { relay, ..Reach::default() }, ..Sources::default() };
+        let (running, result) = begin(ProbeRequest::PathMtu(Target::Relay), &sources);
+        silent.recv_from(&mut [0; 1]).unwrap();
+        drop(running);
+        // The thread lets go of its end when it is over.
+        assert!(matches!(result.recv_timeout(Duration::from_secs(60)), Err(mpsc::RecvTimeoutError::Disconnected)));
+        silent.set_nonblocking(true).unwrap();
+        let mut late = 0;
+        while silent.recv_from(&mut [0; 1]).is_ok() {
+            late += 1;
+        }
+        assert!(late <= 1, "{late} packets more");
     }
 }

@@ -1,17 +1,35 @@
 //! What round trips under load mean for a person. They are measured where the load is made, which is not here.
 
-use wire::diagnostics::sections::probes::{Grade, LoadFound};
+use std::time::Duration;
+
+use wire::diagnostics::sections::probes::{Grade, LoadFound, LoadWay};
 
 use super::echo::permille;
 
 /// Fewest round trips of each kind that say anything.
 const FEWEST: usize = 5;
 
-/// Sums up round trips in microseconds without and with load; `None` of too few.
+/// Round trips, in microseconds, and what was sent meanwhile.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Load {
+    /// Without load.
+    pub idle_us: Vec<u32>,
+    /// With load.
+    pub loaded_us: Vec<u32>,
+    /// By which way both went.
+    pub way: LoadWay,
+    /// Bytes of the load.
+    pub bytes: u64,
+    /// How long they were sent.
+    pub sent: Duration,
+}
+
+/// Sums up what was measured; `None` of too few round trips.
 ///
 /// Round trips per minute are those of the IETF's draft on responsiveness under working conditions (`draft-ietf-ippm-responsiveness`);
 /// grades are by how much the middle round trip grows.
-pub fn grade(idle_us: &[u32], loaded_us: &[u32]) -> Option<LoadFound> {
+pub fn grade(load: &Load) -> Option<LoadFound> {
+    let Load { idle_us, loaded_us, way, bytes, sent } = load;
     if idle_us.len().min(loaded_us.len()) < FEWEST {
         return None;
     }
@@ -31,12 +49,18 @@ pub fn grade(idle_us: &[u32], loaded_us: &[u32]) -> Option<LoadFound> {
         400.. => Grade::F,
     };
     let per_minute = u32::try_from(60_000_000 / mean.max(1)).unwrap_or(u32::MAX);
-    Some(LoadFound { idle_us, loaded_us: loaded, per_minute, grade })
+    let sent_ms = u32::try_from(sent.as_millis()).unwrap_or(u32::MAX);
+    Some(LoadFound { idle_us, loaded_us: loaded, per_minute, grade, way: *way, bytes: *bytes, sent_ms })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn grade(idle_us: &[u32], loaded_us: &[u32]) -> Option<LoadFound> {
+        let (idle_us, loaded_us) = (idle_us.to_vec(), loaded_us.to_vec());
+        super::grade(&Load { idle_us, loaded_us, way: LoadWay::Relay, bytes: 1, sent: Duration::from_secs(1) })
+    }
 
     #[test]
     fn a_line_that_fills_its_buffers_gets_a_bad_grade() {

@@ -6,7 +6,7 @@ use wire::diagnostics::sections::probes::{MtuFound, MtuOutcome, MtuStep};
 
 use super::{
     datagram::{Datagram, Heard, wait},
-    limit::Limit,
+    limit::{LOOK, Limit},
 };
 use crate::stopwatch::Stopwatch;
 
@@ -51,6 +51,7 @@ fn step(target: SocketAddr, bytes: u16, limit: &Limit) -> io::Result<MtuStep> {
     for _ in 0..TRIES {
         // A new one for each try: what is still said of the last is not heard.
         let datagram = Datagram::to(target)?;
+        limit.check()?;
         match datagram.send(bytes.into()) {
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
@@ -60,7 +61,7 @@ fn step(target: SocketAddr, bytes: u16, limit: &Limit) -> io::Result<MtuStep> {
         }
         let began = Stopwatch::start();
         while let Some(left) = began.left_of(TRY) {
-            wait(&[&datagram], limit.at_most(left)?)?;
+            wait(&[&datagram], limit.at_most(left.min(LOOK))?)?;
             match datagram.heard()? {
                 Some(Heard::Arrived { .. }) => return Ok(step(MtuOutcome::Passed, None)),
                 Some(Heard::TooLarge { fits }) => {

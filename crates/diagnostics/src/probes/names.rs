@@ -2,8 +2,8 @@
 
 use std::{
     collections::BTreeSet,
-    io::{self, Read as _, Write as _},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket},
+    io::{self, Write as _},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
     time::Duration,
 };
 
@@ -19,7 +19,10 @@ use wire::{
     text::Label,
 };
 
-use super::{limit::Limit, targets::Permit};
+use super::{
+    limit::{LOOK, Limit},
+    targets::Permit,
+};
 use crate::stopwatch::Stopwatch;
 
 /// Longest that the system is waited for: as long as the C library waits for a server, and a little.
@@ -134,9 +137,10 @@ impl Question {
         socket.connect(server)?;
         for _ in 0..TRIES {
             let began = Stopwatch::start();
+            limit.check()?;
             socket.send(&self.bytes)?;
             while let Some(left) = began.left_of(TRY) {
-                socket.set_read_timeout(Some(limit.at_most(left)?))?;
+                socket.set_read_timeout(Some(limit.at_most(left.min(LOOK))?))?;
                 let mut answer = [0; DATAGRAM_BYTES];
                 match socket.recv(&mut answer) {
                     Ok(length) => {
@@ -154,7 +158,7 @@ impl Question {
 
     /// RFC 7766: the same with its length in front.
     fn over_tcp(&self, server: SocketAddr, limit: &Limit) -> io::Result<Said> {
-        let mut stream = TcpStream::connect_timeout(&server, limit.at_most(TRY)?)?;
+        let mut stream = limit.connect(server, TRY)?;
         stream.set_write_timeout(Some(limit.at_most(TRY)?))?;
         let length = u16::try_from(self.bytes.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
         stream.write_all(&[&length.to_be_bytes()[..], &self.bytes].concat())?;
@@ -163,8 +167,7 @@ impl Question {
             let mut filled = 0;
             while filled < buffer.len() {
                 let left = began.left_of(2 * TRY).ok_or(io::ErrorKind::TimedOut)?;
-                stream.set_read_timeout(Some(limit.at_most(left)?))?;
-                match stream.read(buffer.get_mut(filled..).unwrap_or_default())? {
+                match limit.read(&mut stream, buffer.get_mut(filled..).unwrap_or_default(), left)? {
                     0 => return Err(io::ErrorKind::UnexpectedEof.into()),
                     more => filled += more,
                 }
@@ -215,7 +218,7 @@ fn disagree(answers: &[NameAnswer]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::{net::TcpListener, thread};
+    use std::{io::Read as _, net::TcpListener, thread};
 
     use hickory_proto::rr::{RData, Record, rdata::A};
 

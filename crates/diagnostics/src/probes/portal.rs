@@ -1,8 +1,8 @@
 //! Whether a portal stands before the internet: a page that is known to be empty is asked for by plain HTTP (RFC 9110, RFC 8952).
 
 use std::{
-    io::{self, Read as _, Write as _},
-    net::{SocketAddr, TcpStream},
+    io::{self, Write as _},
+    net::SocketAddr,
     time::Duration,
 };
 
@@ -21,15 +21,14 @@ const HEAD_BYTES: usize = 8 * 1024;
 
 /// Asks `host` at `address`. Neither a cookie nor a name of this machine is sent.
 pub(super) fn probe(host: &str, address: SocketAddr, limit: &Limit) -> io::Result<PortalFound> {
-    let mut stream = TcpStream::connect_timeout(&address, limit.at_most(PATIENCE)?)?;
+    let mut stream = limit.connect(address, PATIENCE)?;
     stream.set_write_timeout(Some(limit.at_most(PATIENCE)?))?;
     let host_field = if host.contains(':') { format!("[{host}]") } else { host.to_owned() };
     write!(stream, "GET /generate_204 HTTP/1.1\r\nHost: {host_field}\r\nConnection: close\r\n\r\n")?;
     let mut head = Vec::new();
     while head.len() < HEAD_BYTES && !head.windows(4).any(|end| end == b"\r\n\r\n") {
-        stream.set_read_timeout(Some(limit.at_most(PATIENCE)?))?;
         let mut piece = [0; 1024];
-        match stream.read(&mut piece)? {
+        match limit.read(&mut stream, &mut piece, PATIENCE)? {
             0 => break,
             length => head.extend_from_slice(piece.get(..length).unwrap_or_default()),
         }

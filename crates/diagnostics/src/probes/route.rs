@@ -9,7 +9,7 @@ use wire::{
 
 use super::{
     datagram::{Datagram, Heard, LEAST_PAYLOAD, wait},
-    limit::Limit,
+    limit::{LOOK, Limit},
 };
 use crate::stopwatch::Stopwatch;
 
@@ -48,7 +48,7 @@ pub(super) fn trace(target: SocketAddr, limit: &Limit) -> io::Result<RouteFound>
             }
         }
         let silent = found.hops.iter().rev().take_while(|hop| hop.answered == 0).count();
-        if silent >= MOST_SILENT || limit.at_most(ROUND).is_err() {
+        if silent >= MOST_SILENT || !limit.is_wanted() {
             break;
         }
         distance = last + 1;
@@ -103,7 +103,7 @@ impl Distance {
 
 /// A packet to each distance, and what is heard of them.
 fn round(probes: &mut [Distance], limit: &Limit) -> io::Result<()> {
-    limit.at_most(ROUND)?;
+    limit.check()?;
     // What lies behind the target answers in its place, and is not asked again.
     let wanted = probes.iter().position(|probe| probe.end).map_or(probes.len(), |end| end + 1);
     let probes = probes.get_mut(..wanted).unwrap_or_default();
@@ -114,7 +114,7 @@ fn round(probes: &mut [Distance], limit: &Limit) -> io::Result<()> {
         if out.is_empty() {
             break;
         }
-        wait(&out, limit.at_most(left)?)?;
+        wait(&out, limit.at_most(left.min(LOOK))?)?;
         probes.iter_mut().try_for_each(Distance::listen)?;
     }
     Ok(())

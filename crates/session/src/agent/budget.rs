@@ -1,4 +1,4 @@
-//! How many messages a technician may send.
+//! How many messages a technician may send, and how many probes it may have made.
 
 use std::time::Duration;
 
@@ -19,27 +19,41 @@ pub(super) fn cost(recorded_bytes: usize) -> u32 {
     u32::try_from(recorded_bytes / RECORD_BYTES).unwrap_or(u32::MAX).saturating_add(1).min(BURST)
 }
 
-/// A bucket of [`BURST`] messages that one flows into every [`REFILL`].
+/// Probes of the network that may come at once: each of every kind of target, and no more than a section holds.
+const PROBES: u32 = 16;
+
+/// Time after which one more may come: the machine knocks at no door more often.
+const PROBES_REFILL: Duration = Duration::from_secs(10);
+
+/// A bucket that one more flows into now and then.
 #[derive(Debug)]
 pub(super) struct Budget {
+    burst: u32,
+    refill: Duration,
     left: u32,
     counted_at: Moment,
 }
 
 impl Budget {
+    /// Of [`BURST`] messages and one more every [`REFILL`].
     pub(super) fn new(now: Moment) -> Self {
-        Self { left: BURST, counted_at: now }
+        Self { burst: BURST, refill: REFILL, left: BURST, counted_at: now }
+    }
+
+    /// Of [`PROBES`] probes and one more every [`PROBES_REFILL`].
+    pub(super) fn of_probes(now: Moment) -> Self {
+        Self { burst: PROBES, refill: PROBES_REFILL, left: PROBES, counted_at: now }
     }
 
     /// Takes as many messages out as one of this [`cost`] counts for. Returns whether they were there.
     pub(super) fn spend(&mut self, cost: u32, now: Moment) -> bool {
-        let refills = (now - self.counted_at).as_nanos() / REFILL.as_nanos();
+        let refills = (now - self.counted_at).as_nanos() / self.refill.as_nanos();
         match u32::try_from(refills) {
-            Ok(refills) if refills < BURST => {
-                self.left = BURST.min(self.left + refills);
-                self.counted_at = self.counted_at + REFILL * refills;
+            Ok(refills) if refills < self.burst => {
+                self.left = self.burst.min(self.left + refills);
+                self.counted_at = self.counted_at + self.refill * refills;
             }
-            Ok(_) | Err(_) => *self = Self::new(now),
+            Ok(_) | Err(_) => (self.left, self.counted_at) = (self.burst, now),
         }
         let spent = self.left >= cost;
         self.left = self.left.saturating_sub(cost);
@@ -60,6 +74,16 @@ mod tests {
         assert!(!budget.spend(1, start + REFILL / 2));
         assert!(budget.spend(1, start + REFILL));
         assert!(!budget.spend(1, start + REFILL));
+    }
+
+    #[test]
+    fn probes_come_a_few_at_once_and_then_slowly() {
+        let start = Moment::from_origin(Duration::from_secs(1000));
+        let mut budget = Budget::of_probes(start);
+        assert!((0..PROBES).all(|_| budget.spend(1, start)));
+        assert!(!budget.spend(1, start + PROBES_REFILL / 2));
+        assert!(budget.spend(1, start + PROBES_REFILL));
+        assert!(!budget.spend(1, start + PROBES_REFILL));
     }
 
     #[test]

@@ -56,13 +56,13 @@ impl AgentSession {
 
     /// The answer of an inspection was sent.
     pub fn handle_inspected(&mut self, inspection: InspectionId, now: Moment) {
-        self.inspections.open.remove(&inspection);
+        self.close_inspection(inspection, now);
         self.settle(now);
     }
 
     /// An inspection could not be read.
     pub fn handle_not_inspected(&mut self, inspection: InspectionId, now: Moment) {
-        if self.inspections.open.remove(&inspection).is_some() {
+        if self.close_inspection(inspection, now).is_some() {
             self.not_inspected(inspection, DenyReason::InspectionFailed);
         }
         self.settle(now);
@@ -80,6 +80,10 @@ impl AgentSession {
             return self.not_inspected(inspection, DenyReason::TooMany);
         }
         let ability = what.ability();
+        // A yes to load is for one use, and two at once would measure each other.
+        if ability == Ability::DiagLoad && self.inspections.open.values().any(|open| open.ability == ability) {
+            return self.not_inspected(inspection, DenyReason::TooMany);
+        }
         let Some(grant) = self.consent.covering(&Act::Inspect(ability), now) else {
             let reason = match (self.allowed, self.consent.paused_until()) {
                 (false, _) => DenyReason::NotYet,
@@ -88,6 +92,9 @@ impl AgentSession {
             };
             return self.not_inspected(inspection, reason);
         };
+        if matches!(what, Inspect::Probe(_)) && !self.probes.spend(1, now) {
+            return self.not_inspected(inspection, DenyReason::TooOften);
+        }
         self.inspections.open.insert(inspection, Open { grant, ability, handed_over: false });
         self.effects.record(Event::Inspecting { inspection, grant, what: what.name() });
         self.effects.push(Effect::Inspect { inspection, what });
@@ -98,7 +105,7 @@ impl AgentSession {
             return self.violation("cancelled an inspection that it never asked for", now);
         }
         // One that is over was sent while the message came.
-        if let Some(open) = self.inspections.open.remove(&inspection) {
+        if let Some(open) = self.close_inspection(inspection, now) {
             let record = self.stop_inspection(inspection, open);
             self.effects.record(record);
             self.not_inspected(inspection, DenyReason::Withdrawn);
@@ -111,7 +118,7 @@ impl AgentSession {
         let uncovered = uncovered.collect::<Vec<_>>();
         let mut records = Vec::new();
         for inspection in uncovered {
-            if let Some(open) = self.inspections.open.remove(&inspection) {
+            if let Some(open) = self.close_inspection(inspection, now) {
                 records.push(self.stop_inspection(inspection, open));
                 if self.end.is_none() {
                     self.not_inspected(inspection, DenyReason::NotGranted);
@@ -119,6 +126,15 @@ impl AgentSession {
             }
         }
         records
+    }
+
+    /// An inspection is over. What it was allowed for one use is used up.
+    fn close_inspection(&mut self, inspection: InspectionId, now: Moment) -> Option<Open> {
+        let open = self.inspections.open.remove(&inspection)?;
+        if open.ability == Ability::DiagLoad {
+            self.consent.use_up(open.grant, open.ability, now);
+        }
+        Some(open)
     }
 
     fn stop_inspection(&mut self, inspection: InspectionId, open: Open) -> Event {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use wire::{
-    diagnostics::inspect::Inspect,
+    diagnostics::{inspect::Inspect, sections::probes::ProbeRequest},
     ids::InspectionId,
     limits,
     session::{DenyReason, EndReason, ToAgent},
@@ -15,8 +15,16 @@ use super::{CommandError, TechnicianEvent, TechnicianProtocolError, TechnicianSe
 #[derive(Debug, Default)]
 pub(super) struct Inspections {
     last: u32,
-    /// Whether the stream of each was opened.
-    open: BTreeMap<InspectionId, bool>,
+    open: BTreeMap<InspectionId, Open>,
+}
+
+/// One that is not over.
+#[derive(Debug, Default)]
+struct Open {
+    /// Whether the stream of its answer was opened.
+    answered: bool,
+    /// Whether it measures the session under load, and no load came yet.
+    load_to_come: bool,
 }
 
 impl Inspections {
@@ -41,7 +49,8 @@ impl TechnicianSession {
         }
         self.inspections.last += 1;
         let inspection = InspectionId(self.inspections.last);
-        self.inspections.open.insert(inspection, false);
+        let load_to_come = what == Inspect::Probe(ProbeRequest::Load);
+        self.inspections.open.insert(inspection, Open { answered: false, load_to_come });
         self.transmits.push_back(ToAgent::Inspect { inspection, what });
         Ok(inspection)
     }
@@ -60,9 +69,9 @@ impl TechnicianSession {
     /// It was never asked for, is over, or was answered already.
     pub fn open_inspection(&mut self, inspection: InspectionId) -> Result<(), TechnicianProtocolError> {
         let error = match self.inspections.open.get_mut(&inspection) {
-            Some(opened) if *opened => TechnicianProtocolError::InspectionTwice { inspection },
-            Some(opened) => {
-                *opened = true;
+            Some(open) if open.answered => TechnicianProtocolError::InspectionTwice { inspection },
+            Some(open) => {
+                open.answered = true;
                 return Ok(());
             }
             // The refusal may have overtaken the stream that it broke off.
@@ -71,6 +80,25 @@ impl TechnicianSession {
         };
         self.close(EndReason::Protocol);
         Err(error)
+    }
+
+    /// Takes the stream of an inspection's load, which the agent opened. Returns whether it is still wanted.
+    ///
+    /// # Errors
+    ///
+    /// It was never asked for, or came already.
+    pub fn open_load(&mut self, inspection: InspectionId) -> Result<bool, TechnicianProtocolError> {
+        match self.inspections.open.get_mut(&inspection) {
+            Some(open) if open.load_to_come => {
+                open.load_to_come = false;
+                return Ok(true);
+            }
+            // The refusal may have overtaken the stream that it broke off.
+            None if (1..=self.inspections.last).contains(&inspection.0) => return Ok(false),
+            Some(_) | None => {}
+        }
+        self.close(EndReason::Protocol);
+        Err(TechnicianProtocolError::UnknownLoad { inspection })
     }
 
     /// The answer of an inspection came, or its stream broke off.

@@ -64,6 +64,12 @@ pub enum TechnicianProtocolError {
         /// The inspection.
         inspection: InspectionId,
     },
+    /// It sent load for an inspection that asked for none, or for more than was asked for.
+    #[error("the agent sent load for {inspection}, which asked for none")]
+    UnknownLoad {
+        /// The inspection.
+        inspection: InspectionId,
+    },
     /// It answered an inspection twice.
     #[error("the agent answered {inspection} twice")]
     InspectionTwice {

@@ -1,5 +1,7 @@
 //! Inspections: what is read once, under which grant, and when no longer.
 
+use std::time::Duration;
+
 use session::{
     agent::Effect,
     technician::{CommandError, TechnicianEvent, TechnicianProtocolError},
@@ -8,10 +10,11 @@ use wire::{
     diagnostics::{
         inspect::{HistoryQuery, Inspect, MAX_PATTERNS},
         report::SectionId,
+        sections::probes::{ProbeRequest, Target},
     },
     ids::{GrantId, InspectionId},
     limits,
-    session::{Ability, Absence, DenyReason, EndReason, ToAgent, ToTechnician},
+    session::{Ability, Absence, DenyReason, EndReason, GrantEnd, ToAgent, ToTechnician},
     text::Label,
     time::WallTime,
 };
@@ -71,6 +74,116 @@ fn each_kind_needs_its_own_ability() {
         inspect(&mut desk, 2, what);
         assert_eq!(desk.done(), ["record Inspecting", "Inspect"]);
     }
+}
+
+fn ping() -> Inspect {
+    Inspect::Probe(ProbeRequest::Echo(Target::Gateway))
+}
+
+/// With that ability granted besides, by a grant of its own.
+fn granted(ability: Ability) -> Desk {
+    let mut desk = Desk::live();
+    desk.tell(ToAgent::Request(request(2, &[ability], 600)));
+    desk.allow();
+    desk.drain();
+    desk
+}
+
+#[test]
+fn probes_are_allowed_with_the_network_and_load_by_itself() {
+    let mut desk = granted(Ability::DiagNetwork);
+    inspect(&mut desk, 1, ping());
+    assert_eq!(desk.done(), ["record Inspecting", "Inspect"]);
+    inspect(&mut desk, 2, Inspect::Probe(ProbeRequest::Load));
+    assert_eq!(sent(&desk.drain()), [&not_inspected(2, DenyReason::NotGranted)]);
+    let mut desk = granted(Ability::DiagLoad);
+    inspect(&mut desk, 1, ping());
+    assert_eq!(sent(&desk.drain()), [&not_inspected(1, DenyReason::NotGranted)]);
+    inspect(&mut desk, 2, Inspect::Probe(ProbeRequest::Load));
+    assert_eq!(desk.done(), ["record Inspecting", "Inspect"]);
+}
+
+#[test]
+fn probes_come_a_few_at_a_time_and_then_slowly() {
+    let mut desk = granted(Ability::DiagNetwork);
+    let mut refused = None;
+    for number in 1..=100 {
+        inspect(&mut desk, number, ping());
+        match sent(&desk.drain()).first() {
+            None => desk.session.handle_inspected(InspectionId(number), desk.now),
+            Some(message) => {
+                refused = Some((number, (*message).clone()));
+                break;
+            }
+        }
+        desk.drain();
+        // Not so fast that it is a breach of the protocol.
+        desk.pass(Duration::from_millis(125));
+    }
+    assert_eq!(refused, Some((17, not_inspected(17, DenyReason::TooOften))));
+    inspect(&mut desk, 18, storage());
+    assert_eq!(desk.done(), ["record Inspecting", "Inspect"], "what asks nobody else goes on");
+    desk.pass(secs(10));
+    inspect(&mut desk, 19, ping());
+    assert_eq!(desk.done(), ["record Inspecting", "Inspect"]);
+}
+
+#[test]
+fn a_probe_of_nothing_is_malformed() {
+    let mut desk = granted(Ability::DiagNetwork);
+    inspect(&mut desk, 1, Inspect::Probe(ProbeRequest::Handshake(Target::Host(Label::default()))));
+    assert_eq!(sent(&desk.drain()), [&not_inspected(1, DenyReason::Malformed)]);
+}
+
+#[test]
+fn a_yes_to_load_is_for_one_use() {
+    let load = || Inspect::Probe(ProbeRequest::Load);
+    for ends in [
+        |desk: &mut Desk| desk.session.handle_inspected(FIRST, desk.now),
+        |desk: &mut Desk| desk.session.handle_not_inspected(FIRST, desk.now),
+        |desk: &mut Desk| desk.tell(ToAgent::CancelInspection { inspection: FIRST }),
+    ] {
+        let mut desk = granted(Ability::DiagLoad);
+        inspect(&mut desk, 1, load());
+        desk.drain();
+        inspect(&mut desk, 2, load());
+        assert_eq!(sent(&desk.drain()), [&not_inspected(2, DenyReason::TooMany)], "one at a time");
+        ends(&mut desk);
+        let ended = ToTechnician::GrantEnded { grant: GrantId(2), reason: GrantEnd::Used };
+        assert!(sent(&desk.drain()).contains(&&ended));
+        inspect(&mut desk, 3, load());
+        assert_eq!(sent(&desk.drain()), [&not_inspected(3, DenyReason::NotGranted)]);
+        assert!(desk.session.allows(Ability::DiagBasic, desk.now));
+    }
+    let mut desk = Desk::live();
+    desk.tell(ToAgent::Request(request(2, &[Ability::DiagLoad, Ability::DiagNetwork], 600)));
+    desk.allow();
+    desk.drain();
+    inspect(&mut desk, 1, load());
+    desk.drain();
+    desk.session.handle_inspected(FIRST, desk.now);
+    assert_eq!(desk.done(), ["record Narrowed", "send Narrowed"], "what else was allowed stays");
+    assert!(desk.session.allows(Ability::DiagNetwork, desk.now) && !desk.session.allows(Ability::DiagLoad, desk.now));
+}
+
+#[test]
+fn a_technician_takes_load_that_it_asked_for_and_takes_it_once() {
+    let unknown = |inspection| TechnicianProtocolError::UnknownLoad { inspection };
+    let mut session = live();
+    let inspection = session.inspect(Inspect::Probe(ProbeRequest::Load)).unwrap();
+    assert_eq!(session.open_load(inspection), Ok(true));
+    assert_eq!(session.open_load(inspection), Err(unknown(inspection)));
+    assert_eq!(session.end_reason(), Some(EndReason::Protocol));
+
+    let mut session = live();
+    let inspection = session.inspect(ping()).unwrap();
+    assert_eq!(session.open_load(inspection), Err(unknown(inspection)));
+
+    let mut session = live();
+    let inspection = session.inspect(Inspect::Probe(ProbeRequest::Load)).unwrap();
+    session.finish_inspection(inspection);
+    assert_eq!(session.open_load(inspection), Ok(false), "it comes after the refusal that broke it off");
+    assert_eq!(session.open_load(InspectionId(2)), Err(unknown(InspectionId(2))));
 }
 
 #[test]

@@ -22,6 +22,7 @@ use crate::{
 
 mod layout;
 mod once;
+mod probe;
 mod watch;
 
 const NOT_DONE: &str = "no reading was shown";
@@ -52,6 +53,7 @@ pub(super) fn wants_json(args: &DiagArgs) -> bool {
         Some(DiagCommand::Process(args)) => args.json,
         Some(DiagCommand::Logs(args)) => args.json,
         Some(DiagCommand::History(args)) => args.json,
+        Some(DiagCommand::Probe(args)) => args.json,
         Some(DiagCommand::Diff(args)) => args.json,
         Some(DiagCommand::Watch(_) | DiagCommand::Export(_)) => false,
     }

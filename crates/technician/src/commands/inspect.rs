@@ -85,6 +85,7 @@ async fn inspect(session: Option<&str>, what: Inspect, places: &Places) -> Resul
     }
 }
 
-fn unexpected() -> Problem {
+/// The answer is none to this question.
+pub(super) fn unexpected() -> Problem {
     super::client_problem(&ClientError::Unexpected, NOT_DONE)
 }

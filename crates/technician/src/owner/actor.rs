@@ -29,7 +29,7 @@ use super::{
     board::{Board, end_words},
     connect::Attached,
     courier::TooMuchOutput,
-    incoming::{self, DiagnosticsError, Opened},
+    incoming::{self, DiagnosticsError, Opened, TooMuchLoad},
 };
 use crate::{
     local::{server, socket::SessionSocket},
@@ -91,6 +91,7 @@ enum TaskEnd {
     Courier(RunId, Result<(), TooMuchOutput>),
     Diagnostics(Result<(), DiagnosticsError>),
     Inspection(InspectionId, Result<Option<Inspected>, StreamError>),
+    Load(InspectionId, Result<(), TooMuchLoad>),
     Server,
 }
 
@@ -372,6 +373,15 @@ impl SessionActor {
                 }
                 Err(error) => self.broke_the_rules(error.to_string()),
             },
+            Opened::Load { inspection, receiver } => match self.desk.core.open_load(inspection) {
+                Ok(true) => {
+                    let taking = incoming::take_load(receiver);
+                    self.tasks.spawn(async move { TaskEnd::Load(inspection, taking.await) });
+                }
+                // Dropping it tells the agent that nobody takes it.
+                Ok(false) => {}
+                Err(error) => self.broke_the_rules(error.to_string()),
+            },
             Opened::Nonsense => {
                 self.broke_the_rules("the end user's machine opened a stream of no known kind".to_owned())
             }
@@ -403,9 +413,18 @@ impl SessionActor {
             }
             Ok(TaskEnd::Inspection(inspection, Ok(inspected))) => self.desk.inspected(inspection, inspected),
             Ok(TaskEnd::Inspection(_, Err(error))) => self.broke_the_rules(error.to_string()),
+            Ok(TaskEnd::Load(inspection, Err(TooMuchLoad))) => {
+                self.broke_the_rules(format!("the end user's machine sent more load for {inspection} than it may"));
+            }
             Ok(TaskEnd::Diagnostics(Err(error))) => self.broke_the_rules(error.to_string()),
             Ok(TaskEnd::Writer(Err(error))) => tracing::debug!(%error, "the control stream is over"),
-            Ok(TaskEnd::Writer(Ok(())) | TaskEnd::Accepting | TaskEnd::Diagnostics(Ok(())) | TaskEnd::Server) => {}
+            Ok(
+                TaskEnd::Writer(Ok(()))
+                | TaskEnd::Accepting
+                | TaskEnd::Diagnostics(Ok(()))
+                | TaskEnd::Load(_, Ok(()))
+                | TaskEnd::Server,
+            ) => {}
             Err(error) if error.is_cancelled() => {}
             Err(error) => tracing::error!(%error, "a part of the session failed"),
         }

@@ -13,7 +13,7 @@ use transport::{
     streams::{ByteReceiver, StreamError},
 };
 use wire::{
-    diagnostics::{DeltaDecoder, StreamFrame, Update, inspect::Inspected},
+    diagnostics::{DeltaDecoder, StreamFrame, Update, inspect::Inspected, sections::probes::LOAD_BYTES},
     ids::{InspectionId, RunId},
     session::{Output, StreamHeader},
 };
@@ -30,6 +30,9 @@ const PACE: Duration = Duration::from_millis(50);
 /// Frames that a stream begins with at once: the identity card and the first sample.
 const FIRST_FRAMES: u64 = 2;
 
+/// Bytes of load that are taken at once.
+const LOAD_PIECE_BYTES: usize = 64 * 1024;
+
 /// Streams that were opened and not taken by the actor yet.
 const OPENED: usize = 8;
 
@@ -42,6 +45,8 @@ pub(super) enum Opened {
     Output { run: RunId, output: Output, receiver: ByteReceiver },
     /// The answer of an inspection.
     Inspection { inspection: InspectionId, receiver: ByteReceiver },
+    /// The load of an inspection that measures the session.
+    Load { inspection: InspectionId, receiver: ByteReceiver },
     /// The stream said nothing that an honest agent says.
     Nonsense,
     /// It was given up before it said anything.
@@ -81,6 +86,7 @@ async fn identify(mut stream: ByteReceiver) -> Opened {
         Ok(Some(StreamHeader::Diagnostics)) => Opened::Diagnostics(stream),
         Ok(Some(StreamHeader::Output { run, output })) => Opened::Output { run, output, receiver: stream },
         Ok(Some(StreamHeader::Inspection { inspection })) => Opened::Inspection { inspection, receiver: stream },
+        Ok(Some(StreamHeader::Load { inspection })) => Opened::Load { inspection, receiver: stream },
         Ok(Some(_) | None) => Opened::Nonsense,
         Err(error) if error.peer_broke_the_rules() => Opened::Nonsense,
         Err(_) => Opened::Gone,
@@ -102,6 +108,27 @@ pub(super) async fn read_inspected(mut stream: ByteReceiver) -> Result<Option<In
         Err(error) if error.peer_broke_the_rules() => Err(error),
         Err(_) => Ok(None),
     }
+}
+
+/// More came as load than was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TooMuchLoad;
+
+/// Takes load off the connection and throws it away.
+///
+/// # Errors
+///
+/// [`TooMuchLoad`]: no honest agent sends so much.
+pub(super) async fn take_load(mut stream: ByteReceiver) -> Result<(), TooMuchLoad> {
+    let mut taken = 0_u64;
+    // The agent gives the stream up when it has measured enough.
+    while let Ok(Some(bytes)) = stream.read(LOAD_PIECE_BYTES).await {
+        taken = taken.saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+        if taken > LOAD_BYTES {
+            return Err(TooMuchLoad);
+        }
+    }
+    Ok(())
 }
 
 /// Why live diagnostics stopped.

@@ -194,13 +194,14 @@ pub(crate) struct AbilityChoice {
 }
 
 /// What this version can make use of, in the order of the list. Commands are not among them: each is asked for by itself.
-pub(crate) const OFFERED: [Ability; 6] = [
+pub(crate) const OFFERED: [Ability; 7] = [
     Ability::DiagBasic,
     Ability::DiagLogs,
     Ability::DiagNetwork,
     Ability::DiagProcess,
     Ability::DiagNames,
     Ability::DiagIdentifiers,
+    Ability::DiagLoad,
 ];
 
 impl Model {

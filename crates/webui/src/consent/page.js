@@ -15,7 +15,7 @@ const SHORT = {
   "screen.view": "See screen", "screen.control": "Control screen", "term.view": "See terminal", "term.control": "Type in terminal",
   "file.read": "Files from here", "file.write": "Files to here", "tunnel": "Network services", "run.r0": "Checks",
   "run.r1": "Changes that can be undone", "run.r2": "Changes", "run.r3": "Permanent changes", "adhoc.argv": "One command",
-  "elevate": "Administrator", "reboot_reconnect": "After restart",
+  "diag.load": "Speed of the connection", "elevate": "Administrator", "reboot_reconnect": "After restart",
 };
 
 let bearer = null;

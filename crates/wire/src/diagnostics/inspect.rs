@@ -6,7 +6,10 @@ use super::report::{MAX_SERIES, MAX_VALUES, REPORT_BYTES, Report, SectionId, Sec
 use super::schema::{Egress, Redact};
 use crate::{
     codec::{CodecError, Message},
-    diagnostics::sections::logs::{LogQuery, MAX_LINES, MAX_UNITS},
+    diagnostics::sections::{
+        logs::{LogQuery, MAX_LINES, MAX_UNITS},
+        probes::ProbeRequest,
+    },
     session::Ability,
     text::Label,
     time::WallTime,
@@ -32,6 +35,8 @@ pub enum Inspect {
     History(HistoryQuery),
     /// Some lines of the log.
     Logs(LogQuery),
+    /// One probe of the network. One at a time: a list of them would be a scan.
+    Probe(ProbeRequest),
 }
 
 /// Which part of the history.
@@ -58,6 +63,7 @@ impl Inspect {
             Self::Process { .. } => Ability::DiagProcess,
             Self::Logs(_) => Ability::DiagLogs,
             Self::Section(section) => section.ability(),
+            Self::Probe(probe) => probe.ability(),
         }
     }
 
@@ -69,6 +75,7 @@ impl Inspect {
             Self::Process { pid, .. } => format!("process {pid}"),
             Self::History(_) => "history".to_owned(),
             Self::Logs(_) => "log lines".to_owned(),
+            Self::Probe(probe) => probe.name(),
         }
     }
 
@@ -76,6 +83,7 @@ impl Inspect {
     pub fn is_sound(&self) -> bool {
         match self {
             Self::Report | Self::Section(_) | Self::Process { .. } => true,
+            Self::Probe(probe) => probe.is_sound(),
             Self::Logs(query) => query.units.len() <= MAX_UNITS && query.limit <= MAX_LINES,
             Self::History(query) => {
                 query.figures.len() <= MAX_PATTERNS && query.step_secs > 0 && query.from <= query.to
@@ -119,7 +127,7 @@ impl SectionId {
 pub enum Inspected {
     /// Answer to [`Inspect::Report`].
     Report(Box<Report>),
-    /// Answer to [`Inspect::Section`], [`Inspect::Process`] and [`Inspect::Logs`].
+    /// Answer to [`Inspect::Section`], [`Inspect::Process`], [`Inspect::Logs`] and [`Inspect::Probe`].
     Section(Box<SectionReport>),
     /// Answer to [`Inspect::History`].
     History(Vec<Series>),

@@ -63,6 +63,7 @@ pub(super) async fn read(what: DiagCommand, places: &Places) -> Result<Exit, Pro
         DiagCommand::Diff(args) => diff(&args),
         DiagCommand::Export(args) => export(&args, places).await,
         DiagCommand::Watch(args) => super::watch::watch(&args, places).await,
+        DiagCommand::Probe(args) => super::probe::probe(&args, places).await,
     }
 }
 

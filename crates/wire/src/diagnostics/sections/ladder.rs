@@ -1,5 +1,6 @@
 //! The way to the internet, rung by rung.
 
+use super::probes::HandshakeFound;
 use crate::{closed, schema, text::Sentence};
 
 schema! {
@@ -10,6 +11,8 @@ schema! {
         nested rungs: Vec<RungResult>,
         /// The first that fails; absent if none does.
         technical first_failing: Option<Rung>,
+        /// What whoever answered in the relay's name showed by TLS; absent if nobody was greeted.
+        nested handshake: Option<HandshakeFound>,
     }
 
     /// One rung.

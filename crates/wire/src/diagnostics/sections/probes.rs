@@ -1,5 +1,7 @@
 //! Probes of the network.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::network::{Connectivity, Family};
@@ -7,6 +9,7 @@ use crate::{
     closed,
     diagnostics::schema::{Egress, Redact},
     schema,
+    session::Ability,
     text::{Label, Sentence},
 };
 
@@ -18,8 +21,22 @@ pub enum Target {
     Relay,
     /// The gateway of the default route.
     Gateway,
-    /// A host that the owner of the machine has listed, by its name there.
+    /// A host that the owner of the machine has listed, by its name there: `intranet.example`, or `intranet.example:8443` where the
+    /// list has a port.
     Host(Label),
+    /// One of the name servers that the machine is set to ask, by its place from 0.
+    Resolver(u8),
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Relay => f.write_str("the relay"),
+            Self::Gateway => f.write_str("the gateway"),
+            Self::Host(name) => name.fmt(f),
+            Self::Resolver(place) => write!(f, "name server {}", u16::from(*place) + 1),
+        }
+    }
 }
 
 /// A probe and what it is aimed at. A closed list; new ones are added at the end.
@@ -39,6 +56,8 @@ pub enum ProbeRequest {
     Route(Target),
     /// Measure round trips to a target.
     Echo(Target),
+    /// Measure round trips of the session itself, without load and while as much is sent through it as fits.
+    Load,
 }
 
 impl ProbeRequest {
@@ -51,7 +70,36 @@ impl ProbeRequest {
             Self::PathMtu(_) => ProbeKind::PathMtu,
             Self::Route(_) => ProbeKind::Route,
             Self::Echo(_) => ProbeKind::Echo,
+            Self::Load => ProbeKind::Load,
         }
+    }
+
+    /// What it is aimed at; `None` if at nothing of its own.
+    pub fn target(&self) -> Option<&Target> {
+        match self {
+            Self::Names(target)
+            | Self::Handshake(target)
+            | Self::PathMtu(target)
+            | Self::Route(target)
+            | Self::Echo(target) => Some(target),
+            Self::Portal | Self::Load => None,
+        }
+    }
+
+    /// What has to be granted for it.
+    pub fn ability(&self) -> Ability {
+        if *self == Self::Load { Ability::DiagLoad } else { Ability::DiagNetwork }
+    }
+
+    /// What it is called in logs and on screens.
+    pub fn name(&self) -> String {
+        let kind = self.kind();
+        self.target().map_or_else(|| format!("probe {kind}"), |target| format!("probe {kind} of {target}"))
+    }
+
+    /// Whether it keeps the bounds that its sender has to keep.
+    pub fn is_sound(&self) -> bool {
+        !matches!(self.target(), Some(Target::Host(name)) if name.is_blank())
     }
 }
 
@@ -160,6 +208,10 @@ schema! {
         network issuer: Label,
         /// Days until the first of them that ends; negative if one has ended. Absent if it cannot be told.
         technical days_left: Option<i32>,
+        /// Whom the first of them is for; blank if it cannot be told.
+        network subject: Label,
+        /// Whether the machine would trust the chain for that host. Absent if none was shown, or none in full.
+        technical trust: Option<ChainTrust>,
     }
 
     /// What plain HTTP came to.
@@ -245,8 +297,17 @@ schema! {
         technical per_minute: u32,
         /// What that feels like.
         technical grade: Grade,
+        /// The way that the session took.
+        technical way: LoadWay,
+        /// Bytes that were sent for it; at most [`LOAD_BYTES`].
+        technical bytes: u64,
+        /// How long they were sent.
+        technical sent_ms: u32,
     }
 }
+
+/// Most bytes that [`ProbeRequest::Load`] sends. The person who allows it is told so.
+pub const LOAD_BYTES: u64 = 25_000_000;
 
 /// Most results in a section.
 pub const MAX_PROBES: usize = 16;
@@ -302,6 +363,38 @@ closed! {
         TimedOut = "timed_out",
         /// It could not be asked, or did not answer with sense.
         Failed = "failed",
+    }
+
+    /// What the machine thinks of a chain of certificates.
+    pub enum ChainTrust {
+        /// The system trusts it for that name.
+        System = "system",
+        /// It has the key that the agent expects of its relay.
+        Relay = "relay_key",
+        /// One of its certificates has ended.
+        Expired = "expired",
+        /// One of its certificates is not valid yet, or the machine's clock is slow.
+        NotYetValid = "not_yet_valid",
+        /// It is for another name.
+        WrongName = "wrong_name",
+        /// The system does not know who issued it: a private authority, an interceptor, or nobody at all.
+        UnknownIssuer = "unknown_issuer",
+        /// One of its certificates was taken back.
+        Revoked = "revoked",
+        /// It is broken in another way.
+        Invalid = "invalid",
+        /// Nothing on this machine is trusted, so nothing can be said.
+        Unknown = "unknown",
+    }
+
+    /// The way that a session takes.
+    pub enum LoadWay {
+        /// Through the relay, by UDP.
+        Relay = "relay",
+        /// Through the relay, and over TCP on at least this side.
+        RelayTcp = "relay_tcp",
+        /// From one machine to the other.
+        Direct = "direct",
     }
 
     /// What became of a packet.

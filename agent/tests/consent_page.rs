@@ -147,13 +147,14 @@ fn prompt(kind: PromptKind) -> PromptView {
         prompt: 3,
         digest: DIGEST,
         kind,
-        reason: "You said that everything is slow since this morning.".into(),
+        reason: Some("You said that everything is slow since this morning.".into()),
         abilities: vec![
             health(),
             ability(Ability::RunR0, "Run checks that only read", true),
             ability(Ability::DiagLogs, "Read log lines of this computer", false),
         ],
         run: None,
+        inspection: None,
         lasts: "for at most 2 hours, or until you stop".into(),
         addresses: "Everything goes through the relay; your network address is not shown to the technician.".into(),
         answer_within_ms: 117_000,
@@ -165,7 +166,7 @@ fn prompt(kind: PromptKind) -> PromptView {
 
 fn run_prompt() -> PromptView {
     PromptView {
-        reason: "The print queue hangs on one job.".into(),
+        reason: Some("The print queue hangs on one job.".into()),
         abilities: vec![ability(Ability::AdhocArgv, "Run one command, exactly as shown", true)],
         run: Some(RunPromptView {
             program: "/usr/bin/find".into(),
@@ -368,7 +369,7 @@ async fn a_new_question_has_to_be_looked_at_anew() {
     stage.unlocked().await;
     stage.tab_to("allow").await;
     // Another question takes the place of this one at the moment in which the person presses the key.
-    let other = PromptView { prompt: 4, digest: Digest([7; 32]), reason: "Another one.".into(), ..run_prompt() };
+    let other = PromptView { prompt: 4, digest: Digest([7; 32]), reason: Some("Another one.".into()), ..run_prompt() };
     stage.view.send_replace(View { prompt: Some(other), ..live() });
     stage.browser.sees("Another one.").await.unwrap();
     assert_eq!(stage.focus().await, "question-title");
@@ -500,7 +501,7 @@ async fn hostile_text_stays_text_everywhere() {
         technician: Some(technician),
         grants: vec![GrantView { grant: GrantId(1), abilities: vec![words.clone()], remaining_ms: 60_000 }],
         prompt: Some(PromptView {
-            reason: hostile(),
+            reason: Some(hostile()),
             lasts: hostile(),
             addresses: hostile(),
             word: hostile(),
@@ -691,7 +692,7 @@ async fn every_state_fits_its_window() {
     long.run.as_mut().unwrap().arguments.push("x".repeat(600));
     let unchecked = View { technician: Some(stranger()), ..live() };
     let mut worded = View { technician: Some(TechnicianView { words_confirmed: true, ..stranger() }), ..live() };
-    worded.prompt = Some(PromptView { reason: String::new(), ..run_prompt() });
+    worded.prompt = Some(PromptView { reason: Some(String::new()), ..run_prompt() });
     let paused = View { phase: Phase::Paused { ends_in_ms: 42_000 }, runs: vec![], ..live() };
     let states = [
         (

@@ -53,13 +53,14 @@ pub(crate) fn prompt() -> PromptView {
         prompt: 3,
         digest: DIGEST,
         kind: PromptKind::Session,
-        reason: "You said that everything is slow since this morning.".into(),
+        reason: Some("You said that everything is slow since this morning.".into()),
         abilities: vec![
             ability(Ability::DiagBasic, "See how this computer is doing", true),
             ability(Ability::RunR0, "Run checks that only read", true),
             ability(Ability::DiagLogs, "Read log lines of this computer", false),
         ],
         run: None,
+        inspection: None,
         lasts: "for at most 2 hours, or until you stop".into(),
         addresses: "Everything goes through the relay.".into(),
         answer_within_ms: 120_000,
@@ -77,7 +78,7 @@ pub(crate) fn asking(technician: TechnicianView) -> View {
 pub(crate) fn run_prompt() -> PromptView {
     PromptView {
         kind: PromptKind::Run,
-        reason: "The print queue hangs on one job.".into(),
+        reason: Some("The print queue hangs on one job.".into()),
         abilities: vec![],
         run: Some(RunPromptView {
             program: "/usr/bin/find".into(),

@@ -1,20 +1,25 @@
 //! What is read once for a technician: found, cleared, and sent on a stream of its own.
 //!
-//! Finding may take long, so it happens off the actor; whether the answer may leave is asked again before it does.
+//! Finding may take long, so it happens off the actor; whether the answer may leave is asked again before it does. What the person is
+//! asked about first is described here as well, without being read.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, thread, time::Duration};
 
-use diagnostics::{Cleared, Question, SECTION_DEADLINE, Scopes};
+use diagnostics::{ArgumentsError, Cleared, Question, Roots, SECTION_DEADLINE, Scopes, arguments, process_name};
+use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinSet};
 use transport::clock;
 use transport::sealed::Sealed;
 use transport::streams::Priority;
-use wire::diagnostics::inspect::{Inspect, Inspected};
+use wire::diagnostics::inspect::{About, Inspect, Inspected};
 use wire::diagnostics::report::{Outcome, Report, SectionId, SectionReport};
 use wire::ids::InspectionId;
-use wire::session::{Ability, StreamHeader};
+use wire::session::{Ability, DenyReason, StreamHeader};
 
 use crate::watch::{self, Gate, Watch};
+
+/// How long reading of one process may take. It takes microseconds, unless the process is stuck in the kernel.
+const PROCESS_DEADLINE: Duration = Duration::from_secs(5);
 
 /// What the technician may see at the moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,8 +49,10 @@ impl Allowed {
 /// What happened to an inspection.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// Its answer was found under that consent; nothing if it cannot be found.
-    Found(InspectionId, Allowed, Option<Box<Found>>),
+    /// What the person would be asked about was found, or why they cannot be.
+    Described(InspectionId, Result<About, DenyReason>),
+    /// Its answer was found under that consent, or why it cannot be.
+    Found(InspectionId, Allowed, Result<Box<Found>, DenyReason>),
     /// Its answer is on its way, or the connection does not take it.
     Sent(InspectionId),
 }
@@ -81,11 +88,16 @@ impl Inspections {
         Self { session, watch, gate, steps: JoinSet::new(), under_way: BTreeMap::new() }
     }
 
-    /// Begins to read.
-    pub(super) fn start(&mut self, inspection: InspectionId, what: Inspect, allowed: Allowed) {
+    /// Finds out what the person would be asked about.
+    pub(super) fn describe(&mut self, inspection: InspectionId, what: Inspect) {
+        self.steps.spawn(async move { Step::Described(inspection, describe(what).await) });
+    }
+
+    /// Begins to read; of what the person was asked about nothing but `about`.
+    pub(super) fn start(&mut self, inspection: InspectionId, what: Inspect, about: Option<About>, allowed: Allowed) {
         let (watch, gate) = (self.watch.clone(), Arc::clone(&self.gate));
         let task = self.steps.spawn(async move {
-            let found = find(&watch, &gate, what, &allowed).await;
+            let found = find(&watch, &gate, what, about, &allowed).await;
             Step::Found(inspection, allowed, found.map(Box::new))
         });
         self.under_way.insert(inspection, task);
@@ -127,7 +139,61 @@ impl Inspections {
     }
 }
 
-async fn find(watch: &Watch, gate: &Gate, what: Inspect, allowed: &Allowed) -> Option<Found> {
+async fn describe(what: Inspect) -> Result<About, DenyReason> {
+    match what {
+        Inspect::Arguments { pid, start_ticks } => {
+            let name = of_process(move |roots| process_name(roots, pid, start_ticks)).await?;
+            Ok(About::Process { name })
+        }
+        // Nobody is asked about these.
+        Inspect::Report
+        | Inspect::Section(_)
+        | Inspect::Process { .. }
+        | Inspect::History(_)
+        | Inspect::Logs(_)
+        | _ => Err(DenyReason::InspectionFailed),
+    }
+}
+
+async fn find(
+    watch: &Watch,
+    gate: &Gate,
+    what: Inspect,
+    about: Option<About>,
+    allowed: &Allowed,
+) -> Result<Found, DenyReason> {
+    if let (Inspect::Arguments { pid, start_ticks }, Some(About::Process { name })) = (&what, about) {
+        let (pid, start_ticks) = (*pid, *start_ticks);
+        let found = of_process(move |roots| arguments(roots, pid, start_ticks, &name)).await?;
+        // The yes to this one reading is the consent to its free text.
+        let scopes = Scopes { logs: true, ..allowed.scopes };
+        return Ok(Found::Other(watch::clear(gate, Inspected::Arguments(Box::new(found)), scopes)));
+    }
+    find_freely(watch, gate, what, allowed).await.ok_or(DenyReason::InspectionFailed)
+}
+
+/// Reads something of a process, on a thread that is left to itself if it hangs: the kernel gives no way to take such a question back.
+async fn of_process<T: Send + 'static>(
+    read: impl FnOnce(&Roots) -> Result<T, ArgumentsError> + Send + 'static,
+) -> Result<T, DenyReason> {
+    let (found, answer) = oneshot::channel();
+    // Whoever waited may be gone.
+    let read = move || drop(found.send(read(&Roots::default())));
+    thread::Builder::new().name("process".to_owned()).spawn(read).map_err(|_| DenyReason::InspectionFailed)?;
+    match tokio::time::timeout(PROCESS_DEADLINE, answer).await {
+        Ok(Ok(Ok(found))) => Ok(found),
+        Ok(Ok(Err(error))) => Err(match error {
+            ArgumentsError::Ended => DenyReason::ProcessEnded,
+            ArgumentsError::Changed => DenyReason::ProcessChanged,
+            ArgumentsError::NotReadable(_) => DenyReason::ProcessNotReadable,
+            ArgumentsError::Failed(_) | _ => DenyReason::InspectionFailed,
+        }),
+        Ok(Err(_)) | Err(_) => Err(DenyReason::InspectionFailed),
+    }
+}
+
+/// What no question was asked about.
+async fn find_freely(watch: &Watch, gate: &Gate, what: Inspect, allowed: &Allowed) -> Option<Found> {
     let scopes = allowed.scopes;
     let found = match what {
         Inspect::Report => {

@@ -343,14 +343,16 @@ impl Live<'_> {
         let now = clock::now();
         match step {
             // What was taken back while it was being read may not leave.
-            Step::Found(inspection, allowed, Some(found))
+            Step::Described(inspection, about) => self.core.handle_described(inspection, about, now, &mut OsRng),
+            Step::Found(inspection, allowed, Ok(found))
                 if self.core.may_inspect(inspection, now) && allowed == self.allowed() =>
             {
                 self.inspections.send(inspection, *found);
             }
-            Step::Found(inspection, ..) => {
+            Step::Found(inspection, _, found) => {
                 self.inspections.finished(inspection);
-                self.core.handle_not_inspected(inspection, now);
+                let reason = found.err().unwrap_or(DenyReason::InspectionFailed);
+                self.core.handle_not_inspected(inspection, reason, now);
             }
             Step::Sent(inspection) => {
                 self.inspections.finished(inspection);
@@ -453,11 +455,12 @@ impl Live<'_> {
                     self.samples.start(period, view, self.allowed().scopes, clock::now());
                 }
                 Effect::Look { view } => self.samples.look(view),
-                Effect::Inspect { inspection, what } => {
-                    if self.core.may_inspect(inspection, clock::now()) {
-                        self.inspections.start(inspection, what, self.allowed());
+                Effect::Describe { inspection, what } => self.inspections.describe(inspection, what),
+                Effect::Inspect { inspection, what, about } => {
+                    if self.core.begin_inspection(inspection, clock::now()) {
+                        self.inspections.start(inspection, what, about, self.allowed());
                     } else {
-                        self.core.handle_not_inspected(inspection, clock::now());
+                        self.core.handle_not_inspected(inspection, DenyReason::NotGranted, clock::now());
                     }
                 }
                 Effect::PromptsChanged => self.share.stage.session(&self.core, clock::now()),
@@ -493,6 +496,7 @@ impl Live<'_> {
             Effect::Record(_)
             | Effect::Send(_)
             | Effect::Resolve(_)
+            | Effect::Describe { .. }
             | Effect::StartRun { .. }
             | Effect::StartDiagnostics { .. }
             | Effect::Look { .. }

@@ -37,6 +37,7 @@ pub fn usual_stay(ability: Ability) -> Stay {
         | Ability::RunR2
         | Ability::RunR3
         | Ability::AdhocArgv
+        | Ability::DiagArguments
         | Ability::Elevate => Stay::OneUse,
         // Newer than this table: the narrowest there is.
         _ => Stay::OneUse,
@@ -70,7 +71,9 @@ pub fn view_only(ability: Ability) -> bool {
         | Ability::RunR3
         | Ability::AdhocArgv
         | Ability::Elevate
-        | Ability::RebootReconnect => false,
+        | Ability::RebootReconnect
+        // Passwords stand there.
+        | Ability::DiagArguments => false,
         _ => false,
     }
 }
@@ -119,7 +122,7 @@ impl Ceiling {
     }
 
     /// What attended help can do: live diagnostics for the session, on request logs, the network, single processes, names and serial
-    /// numbers for half an hour, and single commands, each approved by itself.
+    /// numbers for half an hour, and single commands and the arguments of single processes, each approved by itself.
     ///
     /// A command counts as a run of class r3. Its first safeguard, a delay before it can be allowed, is here; the second, a second
     /// technician's approval, needs two technicians in one session and comes with the hand-over of sessions.
@@ -131,6 +134,7 @@ impl Ceiling {
             Ability::DiagProcess,
             Ability::DiagNames,
             Ability::DiagIdentifiers,
+            Ability::DiagArguments,
             Ability::AdhocArgv,
         ]
         .into_iter()

@@ -250,7 +250,7 @@ pub use probes::{
     targets::Reach,
 };
 #[cfg(target_os = "linux")]
-pub use processes::arguments::arguments;
+pub use processes::arguments::{ArgumentsError, arguments, process_name};
 pub use roots::Roots;
 pub use sampler::{Due, MAX_PERIOD, MIN_PERIOD, Sampler};
 #[cfg(target_os = "linux")]

@@ -13,6 +13,7 @@ pub(crate) fn ability(ability: Ability) -> &'static str {
         Ability::DiagNetwork => "addresses, routes, probes",
         Ability::DiagProcess => "single processes in full",
         Ability::DiagNames => "names of people, folders and machines as they are",
+        Ability::DiagArguments => "arguments of one process",
         Ability::DiagIdentifiers => "serial numbers and hardware addresses as they are",
         Ability::ScreenView => "see the screen",
         Ability::ScreenControl => "pointer and keyboard",
@@ -58,7 +59,7 @@ pub(crate) fn grant_end(reason: GrantEnd) -> &'static str {
     match reason {
         GrantEnd::Lapsed => "its time is over",
         GrantEnd::Revoked => "the end user withdrew it",
-        GrantEnd::Used => "it was for one run",
+        GrantEnd::Used => "it was for one use",
         GrantEnd::SessionEnded => "the session is over",
         _ => "it ended",
     }

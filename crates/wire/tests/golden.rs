@@ -17,9 +17,12 @@ use wire::{
     control::{Bed, ChannelEnd, ChannelOrigin, FirstFlight, FromRelay, Refusal, Rendezvous, Side, ToRelay},
     diagnostics::{
         Panels,
-        inspect::{HistoryQuery, Inspect},
+        inspect::{About, ExactInspection, HistoryQuery, Inspect, Inspected},
         report::SectionId,
-        sections::logs::LogQuery,
+        sections::{
+            logs::LogQuery,
+            process::{Arguments, CommandLine},
+        },
     },
     ids::{Digest, GrantId, InspectionId, Locator, RequestId, RunId, SessionId},
     pairing::{FromUnpairedAgent, FromUnpairedTechnician, Introduction, PairingRefusal, PakeSuite},
@@ -230,12 +233,14 @@ fn what_a_paired_technician_says() {
 #[test]
 fn what_an_agent_says_to_a_paired_technician() {
     let (request, run) = (Subject::Request(RequestId(1)), Subject::Run(RunId(2)));
+    let inspection = Subject::Inspection(InspectionId(3));
     let notice =
         GrantNotice { grant: GrantId(1), subject: request, abilities: vec![Ability::DiagBasic], stay_secs: 1800 };
     let stdout = OutputCount { sent_bytes: 10, written_bytes: 300 };
     pin(&[
         (ToTechnician::Asking { subject: request, answer_within_secs: 60 }, "0000013c"),
         (ToTechnician::Granted(notice), "010100010100fb0807"),
+        (ToTechnician::Asking { subject: inspection, answer_within_secs: 60 }, "0002033c"),
         (ToTechnician::Denied { subject: run, reason: DenyReason::ByUser }, "02010200"),
         (ToTechnician::Narrowed { grant: GrantId(1), abilities: vec![] }, "030100"),
         (ToTechnician::GrantEnded { grant: GrantId(1), reason: GrantEnd::Revoked }, "040101"),
@@ -285,14 +290,38 @@ fn what_can_be_inspected() {
         (Inspect::Process { pid: 300, start_ticks: Some(7) }, "02fb2c010107"),
         (Inspect::History(query), "03fbe803fc701101003c01086d656d6f72792e2a"),
         (Inspect::Logs(LogQuery::default()), "040006000000c8"),
+        (Inspect::Arguments { pid: 300, start_ticks: 7 }, "05fb2c0107"),
     ] {
         assert_eq!(hex(&codec::encode(&message(what.clone())).unwrap()), format!("0701{golden}"), "{what:?}");
     }
-    nothing_is::<ToAgent>(&[7, 1, 5]);
+    nothing_is::<ToAgent>(&[7, 1, 6]);
     let names = SectionId::ALL.iter().map(|section| section.name()).collect::<Vec<_>>();
     let golden = "system hardware storage network groups power services clock logs updates crashes users security printers \
                   displays certificates changes ladder errors process probes";
     assert_eq!(names.join(" "), golden);
+}
+
+#[test]
+fn what_a_person_is_asked_to_let_be_read() {
+    let what = Inspect::Arguments { pid: 300, start_ticks: 7 };
+    let exact = ExactInspection { inspection: InspectionId(1), what, about: About::Process { name: Label::cut("sh") } };
+    pin(&[(exact, "0105fb2c010700027368")]);
+    nothing_is::<ExactInspection>(&[1, 0, 1]);
+}
+
+#[test]
+fn the_answer_about_arguments() {
+    let arguments = CommandLine(vec![Sentence::cut("sh"), Sentence::cut("")]);
+    let found = Arguments {
+        pid: 300,
+        start_ticks: 7,
+        name: Label::cut("sh"),
+        arguments,
+        shortened: 1,
+        left_out: 2,
+        uncounted: true,
+    };
+    pin(&[(Inspected::Arguments(Box::new(found)), "03fb2c01070273680202736800010201")]);
 }
 
 #[test]
@@ -390,7 +419,7 @@ fn reasons_and_abilities_keep_their_numbers() {
     assert_eq!(hex(&codec::encode(&pause(Absence::PageClosed)).unwrap()), "050000");
     assert_eq!(hex(&codec::encode(&pause(Absence::ScreenLocked)).unwrap()), "050100");
     nothing_is::<ToTechnician>(&[5, 2, 0]);
-    nothing_is::<ToTechnician>(&[0, 2, 1, 60]);
+    nothing_is::<ToTechnician>(&[0, 3, 1, 60]);
     nothing_is::<FromUnpairedAgent>(&[0, 1, 0]);
 }
 
@@ -422,11 +451,14 @@ fn denials_keep_their_numbers() {
         (DenyReason::LookupFailed, "10"),
         (DenyReason::NotGranted, "11"),
         (DenyReason::InspectionFailed, "12"),
+        (DenyReason::ProcessEnded, "13"),
+        (DenyReason::ProcessNotReadable, "14"),
+        (DenyReason::ProcessChanged, "15"),
     ];
     for (reason, golden) in denials {
         assert_eq!(hex(&codec::encode(&message(reason)).unwrap()), format!("020102{golden}"), "{reason:?}");
     }
-    nothing_is::<ToTechnician>(&[2, 1, 2, 19]);
+    nothing_is::<ToTechnician>(&[2, 1, 2, 22]);
     nothing_is::<ToTechnician>(&[2, 1, 2, 9, 6]);
 }
 
@@ -434,7 +466,8 @@ fn denials_keep_their_numbers() {
 fn abilities_keep_their_names() {
     let names = Ability::ALL.iter().map(|ability| ability.name()).collect::<Vec<_>>();
     let golden = "diag.basic diag.logs diag.network diag.process screen.view screen.control term.view term.control file.read \
-                  file.write tunnel run.r0 run.r1 run.r2 run.r3 adhoc.argv elevate reboot_reconnect diag.names diag.identifiers";
+                  file.write tunnel run.r0 run.r1 run.r2 run.r3 adhoc.argv elevate reboot_reconnect diag.names diag.identifiers \
+                  diag.arguments";
     assert_eq!(names.join(" "), golden);
     assert!(Ability::ALL.iter().all(|ability| ability.name().parse() == Ok(*ability)));
 }

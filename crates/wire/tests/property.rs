@@ -14,8 +14,11 @@ use wire::{
     channel::ChannelId,
     codec::{self, CodecError, Message},
     control::{Bed, ChannelEnd, ChannelOrigin, FirstFlight, FromRelay, Refusal, Rendezvous, Side, ToRelay},
-    diagnostics::StreamFrame,
-    ids::{Digest, GrantId, Locator, RequestId, RunId, SessionId},
+    diagnostics::{
+        StreamFrame,
+        inspect::{About, ExactInspection, Inspect},
+    },
+    ids::{Digest, GrantId, InspectionId, Locator, RequestId, RunId, SessionId},
     pairing::{FromUnpairedAgent, FromUnpairedTechnician, Introduction, PairingRefusal, PakeSuite},
     path::{CANDIDATES, DirectOffer},
     pipe::{self, PIPE_PACKET_BYTES, PipePacket},
@@ -48,7 +51,27 @@ fn abilities() -> impl Strategy<Value = Vec<Ability>> {
 }
 
 fn subject() -> impl Strategy<Value = Subject> {
-    any::<(bool, u32)>().prop_map(|(run, n)| if run { Subject::Run(RunId(n)) } else { Subject::Request(RequestId(n)) })
+    (0..3, any::<u32>()).prop_map(|(kind, n)| match kind {
+        0 => Subject::Request(RequestId(n)),
+        1 => Subject::Run(RunId(n)),
+        _ => Subject::Inspection(InspectionId(n)),
+    })
+}
+
+fn inspect() -> impl Strategy<Value = Inspect> {
+    prop_oneof![
+        Just(Inspect::Report),
+        any::<(u32, Option<u64>)>().prop_map(|(pid, start_ticks)| Inspect::Process { pid, start_ticks }),
+        any::<(u32, u64)>().prop_map(|(pid, start_ticks)| Inspect::Arguments { pid, start_ticks }),
+    ]
+}
+
+fn exact_inspection() -> impl Strategy<Value = ExactInspection> {
+    (any::<u32>(), inspect(), any::<String>()).prop_map(|(inspection, what, name)| ExactInspection {
+        inspection: InspectionId(inspection),
+        what,
+        about: About::Process { name: Label::cut(&name) },
+    })
 }
 
 fn limits() -> impl Strategy<Value = RunLimits> {
@@ -202,6 +225,9 @@ fn to_agent() -> impl Strategy<Value = ToAgent> {
         Just(ToAgent::Unsubscribe),
         Just(ToAgent::End),
         direct_offer().prop_map(ToAgent::Direct),
+        (any::<u32>(), inspect())
+            .prop_map(|(inspection, what)| ToAgent::Inspect { inspection: InspectionId(inspection), what }),
+        any::<u32>().prop_map(|inspection| ToAgent::CancelInspection { inspection: InspectionId(inspection) }),
     ]
 }
 
@@ -227,6 +253,9 @@ fn to_technician() -> impl Strategy<Value = ToTechnician> {
         bytes().prop_map(|line| ToTechnician::Audit { line }),
         Just(ToTechnician::Ended { reason: EndReason::TimeOver }),
         direct_offer().prop_map(ToTechnician::Direct),
+        (any::<u32>(), select(&[DenyReason::ByUser, DenyReason::ProcessEnded][..])).prop_map(|(inspection, reason)| {
+            ToTechnician::NotInspected { inspection: InspectionId(inspection), reason }
+        }),
     ]
 }
 
@@ -274,6 +303,7 @@ fn survive_all(bytes: &[u8]) -> Result<(), TestCaseError> {
     survive::<ToTechnician>(bytes)?;
     survive::<StreamHeader>(bytes)?;
     survive::<StreamFrame>(bytes)?;
+    survive::<ExactInspection>(bytes)?;
     survive::<ExactRun>(bytes)
 }
 
@@ -300,6 +330,7 @@ read_back! {
     what_an_agent_says_is_read_back: to_technician(),
     what_stands_before_a_stream_is_read_back: stream_header(),
     an_exact_run_is_read_back: exact_run(),
+    an_exact_inspection_is_read_back: exact_inspection(),
 }
 
 proptest! {

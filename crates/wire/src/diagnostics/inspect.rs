@@ -6,7 +6,11 @@ use super::report::{MAX_SERIES, MAX_VALUES, REPORT_BYTES, Report, SectionId, Sec
 use super::schema::{Egress, Redact};
 use crate::{
     codec::{CodecError, Message},
-    diagnostics::sections::logs::{LogQuery, MAX_LINES, MAX_UNITS},
+    diagnostics::sections::{
+        logs::{LogQuery, MAX_LINES, MAX_UNITS},
+        process::{Arguments, MAX_ARGUMENTS},
+    },
+    ids::{Digest, InspectionId},
     session::Ability,
     text::Label,
     time::WallTime,
@@ -32,6 +36,13 @@ pub enum Inspect {
     History(HistoryQuery),
     /// Some lines of the log.
     Logs(LogQuery),
+    /// The arguments of one process. The person is asked about each, see [`Inspect::asks_for`].
+    Arguments {
+        /// Its number.
+        pid: u32,
+        /// Its start, in clock ticks since the machine started: no other process is read, whatever has the number by then.
+        start_ticks: u64,
+    },
 }
 
 /// Which part of the history.
@@ -51,13 +62,22 @@ pub struct HistoryQuery {
 pub const MAX_PATTERNS: usize = 32;
 
 impl Inspect {
-    /// What has to be granted for it.
+    /// What has to be granted for it, for as long as it goes on.
     pub fn ability(&self) -> Ability {
         match self {
             Self::Report | Self::History(_) => Ability::DiagBasic,
-            Self::Process { .. } => Ability::DiagProcess,
+            Self::Process { .. } | Self::Arguments { .. } => Ability::DiagProcess,
             Self::Logs(_) => Ability::DiagLogs,
             Self::Section(section) => section.ability(),
+        }
+    }
+
+    /// What the person is asked for, beside [`Inspect::ability`], each time that something of the kind is to be read: a yes is for one
+    /// [`ExactInspection`]. `None` for what is read without a question of its own.
+    pub fn asks_for(&self) -> Option<Ability> {
+        match self {
+            Self::Arguments { .. } => Some(Ability::DiagArguments),
+            Self::Report | Self::Section(_) | Self::Process { .. } | Self::History(_) | Self::Logs(_) => None,
         }
     }
 
@@ -69,19 +89,81 @@ impl Inspect {
             Self::Process { pid, .. } => format!("process {pid}"),
             Self::History(_) => "history".to_owned(),
             Self::Logs(_) => "log lines".to_owned(),
+            Self::Arguments { pid, .. } => format!("arguments of process {pid}"),
         }
     }
 
     /// Whether it keeps the bounds that its sender has to keep.
     pub fn is_sound(&self) -> bool {
         match self {
-            Self::Report | Self::Section(_) | Self::Process { .. } => true,
+            Self::Report | Self::Section(_) | Self::Process { .. } | Self::Arguments { .. } => true,
             Self::Logs(query) => query.units.len() <= MAX_UNITS && query.limit <= MAX_LINES,
             Self::History(query) => {
                 query.figures.len() <= MAX_PATTERNS && query.step_secs > 0 && query.from <= query.to
             }
         }
     }
+}
+
+/// Exactly what would be read: a person is asked about this, and a yes is bound to its digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExactInspection {
+    /// The inspection that this is.
+    pub inspection: InspectionId,
+    /// What would be read.
+    pub what: Inspect,
+    /// Of what, as the machine itself found it. The technician's words have no place here.
+    pub about: About,
+}
+
+/// What an inspection that asks first is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum About {
+    /// The process of [`Inspect::Arguments`].
+    Process {
+        /// Its name when the person was asked.
+        name: Label,
+    },
+}
+
+impl About {
+    /// What the machine calls it.
+    pub fn name(&self) -> &Label {
+        match self {
+            Self::Process { name } => name,
+        }
+    }
+}
+
+impl ExactInspection {
+    /// Whether `about` is of the kind that `what` is about.
+    pub fn is_consistent(&self) -> bool {
+        match (&self.what, &self.about) {
+            (Inspect::Arguments { .. }, About::Process { .. }) => true,
+            (
+                Inspect::Report
+                | Inspect::Section(_)
+                | Inspect::Process { .. }
+                | Inspect::History(_)
+                | Inspect::Logs(_),
+                About::Process { .. },
+            ) => false,
+        }
+    }
+}
+
+/// An inspection and the digest that binds the person's decision to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApprovedInspection {
+    /// What will be read.
+    pub exact: ExactInspection,
+    /// Digest that the grant covers.
+    pub digest: Digest,
+}
+
+impl Message for ExactInspection {
+    const MAX_BYTES: usize = 64 * 1024;
 }
 
 impl SectionId {
@@ -123,6 +205,8 @@ pub enum Inspected {
     Section(Box<SectionReport>),
     /// Answer to [`Inspect::History`].
     History(Vec<Series>),
+    /// Answer to [`Inspect::Arguments`].
+    Arguments(Box<Arguments>),
 }
 
 impl Inspected {
@@ -139,6 +223,8 @@ impl Inspected {
             Self::History(series) if series.len() > MAX_SERIES => over("series"),
             Self::History(series) if series.iter().any(|series| series.values.len() > MAX_VALUES) => over("values"),
             Self::History(_) => Ok(()),
+            Self::Arguments(arguments) if arguments.arguments.0.len() > MAX_ARGUMENTS => over("arguments"),
+            Self::Arguments(_) => Ok(()),
         }
     }
 }
@@ -149,6 +235,7 @@ impl Redact for Inspected {
             Self::Report(report) => report.redact(egress),
             Self::Section(section) => section.redact(egress),
             Self::History(series) => series.redact(egress),
+            Self::Arguments(arguments) => arguments.redact(egress),
         }
     }
 }

@@ -141,6 +141,13 @@ pub struct PromptView {
     pub needs_spoken_words: bool,
 }
 
+impl PromptView {
+    /// Whether it is about one thing that is allowed as it is shown, without boxes to tick.
+    pub fn is_once(&self) -> bool {
+        self.run.is_some() || self.inspection.is_some()
+    }
+}
+
 /// What a question is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use agent::{
     front::browser::BrowserFrontEnd,
     view::{
-        AbilityView, ActivityLine, GrantView, Phase, PromptKind, PromptView, RunPromptView, RunView, TechnicianView,
-        UserAct, View,
+        AbilityView, ActivityLine, FactView, GrantView, InspectionPromptView, Phase, PromptKind, PromptView,
+        RunPromptView, RunView, TechnicianView, UserAct, View,
     },
 };
 use consent::{Answer, PromptId, Proof, Verdict};
@@ -181,6 +181,22 @@ fn run_prompt() -> PromptView {
         lasts: "for this one command, once".into(),
         addresses: String::new(),
         ..prompt(PromptKind::Run)
+    }
+}
+
+fn reading_prompt() -> PromptView {
+    let fact = |name: &str, text: &str| FactView { name: name.into(), text: text.into() };
+    PromptView {
+        reason: None,
+        abilities: vec![],
+        inspection: Some(InspectionPromptView {
+            asks: "to see what one program was started with".into(),
+            facts: vec![fact("Program", "mysqld"), fact("Number", "4711")],
+            notes: vec!["It can hold passwords.".into(), "It is shown once.".into()],
+        }),
+        lasts: "for this one program, once".into(),
+        addresses: String::new(),
+        ..prompt(PromptKind::Inspection)
     }
 }
 
@@ -438,6 +454,30 @@ async fn a_command_is_shown_part_by_part() {
     for fact in ["/home/mia", "mia", "LC_ALL=C", "EMPTY=", "at most 60 seconds"] {
         assert!(facts.contains(fact), "{facts}");
     }
+    stage.finish().await;
+}
+
+#[tokio::test]
+async fn a_reading_is_shown_with_what_the_computer_found_and_allowed_as_it_is() {
+    let mut stage = Stage::open(View { prompt: Some(reading_prompt()), ..live() }).await;
+    stage.browser.sees("to see what one program was started with").await.unwrap();
+    let facts = stage.browser.find("#reading-facts").await.unwrap().text().await.unwrap();
+    assert!(facts.contains("mysqld") && facts.contains("4711"), "{facts}");
+    let notes = stage.browser.find("#reading-notes").await.unwrap().text().await.unwrap();
+    assert!(notes.contains("It can hold passwords.") && notes.contains("It is shown once."), "{notes}");
+    stage.browser.sees("If you allow it, that counts for this one program, once.").await.unwrap();
+    let hidden = "return ['reason', 'no-reason', 'abilities', 'run'].map((id) => document.getElementById(id).hidden)";
+    assert_eq!(stage.script(hidden).await, serde_json::json!([true, true, true, true]));
+    stage.unlocked().await;
+    stage.tab_to("allow").await;
+    stage.press(&[Key::Space]).await;
+    assert_eq!(stage.act().await, yes(&[], None));
+
+    let hostile = "<img src=x onerror=alert(1)>";
+    let mut prompt = PromptView { prompt: 4, ..reading_prompt() };
+    prompt.inspection.as_mut().unwrap().facts[0].text = hostile.into();
+    stage.view.send_replace(View { prompt: Some(prompt), ..live() });
+    stage.browser.sees(hostile).await.unwrap();
     stage.finish().await;
 }
 

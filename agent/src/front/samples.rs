@@ -6,7 +6,8 @@ use wire::{
 };
 
 use crate::view::{
-    AbilityView, ActivityLine, GrantView, Phase, PromptKind, PromptView, RunPromptView, RunView, TechnicianView, View,
+    AbilityView, ActivityLine, FactView, GrantView, InspectionPromptView, Phase, PromptKind, PromptView, RunPromptView,
+    RunView, TechnicianView, View,
 };
 
 pub(crate) const CODE_MS: u64 = 572_000;
@@ -98,6 +99,25 @@ pub(crate) fn run_prompt() -> PromptView {
     }
 }
 
+/// Locked for three seconds.
+pub(crate) fn reading_prompt() -> PromptView {
+    let fact = |name: &str, text: &str| FactView { name: name.into(), text: text.into() };
+    PromptView {
+        kind: PromptKind::Inspection,
+        reason: None,
+        abilities: vec![],
+        inspection: Some(InspectionPromptView {
+            asks: "to see what one program was started with".into(),
+            facts: vec![fact("Program", "mysqld"), fact("Number", "4711")],
+            notes: vec!["It can hold passwords.".into(), "It is shown once.".into()],
+        }),
+        lasts: "for this one program, once".into(),
+        addresses: String::new(),
+        unlocks_in_ms: 3_000,
+        ..prompt()
+    }
+}
+
 pub(crate) fn live() -> View {
     let health = ability(Ability::DiagBasic, "See how this computer is doing", true);
     let checks = ability(Ability::RunR0, "Run checks that only read", true);
@@ -116,6 +136,10 @@ pub(crate) fn live() -> View {
 
 pub(crate) fn live_with_run_prompt() -> View {
     View { prompt: Some(run_prompt()), ..live() }
+}
+
+pub(crate) fn live_with_reading_prompt() -> View {
+    View { prompt: Some(reading_prompt()), ..live() }
 }
 
 pub(crate) fn ended() -> View {

@@ -443,6 +443,34 @@ mod tests {
     }
 
     #[test]
+    fn a_reading_is_shown_with_what_the_computer_found_and_no_word_of_the_technician() {
+        let lines = text(&question(&samples::reading_prompt(), Some(&samples::ana()), 79));
+        assert_eq!(
+            lines,
+            "────────────────────────────────────────────────────────────────────────\n\
+             Ana Ruiz (ACME Support) asks to see what one program was started with\n\
+             \n\
+             ✓ ACME Support vouches that this is Ana Ruiz.\n\
+             \n\
+             This is read once, of nothing else:\n  \
+               program      \"mysqld\"\n  \
+               number       \"4711\"\n\
+             It can hold passwords.\n\
+             It is shown once.\n\
+             If you allow it, that counts for this one program, once."
+        );
+    }
+
+    #[test]
+    fn a_program_cannot_name_itself_into_another_line_of_the_question() {
+        let mut prompt = samples::reading_prompt();
+        let forged = format!("x{}  number       \"1\"", " ".repeat(60));
+        prompt.inspection.as_mut().unwrap().facts[0].text = forged;
+        let lines = question(&prompt, Some(&samples::ana()), 79);
+        assert_eq!(lines.iter().filter(|line| line.text().starts_with("  number")).count(), 1);
+    }
+
+    #[test]
     fn letters_that_run_the_other_way_do_not_reorder_a_command() {
         let there = "a/\u{5d0}\u{627}\u{7c1}\u{663} - 1 \u{10d00}b";
         let shown = "a/\\u{5d0}\\u{627}\\u{7c1}\\u{663} - 1 \\u{10d00}b";
@@ -518,8 +546,10 @@ mod tests {
         }
         for width in [24, 40, 79, 200] {
             for technician in [samples::ana(), samples::stranger()] {
-                let lines = question(&samples::run_prompt(), Some(&technician), width);
-                assert!(lines.iter().all(|line| line.width() <= width), "{width}: {lines:?}");
+                for prompt in [samples::run_prompt(), samples::reading_prompt()] {
+                    let lines = question(&prompt, Some(&technician), width);
+                    assert!(lines.iter().all(|line| line.width() <= width), "{width}: {lines:?}");
+                }
             }
         }
     }

@@ -85,7 +85,7 @@ fn nobody_is_asked_without_what_has_to_be_granted_beside_it() {
     assert_eq!(scene.try_ask_inspection(), Err(DenyReason::NotGranted));
     assert!(scene.consent.prompt().is_none());
 
-    let mut scene = with(scene);
+    let mut scene = self::scene();
     let exact = exact_inspection(9);
     scene.consent.announce_inspection(exact.inspection, &exact.what, scene.now).unwrap();
     scene.consent.revoke(GrantId(2), scene.now);

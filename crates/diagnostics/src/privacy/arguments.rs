@@ -21,19 +21,24 @@ const CLUSTER: usize = 5;
 pub(super) fn without_secrets(arguments: &[&str]) -> Vec<String> {
     let mut hides_next = false;
     let mut letters = String::new();
-    let each = arguments.iter().map(|argument| {
+    let each = arguments.iter().enumerate().map(|(at, argument)| {
+        let options = options_of(argument);
         let (shown, next) = judged(argument, &letters);
-        // The program itself, and one that it starts, as in `sudo mysql`.
-        let name = argument.rsplit('/').next().unwrap_or_default();
-        for (programs, options) in SHORT_OPTIONS {
-            if programs.iter().any(|program| name.starts_with(program)) {
-                letters.push_str(options);
-            }
-        }
+        // A program may have a name like that of a secret.
+        let is_program = at == 0 || argument.ends_with("sshpass");
+        let next = next && !is_program;
+        letters.push_str(&options);
         // An option without its value, as in `--password --token x`, is hidden and hides the next one all the same.
         if std::mem::replace(&mut hides_next, next) { SECRET.to_owned() } else { shown }
     });
     each.collect()
+}
+
+/// The options of one letter that take a secret, if the argument is the name of a program that has any.
+fn options_of(argument: &str) -> String {
+    let name = argument.rsplit('/').next().unwrap_or_default();
+    let known = SHORT_OPTIONS.iter().filter(|(programs, _)| programs.iter().any(|program| name.starts_with(program)));
+    known.map(|(_, options)| *options).collect()
 }
 
 /// What is shown of an argument, and whether the next one is a secret.
@@ -106,6 +111,7 @@ mod tests {
         assert_eq!(shown(&["curl", "-vsu", "ana:hunter2", "-L"]), ["curl", "-vsu", "[secret]", "-L"]);
         assert_eq!(shown(&["snmpget", "-v2c", "-c", "hunter2"]), ["snmpget", "-v2c", "-c", "[secret]"]);
         assert_eq!(shown(&["xfreerdp", "/u:ana", "/p:hunter2"]), ["xfreerdp", "/u:ana", "/p:[secret]"]);
+        assert_eq!(shown(&["sudo", "sshpass", "-phunter2"]), ["sudo", "sshpass", "-p[secret]"]);
         assert_eq!(shown(&["mkdir", "-p", "/srv/www"]), ["mkdir", "-p", "/srv/www"]);
         assert_eq!(shown(&["ssh", "-p2222", "host"]), ["ssh", "-p2222", "host"]);
     }

@@ -295,8 +295,8 @@ function openQuestion(key, prompt, technician) {
   byId("reason").hidden = !prompt.reason;
   byId("no-reason").hidden = prompt.reason !== "";
   byId("reason-text").textContent = prompt.reason ?? "";
-  byId("abilities").hidden = prompt.abilities.length === 0;
-  byId("abilities-list").replaceChildren(...prompt.abilities.map((ability) => {
+  byId("abilities").hidden = prompt.abilities.length === 0 || isOnce(prompt);
+  byId("abilities-list").replaceChildren(...(isOnce(prompt) ? [] : prompt.abilities).map((ability) => {
     const box = node("input", { type: "checkbox", value: ability.ability, oninput: tick });
     box.checked = ability.ticked;
     return node("label", {}, box, node("span", {}, ability.words));
@@ -331,6 +331,11 @@ function renderRun(run) {
   );
 }
 
+// What is done once is allowed as it is shown, without boxes to tick.
+function isOnce(prompt) {
+  return prompt.run !== null || prompt.inspection !== null;
+}
+
 function renderReading(reading) {
   byId("reading-facts").replaceChildren(...reading.facts.map(({ name, text }) => node("li", {}, node("span", { class: "place" }, name), node("span", { class: "part" }, text))));
   byId("reading-notes").replaceChildren(...reading.notes.map((note) => node("p", {}, note)));
@@ -353,6 +358,7 @@ function lockedMs(now) {
 }
 
 function chosen() {
+  if (isOnce(question.prompt)) return question.prompt.abilities.map((ability) => ability.ability);
   return [...byId("abilities-list").querySelectorAll("input")].filter((box) => box.checked).map((box) => box.value);
 }
 
@@ -361,7 +367,7 @@ function obstacle(now) {
   if (question.sent) return "Sent. Waiting for the program…";
   const locked = lockedMs(now);
   if (locked > 0) return `Take your time to read. You can allow ${Number.isFinite(locked) ? `in ${clock(locked)}` : "when this page is in view"}.`;
-  if (question.prompt.abilities.length > 0 && chosen().length === 0) return "Nothing is ticked. Tick what you want to allow, or deny.";
+  if (!isOnce(question.prompt) && question.prompt.abilities.length > 0 && chosen().length === 0) return "Nothing is ticked. Tick what you want to allow, or deny.";
   if (question.prompt.needs_spoken_words && byId("words-input").value.trim() === "") return "Type the two words first.";
   return null;
 }

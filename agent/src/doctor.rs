@@ -75,7 +75,7 @@ pub fn run(arguments: &DoctorArguments) -> Result<(), DoctorError> {
         return write_page(path, &report);
     }
     let text = match arguments.json {
-        true => serde_json::to_string(&report).unwrap_or_default() + "\n",
+        true => report::export::harmless(&serde_json::to_string(&report).unwrap_or_default()) + "\n",
         false => tell(&report),
     };
     let mut out = io::stdout().lock();

@@ -4,6 +4,7 @@ pub mod doctor;
 pub mod executor;
 pub mod front;
 pub mod options;
+pub mod sent;
 pub mod share;
 pub mod view;
 mod watch;

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use agent::{
     doctor, executor,
-    options::{Arguments, ShareCommand},
-    share,
+    options::{self, Arguments, ShareCommand},
+    sent, share,
 };
 use clap::Parser as _;
 
@@ -15,11 +15,15 @@ fn main() -> ExitCode {
     }
     let arguments = Arguments::parse();
     start_logging();
-    if let Some(ShareCommand::Doctor(arguments)) = &arguments.command {
-        return match doctor::run(arguments) {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => fail(&miette::Report::new(error), 1),
-        };
+    let done = match &arguments.command {
+        Some(ShareCommand::Doctor(arguments)) => Some(doctor::run(arguments).map_err(miette::Report::new)),
+        Some(ShareCommand::Sent(arguments)) => {
+            Some(sent::run(arguments, &options::default_sessions()).map_err(miette::Report::new))
+        }
+        None => None,
+    };
+    if let Some(done) = done {
+        return done.map_or_else(|report| fail(&report, 1), |()| ExitCode::SUCCESS);
     }
     // One thread: a session waits almost all the time, and each hand-over between threads costs more than what is handed over.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {

@@ -18,7 +18,7 @@ use transport::{
 };
 use wire::link::RelayLink;
 
-use crate::doctor::DoctorArguments;
+use crate::{doctor::DoctorArguments, sent::SentArguments};
 
 /// Get help on this computer, and stay in charge of it.
 ///
@@ -72,11 +72,14 @@ Examples:
   assent-share --relay assent://relay.example.org:4433#9f2c…   show a code and wait
   assent-share --consent terminal                              ask in this terminal, as over SSH
   assent-share doctor                                          what is wrong with this computer, for yourself
+  assent-share doctor --as-sent                                what a technician would see of it, before you let one in
+  assent-share sent                                            what was sent in the last session
 
 Files:
   ~/.config/assent/share.toml     settings (relay, carrier, direct, unlock_delay_secs, longest_session_secs,
                                   reconnect_within_secs, organisations, history_dir)
-  ~/.local/state/assent/sessions  what happened in each session; check with: assent verify FILE
+  ~/.local/state/assent/sessions  what happened in each session (.audit.jsonl; check with: assent verify FILE)
+                                  and what was sent in it (.sent; look with: assent-share sent FILE)
 
 Exit codes: 0 the session is over, 1 there was no way to ask or to keep the record, 2 wrong usage, 5 the relay cannot be reached";
 
@@ -85,6 +88,8 @@ Exit codes: 0 the session is over, 1 there was no way to ask or to keep the reco
 pub enum ShareCommand {
     /// Look at this computer yourself: the checks that a technician would see, without a technician or a relay. Changes nothing
     Doctor(DoctorArguments),
+    /// Look at what left this computer in a session, frame by frame. Changes nothing
+    Sent(SentArguments),
 }
 
 /// A place where the person is asked.
@@ -262,6 +267,16 @@ fn base_folder(variable: &str, below_home: &str) -> Option<PathBuf> {
 
 fn default_file() -> Option<PathBuf> {
     Some(base_folder("XDG_CONFIG_HOME", ".config")?.join("assent/share.toml"))
+}
+
+/// Where the logs of sessions lie in a state folder.
+pub(crate) fn sessions_in(state_dir: &Path) -> PathBuf {
+    state_dir.join("sessions")
+}
+
+/// Where the logs of sessions lie if nothing else is said.
+pub fn default_sessions() -> PathBuf {
+    sessions_in(&default_state_dir())
 }
 
 fn default_state_dir() -> PathBuf {

@@ -89,6 +89,18 @@ enum Request {
     History { query: HistoryQuery, made: oneshot::Sender<Vec<Series>> },
 }
 
+impl Request {
+    /// Whether whoever asked is gone.
+    fn is_for_nobody(&self) -> bool {
+        match self {
+            Self::Sample { taken, .. } => taken.is_closed(),
+            Self::Opening { made, .. } => made.is_closed(),
+            Self::Report { made, .. } => made.is_closed(),
+            Self::History { made, .. } => made.is_closed(),
+        }
+    }
+}
+
 /// This machine's own, with the programs that may be asked.
 pub(crate) fn sources() -> Sources {
     Sources { tools: Arc::new(Tools), certificates: Arc::new(Certificates), ..Sources::default() }
@@ -156,18 +168,22 @@ struct Thread {
 impl Thread {
     fn run(&mut self, inbox: &Receiver<Request>) {
         loop {
+            // First, and whoever asks without a pause does not keep it from being done.
+            self.monitor.tick(clock::now(), clock::wall_time());
             self.take_surveyed();
             self.have_surveyed();
             match inbox.recv_timeout(self.monitor.due_at() - clock::now()) {
                 Ok(request) => self.serve(request),
-                Err(RecvTimeoutError::Timeout) => self.monitor.tick(clock::now(), clock::wall_time()),
+                Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
     }
 
     fn serve(&mut self, request: Request) {
-        // Whoever asked may be gone.
+        if request.is_for_nobody() {
+            return;
+        }
         match request {
             Request::Sample { order, taken } => drop(taken.try_send(self.sample(order))),
             Request::Opening { gate, scopes, made } => {
@@ -241,14 +257,14 @@ fn locked<T>(gate: &Gate, clear: impl FnOnce(&mut Privacy) -> T) -> T {
     clear(&mut gate.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// Clears something of a session outside of the thread.
-pub(crate) fn clear<T: wire::diagnostics::schema::Redact>(gate: &Gate, value: T, scopes: Scopes) -> Cleared<T> {
-    locked(gate, |privacy| privacy.clear(value, scopes))
-}
-
-/// As [`clear`], with the receipt written into the report.
-pub(crate) fn clear_report(gate: &Gate, report: Report, scopes: Scopes) -> Cleared<Report> {
-    locked(gate, |privacy| privacy.clear_report(report, scopes))
+/// Clears something of a session, outside of the thread that watches and of the one that listens to the person: much text takes long.
+/// `None` if the program ends.
+pub(crate) async fn cleared<T: Send + 'static>(
+    gate: &Gate,
+    clear: impl FnOnce(&mut Privacy) -> Cleared<T> + Send + 'static,
+) -> Option<Cleared<T>> {
+    let gate = Arc::clone(gate);
+    tokio::task::spawn_blocking(move || locked(&gate, clear)).await.ok()
 }
 
 /// Certificates are read by the crate that may.

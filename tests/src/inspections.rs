@@ -1,6 +1,6 @@
 //! What is read once: reports, sections, the history; and what is not allowed.
 
-use std::path::Path;
+use std::{os::unix::fs::PermissionsExt as _, path::Path};
 
 use serde_json::Value;
 use testkit::{PATIENCE, programs::Host, running::Running};
@@ -48,6 +48,29 @@ async fn a_technician_reads_a_report_that_names_nobody_and_both_have_a_record_of
     let log = std::fs::read_to_string(&world.share.logs()?[0])?;
     let read = log.lines().filter(|line| line.contains("\"event\":\"inspecting\"")).count();
     assert_eq!(read, 4, "{log}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_person_finds_everything_that_was_sent() -> anyhow::Result<()> {
+    let mut world = World::start().await?;
+    let mut attached = world.attach().await?;
+    let shown = world.json(&["diag", "--json"]).await?;
+    let section = world.json(&["diag", "section", "system", "--json"]).await?;
+    assert_eq!(world.technician.run(["end"]).await?.code(), 0);
+    assert_eq!(attached.wait_exit(PATIENCE).await?.code(), 0);
+    world.share_exit().await?;
+
+    let copy = world.share.logs()?[0].to_string_lossy().replace(".audit.jsonl", ".sent");
+    assert_eq!(std::fs::metadata(&copy)?.permissions().mode() & 0o777, 0o600);
+    let told = world.share.told(&["sent", &copy, "--json"]).await?;
+    let lines = told.lines().map(serde_json::from_str::<Value>).collect::<Result<Vec<_>, _>>()?;
+    let sent = |kind: &str| lines.iter().filter_map(|line| line["what"].get(kind).cloned()).collect::<Vec<_>>();
+    assert!(sent("reading").contains(&shown["sample"]), "what the technician saw is what was kept: {told}");
+    assert_eq!(sent("section"), [serde_json::json!([1, section])]);
+    assert_eq!(sent("opening").len(), 1);
+    let listed = world.share.told(&["sent", &copy]).await?;
+    assert!(listed.contains("inspection 1: system"), "{listed}");
     Ok(())
 }
 

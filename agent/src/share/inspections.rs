@@ -16,6 +16,7 @@ use wire::diagnostics::report::{Outcome, Report, SectionId, SectionReport};
 use wire::ids::InspectionId;
 use wire::session::{Ability, DenyReason, StreamHeader};
 
+use crate::sent::{NotKept, Sent, SentCopy};
 use crate::watch::{self, Gate, Watch};
 
 /// How long reading of one process may take. It takes microseconds, unless the process is stuck in the kernel.
@@ -55,6 +56,8 @@ pub(super) enum Step {
     Found(InspectionId, Allowed, Result<Box<Found>, DenyReason>),
     /// Its answer is on its way, or the connection does not take it.
     Sent(InspectionId),
+    /// Its answer could not be kept and was not sent.
+    NotKept(InspectionId, NotKept),
 }
 
 /// An answer that may leave.
@@ -103,13 +106,25 @@ impl Inspections {
         self.under_way.insert(inspection, task);
     }
 
-    /// Sends what was found.
-    pub(super) fn send(&mut self, inspection: InspectionId, found: Found) {
+    /// Sends what was found, after it is kept in `copy`.
+    pub(super) fn send(&mut self, inspection: InspectionId, found: Found, copy: SentCopy) {
         let session = Arc::clone(&self.session);
         let task = self.steps.spawn(async move {
-            // If the connection does not take it, the session is over or the technician has stopped the stream.
-            let _ = send(&session, inspection, found).await;
-            Step::Sent(inspection)
+            // Arguments are shown and not stored: what is kept is that they were sent.
+            let (kept, shown_once) = match found.into_inspected() {
+                Inspected::Arguments(arguments) => {
+                    (Inspected::Arguments(Box::new(arguments.without_text())), Some(Inspected::Arguments(arguments)))
+                }
+                other @ (Inspected::Report(_) | Inspected::Section(_) | Inspected::History(_) | _) => (other, None),
+            };
+            match copy.keep(Sent::Inspected(inspection, kept), clock::wall_time()).await {
+                Ok(kept) => {
+                    // If the connection does not take it, the session is over or the technician has stopped the stream.
+                    let _ = send(&session, inspection, kept, shown_once).await;
+                    Step::Sent(inspection)
+                }
+                Err(error) => Step::NotKept(inspection, error),
+            }
         });
         self.under_way.insert(inspection, task);
     }
@@ -167,7 +182,9 @@ async fn find(
         let found = of_process(move |roots| arguments(roots, pid, start_ticks, &name)).await?;
         // The yes to this one reading is the consent to its free text.
         let scopes = Scopes { logs: true, ..allowed.scopes };
-        return Ok(Found::Other(watch::clear(gate, Inspected::Arguments(Box::new(found)), scopes)));
+        let found = Inspected::Arguments(Box::new(found));
+        let cleared = watch::cleared(gate, move |privacy| privacy.clear(found, scopes)).await;
+        return cleared.map(Found::Other).ok_or(DenyReason::InspectionFailed);
     }
     find_freely(watch, gate, what, allowed).await.ok_or(DenyReason::InspectionFailed)
 }
@@ -202,16 +219,18 @@ async fn find_freely(watch: &Watch, gate: &Gate, what: Inspect, allowed: &Allowe
             let not_allowed = SectionId::ALL.iter().copied().filter(|section| !allowed.sections.contains(section));
             let mut sections = read.await?;
             sections.extend(not_allowed.map(not_allowed_section));
-            return Some(Found::Report(Box::new(watch::clear_report(gate, watch.report(sections).await?, scopes))));
+            let report = watch.report(sections).await?;
+            let cleared = watch::cleared(gate, move |privacy| privacy.clear_report(report, scopes)).await?;
+            return Some(Found::Report(Box::new(cleared)));
         }
         Inspect::Section(section) => ask(watch, Question::Section(section)).await?,
         Inspect::Process { pid, start_ticks } => ask(watch, Question::Process { pid, start_ticks }).await?,
         Inspect::Logs(query) => ask(watch, Question::Logs(query)).await?,
         Inspect::History(query) => Inspected::History(watch.history(query).await?),
-        // A newer technician's.
-        _ => return None,
+        // Without a yes to what it is about, or a newer technician's.
+        Inspect::Arguments { .. } | _ => return None,
     };
-    Some(Found::Other(watch::clear(gate, found, scopes)))
+    watch::cleared(gate, move |privacy| privacy.clear(found, scopes)).await.map(Found::Other)
 }
 
 /// Those that are read for one thing that somebody chose are not.
@@ -244,9 +263,17 @@ fn not_allowed_section(section: SectionId) -> SectionReport {
     }
 }
 
-async fn send(session: &Sealed, inspection: InspectionId, found: Found) -> Result<(), transport::streams::StreamError> {
+/// Sends what was kept, or what is shown in its place and kept nowhere.
+async fn send(
+    session: &Sealed,
+    inspection: InspectionId,
+    kept: Sent,
+    shown_once: Option<Inspected>,
+) -> Result<(), transport::streams::StreamError> {
+    let Sent::Inspected(_, kept) = kept else { return Ok(()) };
+    let answer = shown_once.unwrap_or(kept);
     let mut stream = session.open_uni(Priority::Live).await?;
     stream.send(&StreamHeader::Inspection { inspection }).await?;
-    stream.send(&found.into_inspected()).await?;
+    stream.send(&answer).await?;
     stream.finish().await
 }

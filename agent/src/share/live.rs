@@ -39,6 +39,8 @@ use super::runs::{RUN_EVENTS, RunEvent, Runs};
 use super::samples::{Progress, Samples};
 use super::{Share, ShareError, Signals, wording};
 use crate::executor::{Stop, resolve};
+use crate::options::sessions_in;
+use crate::sent::{NotKept, SentCopy};
 use crate::view::{Phase, UserAct};
 use crate::watch;
 
@@ -111,6 +113,7 @@ pub(super) async fn serve(share: &mut Share, attached: Attached) -> Result<(), S
         paired: attached.paired,
         channel: Some(attached.channel),
         over: None,
+        record_failed: None,
         share,
     };
     live.run().await
@@ -181,24 +184,25 @@ struct Live<'a> {
     /// The channel at the relay; `None` while it has to be found again.
     channel: Option<ChannelId>,
     over: Option<EndReason>,
+    /// Why there is no whole record.
+    record_failed: Option<RecordError>,
 }
 
 impl Live<'_> {
     async fn run(&mut self) -> Result<(), ShareError> {
         let mut path_look = tokio::time::interval(PATH_LOOK);
         path_look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut record_failed = None;
         loop {
             if let Err(error) = self.carry_out().await {
                 self.log = Log::Closed;
-                record_failed = Some(error);
+                self.record_failed = Some(error);
                 self.core.end(EndReason::AuditFailed, clock::now());
                 continue;
             }
             self.share.stage.session(&self.core, clock::now());
             if let Some(reason) = self.over {
                 self.say_farewell(reason).await;
-                return match record_failed {
+                return match self.record_failed.take() {
                     None => Ok(()),
                     Some(error) if self.log_path.is_some() => Err(ShareError::RecordStopped(error)),
                     Some(error) => Err(ShareError::Record(error)),
@@ -329,8 +333,18 @@ impl Live<'_> {
 
     fn handle_samples(&mut self, progress: Progress) {
         let now = clock::now();
+        if let Progress::NotKept(error) = progress {
+            return self.not_kept(error);
+        }
         let may_send = self.core.may_send_sample(now).then(|| self.allowed().scopes);
         self.samples.handle(progress, may_send, now);
+    }
+
+    /// The person could not see later what was sent, so nothing more is.
+    fn not_kept(&mut self, error: NotKept) {
+        self.samples.stop();
+        self.record_failed.get_or_insert(error.into());
+        self.core.end(EndReason::AuditFailed, clock::now());
     }
 
     /// What the technician may see now.
@@ -347,12 +361,19 @@ impl Live<'_> {
             Step::Found(inspection, allowed, Ok(found))
                 if self.core.may_inspect(inspection, now) && allowed == self.allowed() =>
             {
-                self.inspections.send(inspection, *found);
+                match self.sent_copy() {
+                    Some(copy) => self.inspections.send(inspection, *found, copy),
+                    None => self.core.handle_not_inspected(inspection, DenyReason::InspectionFailed, now),
+                }
             }
             Step::Found(inspection, _, found) => {
                 self.inspections.finished(inspection);
                 let reason = found.err().unwrap_or(DenyReason::InspectionFailed);
                 self.core.handle_not_inspected(inspection, reason, now);
+            }
+            Step::NotKept(inspection, error) => {
+                self.inspections.finished(inspection);
+                self.not_kept(error);
             }
             Step::Sent(inspection) => {
                 self.inspections.finished(inspection);
@@ -452,7 +473,9 @@ impl Live<'_> {
                     }
                 }
                 Effect::StartDiagnostics { period, view } => {
-                    self.samples.start(period, view, self.allowed().scopes, clock::now());
+                    if let Some(copy) = self.sent_copy() {
+                        self.samples.start(period, view, self.allowed().scopes, copy, clock::now());
+                    }
                 }
                 Effect::Look { view } => self.samples.look(view),
                 Effect::Describe { inspection, what } => self.inspections.describe(inspection, what),
@@ -475,6 +498,14 @@ impl Live<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Where what is sent is kept. There is one as soon as anything is recorded, which comes first.
+    fn sent_copy(&self) -> Option<SentCopy> {
+        match &self.log {
+            Log::Open(recorder) => Some(recorder.sent_copy().clone()),
+            Log::None | Log::Closed => None,
+        }
     }
 
     fn stop(&mut self, effect: &Effect) {
@@ -554,7 +585,7 @@ impl Live<'_> {
         let last = matches!(event, Event::Ended { .. });
         let lines = match std::mem::replace(&mut self.log, Log::Closed) {
             Log::None => {
-                let folder = self.share.config.state_dir.join("sessions");
+                let folder = sessions_in(&self.share.config.state_dir);
                 let created = Recorder::create(folder, self.paired.session, event);
                 let (recorder, lines) = self.wait_for(created).await?;
                 self.share.events.session(self.paired.session, recorder.path());

@@ -10,12 +10,14 @@ use std::{
     thread,
 };
 
-use audit::{AuditError, AuditLog, Line};
+use audit::{AuditError, AuditLog, Line, files::FileError};
 use tokio::sync::{mpsc, oneshot};
 use transport::clock;
 use trust::keys::SigningKey;
 use wire::evidence::Event;
 use wire::ids::SessionId;
+
+use crate::sent::{NotKept, SentCopy};
 
 /// Entries that wait for the disk. The actor has one under way at a time; the second is the closing one.
 const QUEUE: usize = 2;
@@ -34,6 +36,12 @@ pub enum RecordError {
     /// The log says why.
     #[error(transparent)]
     Audit(#[from] AuditError),
+    /// The copy of what is sent cannot be kept.
+    #[error(transparent)]
+    NotKept(#[from] NotKept),
+    /// The copy of what is sent could not be started.
+    #[error("the copy of what is sent could not be started")]
+    SentCopy(#[source] FileError),
     /// The system gave no thread to write the log.
     #[error("the audit log could not be started")]
     Thread(#[source] io::Error),
@@ -47,14 +55,15 @@ pub enum RecordError {
 pub(super) struct Recorder {
     jobs: mpsc::Sender<Job>,
     path: PathBuf,
+    sent: SentCopy,
 }
 
 impl Recorder {
-    /// Creates the log with its first entry.
+    /// Creates the log with its first entry, and the copy of what is sent beside it.
     ///
     /// # Errors
     ///
-    /// If the log cannot be created or the entry cannot be made durable.
+    /// If one of them cannot be created or the entry cannot be made durable.
     pub(super) async fn create(
         folder: PathBuf,
         session: SessionId,
@@ -63,9 +72,15 @@ impl Recorder {
         let (jobs, mut inbox) = mpsc::channel(QUEUE);
         let (created, outcome) = oneshot::channel();
         let write = move || {
-            let mut log = match AuditLog::create(&folder, session, &first, clock::wall_time()) {
-                Ok((log, line)) => {
-                    let _ = created.send(Ok((log.path().to_owned(), vec![line])));
+            let now = clock::wall_time();
+            let begun = AuditLog::create(&folder, session, &first, now).map_err(RecordError::Audit);
+            let begun = begun.and_then(|(log, line)| {
+                let sent = SentCopy::create(&folder, session, now).map_err(RecordError::SentCopy)?;
+                Ok((log, line, sent))
+            });
+            let mut log = match begun {
+                Ok((log, line, sent)) => {
+                    let _ = created.send(Ok((log.path().to_owned(), sent, vec![line])));
                     log
                 }
                 Err(error) => {
@@ -88,13 +103,18 @@ impl Recorder {
         };
         let spawned = thread::Builder::new().name("audit-log".to_owned()).spawn(write);
         spawned.map_err(RecordError::Thread)?;
-        let (path, lines) = outcome.await.map_err(|_| RecordError::Gone)??;
-        Ok((Self { jobs, path }, lines))
+        let (path, sent, lines) = outcome.await.map_err(|_| RecordError::Gone)??;
+        Ok((Self { jobs, path, sent }, lines))
     }
 
     /// Where the log lies.
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Keeps what is sent in the session.
+    pub(super) fn sent_copy(&self) -> &SentCopy {
+        &self.sent
     }
 
     /// Makes one entry durable.

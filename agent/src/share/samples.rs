@@ -7,6 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use diagnostics::{Cleared, Due, Sampler, Scopes};
 use tokio::{sync::mpsc, task::JoinSet};
+use transport::clock;
 use transport::sealed::Sealed;
 use transport::streams::Priority;
 use wire::diagnostics::report::Report;
@@ -14,6 +15,7 @@ use wire::diagnostics::{StreamFrame, View};
 use wire::session::StreamHeader;
 use wire::time::Moment;
 
+use crate::sent::{NotKept, Sent, SentCopy};
 use crate::watch::{Gate, Order, Taken, Watch};
 
 /// Frames on their way: the report that opens the stream, the findings, and one sample, because [`Sampler`] has one under way at
@@ -29,6 +31,8 @@ pub(super) enum Progress {
     Taken(Box<Taken>),
     /// The connection took the sample that was sent last.
     Sent,
+    /// A frame could not be kept and was not sent.
+    NotKept(NotKept),
 }
 
 /// The live diagnostics of one session.
@@ -52,7 +56,7 @@ struct Stream {
     orders: mpsc::Sender<Taken>,
     taken: mpsc::Receiver<Taken>,
     frames: mpsc::Sender<StreamFrame>,
-    sent: mpsc::Receiver<()>,
+    sent: mpsc::Receiver<Result<(), NotKept>>,
     /// Dropping it aborts the sender, which resets the stream: nothing queued is sent after a stop.
     _sender: JoinSet<()>,
 }
@@ -63,8 +67,9 @@ impl Samples {
         Self { session, watch, gate, stream: None }
     }
 
-    /// Starts the stream, or changes the pace of the one that runs. `scopes` is what is consented to now.
-    pub(super) fn start(&mut self, period: Duration, view: View, scopes: Scopes, now: Moment) {
+    /// Starts the stream, or changes the pace of the one that runs. `scopes` is what is consented to now. Every frame
+    /// is kept in `copy` before it is sent.
+    pub(super) fn start(&mut self, period: Duration, view: View, scopes: Scopes, copy: SentCopy, now: Moment) {
         if let Some(stream) = &mut self.stream {
             stream.sampler.change_period(period, now);
             stream.sampler.change_view(view);
@@ -74,7 +79,7 @@ impl Samples {
         let (sent, receipts) = mpsc::channel(FRAMES);
         let (orders, taken) = mpsc::channel(1);
         let mut sender = JoinSet::new();
-        sender.spawn(send(Arc::clone(&self.session), outbox, sent));
+        sender.spawn(send(Arc::clone(&self.session), copy, outbox, sent));
         let mut opening = JoinSet::new();
         let (watch, gate) = (self.watch.clone(), Arc::clone(&self.gate));
         opening.spawn(async move {
@@ -142,7 +147,7 @@ impl Samples {
                 Ok(None) | Err(_) => None,
             },
             Some(taken) = stream.taken.recv() => Some(Progress::Taken(Box::new(taken))),
-            Some(()) = stream.sent.recv() => Some(Progress::Sent),
+            Some(sent) = stream.sent.recv() => Some(sent.map_or_else(Progress::NotKept, |()| Progress::Sent)),
             // The technician does not want it.
             else => std::future::pending().await,
         }
@@ -153,6 +158,7 @@ impl Samples {
         let Some(stream) = &mut self.stream else { return };
         match progress {
             Progress::Sent => stream.sampler.sent(),
+            Progress::NotKept(_) => self.stop(),
             Progress::Opened(version, report, scopes) => {
                 stream.opened = true;
                 // What was taken back meanwhile may not leave. Samples follow all the same.
@@ -179,18 +185,30 @@ impl Samples {
     }
 }
 
-async fn send(session: Arc<Sealed>, mut frames: mpsc::Receiver<StreamFrame>, sent: mpsc::Sender<()>) {
+/// Sends frames, each after it is kept in `copy`. Ends with the session, when the technician does not want the stream, or when a frame is
+/// not kept.
+async fn send(
+    session: Arc<Sealed>,
+    copy: SentCopy,
+    mut frames: mpsc::Receiver<StreamFrame>,
+    sent: mpsc::Sender<Result<(), NotKept>>,
+) {
     let Ok(mut stream) = session.open_uni(Priority::Live).await else { return };
     if stream.send(&StreamHeader::Diagnostics).await.is_err() {
         return;
     }
-    while let Some(frame) = frames.recv().await {
-        if stream.send(&frame).await.is_err() {
-            return; // the session is over, or the technician does not want it
+    let mut next = Some(Sent::StreamBegan);
+    while let Some(thing) = next {
+        let kept = match copy.keep(thing, clock::wall_time()).await {
+            Ok(kept) => kept,
+            Err(error) => return drop(sent.send(Err(error)).await),
+        };
+        if let Sent::Frame(frame) = kept {
+            let is_sample = matches!(frame, StreamFrame::Key(_) | StreamFrame::Delta(_));
+            if stream.send(&frame).await.is_err() || (is_sample && sent.send(Ok(())).await.is_err()) {
+                return;
+            }
         }
-        let is_sample = matches!(frame, StreamFrame::Key(_) | StreamFrame::Delta(_));
-        if is_sample && sent.send(()).await.is_err() {
-            return;
-        }
+        next = frames.recv().await.map(Sent::Frame);
     }
 }

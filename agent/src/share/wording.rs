@@ -14,7 +14,8 @@ pub(super) fn ability(ability: Ability) -> &'static str {
     match ability {
         Ability::DiagBasic => {
             "See how this computer is doing: its model, processor, memory, disks, network traffic, temperatures, services, \
-             updates, what failed lately, and the names of the busiest programs. Names of people and folders are replaced"
+             updates, what failed lately, and the names of the busiest programs. Names of people and folders are replaced \
+             (to see it first: assent-share doctor --as-sent)"
         }
         Ability::DiagLogs => {
             "Read log lines of this computer: passwords and keys are taken out as far as they can be recognised, which is not always"

@@ -99,17 +99,18 @@ pub fn private_dir(path: &Path) -> Result<(), FileError> {
     os::check_private(path, &metadata)
 }
 
-/// Creates the file of one session's record: new, mode 0600, open for appending, its name brought to the disk.
-pub(crate) fn create_record(
-    dir: &Path,
-    session: SessionId,
-    wall: WallTime,
-    kind: &str,
-) -> Result<(File, PathBuf), FileError> {
+/// Creates a file about one session in the private directory `dir`: new, mode 0600, open for appending, its name brought to the disk.
+///
+/// It is called by the time, the session and `kind`, such as `audit.jsonl`.
+///
+/// # Errors
+///
+/// If the directory is not private, or the file cannot be created. An empty file may be left behind.
+pub fn create_record(dir: &Path, session: SessionId, wall: WallTime, kind: &str) -> Result<(File, PathBuf), FileError> {
     private_dir(dir)?;
     let (year, month, day, hour, minute, second) = wall.civil();
     let date = format!("{year:04}{month:02}{day:02}-{hour:02}{minute:02}{second:02}");
-    let path = dir.join(format!("{date}-{session}.{kind}.jsonl"));
+    let path = dir.join(format!("{date}-{session}.{kind}"));
     let file = os::create_new(&path, 0o600, os::Position::Append).map_err(io_error("create", &path))?;
     sync_directory_of(&path)?;
     Ok((file, path))

@@ -150,7 +150,7 @@ impl AuditLog {
     ///
     /// No session may begin. A file may be left behind.
     pub fn create(dir: &Path, session: SessionId, first: &Event, wall: WallTime) -> Result<(Self, Line), AuditError> {
-        let (file, path) = files::create_record(dir, session, wall, "audit").map_err(AuditError::Create)?;
+        let (file, path) = files::create_record(dir, session, wall, "audit.jsonl").map_err(AuditError::Create)?;
         Self::on_file(file, path, first, wall)
     }
 

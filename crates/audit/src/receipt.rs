@@ -64,7 +64,7 @@ impl Receipt {
     /// [`ReceiptError::Create`].
     pub fn create(dir: &Path, expected: Expected, wall: WallTime) -> Result<Self, ReceiptError> {
         let (file, path) =
-            files::create_record(dir, expected.session, wall, "receipt").map_err(ReceiptError::Create)?;
+            files::create_record(dir, expected.session, wall, "receipt.jsonl").map_err(ReceiptError::Create)?;
         Ok(Self { chain: Chain::expecting(expected), file, path, room: COPY_BYTES })
     }
 

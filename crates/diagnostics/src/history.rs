@@ -26,4 +26,5 @@ pub use query::{Answer, Fold, MAX_ANSWER_VALUES, Pattern, Query};
 pub use ring::{History, MAX_RING_SERIES, Pushed, RING_TIME, Ring, Summary};
 #[cfg(target_os = "linux")]
 pub use store::{MAX_BYTES, Reader, Store, StoreState, StoreStatus};
+pub(crate) use subject::is_kernel_interface;
 pub use subject::{Place, Places, Subject};

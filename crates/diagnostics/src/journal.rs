@@ -12,6 +12,10 @@ use std::{
     time::Duration,
 };
 
+use rustix::{
+    fs::{CWD, Mode, OFlags, openat},
+    io::Errno,
+};
 use serde::{
     Deserialize, Deserializer,
     de::{IgnoredAny, SeqAccess, Visitor},
@@ -23,6 +27,7 @@ use wire::{
 };
 
 use crate::{
+    folders::list,
     manifest::Manifest,
     sources::Sources,
     text::number,
@@ -40,6 +45,9 @@ const MAX_LINE_BYTES: usize = 2 << 20;
 
 /// Most bytes that are read of one answer.
 const MAX_OUTPUT_BYTES: u64 = 32 << 20;
+
+/// Most folders of machines that are looked at; this machine's journals and those that were sent to it.
+const MAX_MACHINES: usize = 64;
 
 /// Bytes that are kept of a field: one more than any has a use for, so that a cut is noticed.
 const FIELD_BYTES: usize = MAX_MESSAGE_BYTES + 1;
@@ -251,6 +259,10 @@ pub(crate) fn read(
         }
     };
     manifest.read(JOURNAL);
+    if is_hidden(sources) {
+        // journalctl prints what it may open, be it nothing, and says the rest where nobody hears it.
+        manifest.partial(JOURNAL, "this user may not read the system's entries, only their own");
+    }
     if let Err(reason) = entries(output, most, each) {
         manifest.partial(JOURNAL, &reason);
     }
@@ -273,6 +285,19 @@ pub(crate) fn before(now: WallTime, time: Duration) -> WallTime {
 fn is_kept(sources: &Sources) -> bool {
     let journals = |root: &Path| std::fs::read_dir(root).is_ok_and(|mut folders| folders.next().is_some());
     journals(&sources.roots.run.join("log/journal")) || journals(&sources.roots.var.join("log/journal"))
+}
+
+/// Whether there are entries of the system that this user may not read. Its file has the same name in each machine's folder; see
+/// systemd-journald.service(8), "Access Control".
+fn is_hidden(sources: &Sources) -> bool {
+    let roots = [sources.roots.run.join("log/journal"), sources.roots.var.join("log/journal")];
+    let machines = roots.iter().flat_map(|root| {
+        let names = list(root, MAX_MACHINES).map(|listing| listing.names).unwrap_or_default();
+        names.into_iter().map(|name| root.join(name))
+    });
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK;
+    let mut opened = machines.map(|machine| openat(CWD, machine.join("system.journal"), flags, Mode::empty()));
+    opened.any(|opened| opened.is_err_and(|error| !matches!(error, Errno::NOENT | Errno::NOTDIR)))
 }
 
 /// Hands at most `most` entries of journalctl's output to `each`. An error says why that is not all of them.

@@ -9,7 +9,7 @@
 //! | `path` | folders that every system has stay; homes are `~user-1`, all else `name-3` | `names` |
 //! | `unit` | stays, but for instances and names of people | `names` |
 //! | `identifier` | the vendor's part and a number | `identifiers` |
-//! | `network` | private addresses stay; public ones are `net4-1.host-2`, names are `name-3` | `network` |
+//! | `network` | private addresses and usual names of links stay; public ones are `net4-1.host-2`, names are `name-3` | `network` |
 //! | `text` | `[withheld]` | scrubbed with `logs`; never as it is. Arguments of a program: each in its place |
 //!
 //! **Scrubbing free text is best effort.** It finds secrets that look like one or stand where one is expected, and names that were
@@ -126,6 +126,8 @@ impl Privacy {
         Some(match class {
             Class::Personal | Class::Path | Class::Unit if scopes.names => return None,
             Class::Identifier if scopes.identifiers => return None,
+            // Networks may be named, devices may not.
+            Class::Network if scopes.network && !scopes.identifiers => return network::link_of_address(aliases, text),
             Class::Network if scopes.network => return None,
             Class::Personal => self.personal(text),
             Class::Path => place::path(aliases, homes, text),
@@ -152,7 +154,7 @@ impl Privacy {
         let is_nobody = self.system_accounts.contains(name)
             || words::is_system_account(name)
             || is_number(name.strip_prefix("user ").unwrap_or(name)) && name.starts_with("user ");
-        if is_nobody || name.starts_with("localhost") && network::is_host_name(name) && name.len() <= 21 {
+        if is_nobody || words::is_localhost(name) {
             return name.to_owned();
         }
         if let Some((first, domain)) = name.split_once('.')

@@ -53,8 +53,25 @@ impl Question {
     }
 }
 
-/// Most questions that may be under way. Each that hangs keeps a thread.
-const MAX_UNDER_WAY: usize = 64;
+/// Most questions about one thing, a process or some lines of the log, that may be under way. Each that hangs keeps a thread, and a peer
+/// can think of any number of them. Sections are few, and so each of them has its place whatever else is asked: what the checks of this
+/// machine rest on must not be had to fail by asking much.
+const MAX_SINGLE: usize = 2 * wire::limits::INSPECTIONS_AT_ONCE;
+
+/// From how many milliseconds on a section is costly to read.
+const COSTLY_MS: u32 = 100;
+
+/// Longest that a costly answer is given again.
+const LONGEST_GOOD: Duration = Duration::from_secs(30);
+
+/// How long an answer is given again instead of being read anew: three times as long as reading took. Whoever asks without a pause keeps
+/// programs such as the package manager busy for a quarter of the time, not for all of it.
+fn good_for(took_ms: u32) -> Duration {
+    if took_ms < COSTLY_MS {
+        return Duration::ZERO;
+    }
+    Duration::from_millis(u64::from(took_ms) * 3).min(LONGEST_GOOD)
+}
 
 /// Reads sections. Clones share what is being read: a section that two ask for at once is read once.
 #[derive(Debug, Clone)]
@@ -76,6 +93,22 @@ struct State {
     /// What came, by who waits for it.
     answers: BTreeMap<(u64, Question), SectionReport>,
     last_waiter: u64,
+    /// Answers of sections that are costly to read, each with its age.
+    costly: BTreeMap<SectionId, (Stopwatch, SectionReport)>,
+}
+
+impl State {
+    fn has_room_for(&self, question: &Question) -> bool {
+        let is_single = |question: &&Question| !matches!(question, Question::Section(_));
+        !is_single(&question) || self.under_way.keys().filter(is_single).count() < MAX_SINGLE
+    }
+
+    /// An answer from a moment ago, if reading it again would cost too much.
+    fn still_good(&mut self, question: &Question) -> Option<SectionReport> {
+        self.costly.retain(|_, (age, report)| age.left_of(good_for(report.took_ms)).is_some());
+        let Question::Section(section) = question else { return None };
+        self.costly.get(section).map(|(_, report)| report.clone())
+    }
 }
 
 impl Survey {
@@ -131,12 +164,16 @@ impl Survey {
         state.last_waiter += 1;
         let waiter = state.last_waiter;
         for question in &missing {
+            if let Some(report) = state.still_good(question) {
+                state.answers.insert((waiter, question.clone()), report);
+                continue;
+            }
             if let Some(waiters) = state.under_way.get_mut(question) {
                 waiters.push(waiter);
                 continue;
             }
             // A thread that cannot be started is an answer that does not come.
-            if state.under_way.len() < MAX_UNDER_WAY && self.start(question.clone(), wall).is_ok() {
+            if state.has_room_for(question) && self.start(question.clone(), wall).is_ok() {
                 state.under_way.insert(question.clone(), vec![waiter]);
             }
         }
@@ -183,6 +220,9 @@ impl Survey {
                 content,
             };
             let mut state = shared.lock();
+            if matches!(question, Question::Section(_)) && report.took_ms >= COSTLY_MS {
+                state.costly.insert(report.section, (Stopwatch::start(), report.clone()));
+            }
             for waiter in state.under_way.remove(&question).unwrap_or_default() {
                 state.answers.insert((waiter, question.clone()), report.clone());
             }
@@ -311,5 +351,39 @@ mod tests {
         let reports = waits.join().unwrap();
         assert_eq!(reports[0].taken_at, WallTime(1), "it is the first one's answer");
         assert!(survey.shared.lock().answers.is_empty() && survey.shared.lock().under_way.is_empty());
+    }
+
+    #[test]
+    fn an_answer_is_good_for_thrice_what_it_cost_and_not_for_ever() {
+        let ms = Duration::from_millis;
+        assert_eq!([0, 99, 100, 2000].map(good_for), [ms(0), ms(0), ms(300), ms(6000)]);
+        assert_eq!(good_for(u32::MAX), LONGEST_GOOD);
+    }
+
+    #[test]
+    fn a_costly_section_that_is_asked_for_again_at_once_is_not_read_again() {
+        let survey = Survey::new(sources(Arc::new(NoTools)));
+        let costly = SectionReport { took_ms: 9000, ..timed_out(SectionId::Updates, SECTION_DEADLINE, WallTime(1)) };
+        survey.shared.lock().costly.insert(SectionId::Updates, (Stopwatch::start(), costly.clone()));
+        let reports = survey.read(&[SectionId::Groups, SectionId::Updates], SECTION_DEADLINE, WallTime(2));
+        assert_eq!((reports[0].taken_at, &reports[1]), (WallTime(2), &costly));
+        assert!(survey.shared.lock().answers.is_empty());
+    }
+
+    #[test]
+    fn questions_that_nobody_waits_for_any_more_take_no_place_from_sections() {
+        let machine = TestMachine::new(&[("var/log/journal/5b2a/system.journal", "")]);
+        let stuck = Arc::new(Stuck::default());
+        let tools = Arc::clone(&stuck) as Arc<dyn RunTools>;
+        let survey = Survey::new(Sources { roots: machine.sources().roots, ..sources(tools) });
+        for limit in 1..=100 {
+            let logs = Question::Logs(LogQuery { limit, ..LogQuery::default() });
+            assert_eq!(survey.ask(logs, Duration::ZERO, WallTime(1)).outcome, Outcome::TimedOut);
+        }
+        assert_eq!(survey.shared.lock().under_way.len(), MAX_SINGLE, "each of these has a thread and a program");
+        let reports = survey.read(&[SectionId::Groups], SECTION_DEADLINE, WallTime(2));
+        assert_ne!(reports[0].outcome, Outcome::TimedOut);
+        *stuck.go.lock().unwrap() = true;
+        stuck.gone.notify_all();
     }
 }

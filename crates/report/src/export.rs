@@ -4,7 +4,7 @@
 //! harmless ([`wire::text::shown`]) before it is escaped for the format, because people look at these files on terminals.
 
 use wire::{
-    diagnostics::{IdentityCard, Snapshot, findings::Finding, report::Report},
+    diagnostics::{IdentityCard, Snapshot, findings::Finding},
     time::WallTime,
 };
 
@@ -16,8 +16,7 @@ mod otlp;
 mod prometheus;
 
 pub use csv::csv;
-pub(crate) use json::harmless;
-pub use json::json_line;
+pub use json::{harmless, json_line};
 #[cfg(feature = "otlp")]
 pub use otlp::otlp;
 pub use prometheus::prometheus;
@@ -33,10 +32,4 @@ pub struct Measured<'m> {
     pub sample: &'m Snapshot,
     /// Answers of all checks, which are counted.
     pub findings: &'m [Finding],
-}
-
-impl<'m> From<&'m Report> for Measured<'m> {
-    fn from(report: &'m Report) -> Self {
-        Self { card: Some(&report.card), at: report.taken_at, sample: &report.sample, findings: &report.findings }
-    }
 }

@@ -79,6 +79,7 @@ pub(crate) fn escape(text: &str) -> String {
             '\\' | '`' | '*' | '_' | '[' | ']' | '#' | '|' | '~' | '!' | '$' => out.extend(['\\', character]),
             // What would become a link of itself.
             ':' if text.get(place..).is_some_and(|rest| rest.starts_with("://")) => out.push_str("\\:"),
+            '.' if ends_in_www(text, place) => out.push_str("\\."),
             // What would start a list or a heading.
             '-' | '+' | '=' if place == 0 => out.extend(['\\', character]),
             '.' | ')' if digits > 0 && place == digits && ends_word(text, place) => out.extend(['\\', character]),
@@ -91,6 +92,12 @@ pub(crate) fn escape(text: &str) -> String {
 /// Whether nothing but white space follows the character of one byte at `place`.
 fn ends_word(text: &str, place: usize) -> bool {
     text.get(place + 1..).is_none_or(|rest| rest.is_empty() || rest.starts_with(' '))
+}
+
+/// Whether `www` stands in front of the character at `place`, in any case.
+fn ends_in_www(text: &str, place: usize) -> bool {
+    let start = place.checked_sub(3);
+    start.and_then(|start| text.get(start..place)).is_some_and(|word| word.eq_ignore_ascii_case("www"))
 }
 
 fn titled(told: &Told) -> String {
@@ -214,6 +221,7 @@ mod tests {
             ("91.2 %", "91.2 %"),
             ("- item", "\\- item"),
             ("https://example.org", "https\\://example.org"),
+            ("see www.example.org, WWW.x", "see www\\.example.org, WWW\\.x"),
             ("#17", "\\#17"),
             ("sda-1.2", "sda-1.2"),
         ];

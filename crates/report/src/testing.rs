@@ -16,6 +16,8 @@ use wire::{
     time::WallTime,
 };
 
+use crate::export::Measured;
+
 pub(crate) mod filler;
 
 /// What a machine must not be able to do by naming something.
@@ -341,5 +343,11 @@ pub(crate) fn report() -> Report {
             rows_left_out: 3,
         },
         ..Report::new(card, TAKEN_AT)
+    }
+}
+
+impl<'m> From<&'m Report> for Measured<'m> {
+    fn from(report: &'m Report) -> Self {
+        Self { card: Some(&report.card), at: report.taken_at, sample: &report.sample, findings: &report.findings }
     }
 }

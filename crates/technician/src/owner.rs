@@ -14,6 +14,7 @@ pub(crate) mod meter;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod viewers;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -29,7 +30,10 @@ use wire::{
     time::Moment,
 };
 
-pub(crate) use self::connect::AttachError;
+pub(crate) use self::{
+    connect::AttachError,
+    viewers::{Viewer, Viewers},
+};
 use crate::{
     identity::Identity,
     local::protocol::{RefusedReason, Reply, RequestAsk, RunAsk},
@@ -134,6 +138,8 @@ pub(crate) struct Handle {
     pub(crate) readings: watch::Receiver<Readings>,
     /// What others want.
     pub(crate) commands: mpsc::Sender<Command>,
+    /// Who looks at what of the live diagnostics.
+    pub(crate) viewers: Viewers,
 }
 
 /// What became of a session that came to stand.
@@ -155,7 +161,7 @@ pub(crate) fn prepare(setup: Setup) -> (Handle, impl Future<Output = Result<Outc
     let board = board::Board::new(&setup.name, &setup.relay, setup.patience);
     let (status, status_out) = watch::channel(Arc::new(board.status(None, transport::clock::now())));
     let (readings, readings_out) = watch::channel(Readings::default());
-    let handle = Handle { status: status_out, readings: readings_out, commands };
+    let handle = Handle { status: status_out, readings: readings_out, commands, viewers: Viewers::new() };
     let ports = Ports { inbox, status, readings, handle: handle.clone() };
     (handle, run(setup, board, ports))
 }

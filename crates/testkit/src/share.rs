@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use pty::{Key, Size, Terminal};
 use trust::code::SessionCode;
 use wire::link::RelayLink;
@@ -16,6 +16,7 @@ use wire::link::RelayLink;
 use crate::{
     PATIENCE,
     programs::{Home, Host, Program},
+    running::Running,
     tree::Tree,
 };
 
@@ -237,13 +238,26 @@ impl ShareProcess {
         self.home.state().join("assent/sessions")
     }
 
+    /// What an `assent-share` command prints for the same person, such as `sent`.
+    ///
+    /// # Errors
+    ///
+    /// When it does not end well.
+    pub async fn told(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let mut command = Program::Share.command(&self.home)?;
+        command.args(arguments);
+        let finished = Running::to_end(command, PATIENCE).await?;
+        ensure!(finished.code() == 0, "{}", finished.stderr);
+        Ok(finished.stdout)
+    }
+
     /// The agent's audit logs, oldest first.
     ///
     /// # Errors
     ///
     /// When the folder cannot be read.
     pub fn logs(&self) -> anyhow::Result<Vec<PathBuf>> {
-        files_in(&self.log_dir())
+        audit_logs_in(&self.log_dir())
     }
 }
 
@@ -308,6 +322,13 @@ pub(crate) fn write_settings(home: &Home, options: &ShareOptions) -> anyhow::Res
     fs::DirBuilder::new().mode(0o700).create(&dir)?;
     Ok(fs::File::create(dir.join("share.toml"))
         .and_then(|mut file| std::io::Write::write_all(&mut file, text.as_bytes()))?)
+}
+
+/// The audit logs in a folder of sessions, oldest first.
+pub(crate) fn audit_logs_in(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = files_in(dir)?;
+    files.retain(|path| path.to_string_lossy().ends_with(".audit.jsonl"));
+    Ok(files)
 }
 
 pub(crate) fn files_in(dir: &Path) -> anyhow::Result<Vec<PathBuf>> {

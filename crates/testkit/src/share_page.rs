@@ -12,7 +12,7 @@ use crate::{
     browser::Browser,
     programs::{Home, command},
     running::{Finished, Running},
-    share::{ShareOptions, files_in, write_settings},
+    share::{ShareOptions, audit_logs_in, write_settings},
     tree::Tree,
 };
 
@@ -232,7 +232,7 @@ impl SharePage {
     ///
     /// When the folder cannot be read.
     pub fn logs(&self) -> anyhow::Result<Vec<PathBuf>> {
-        files_in(&self.home.state().join("assent/sessions"))
+        audit_logs_in(&self.home.state().join("assent/sessions"))
     }
 
     async fn press_allow(&self) -> anyhow::Result<()> {

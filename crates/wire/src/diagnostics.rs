@@ -19,6 +19,7 @@ mod quantise;
 pub mod report;
 pub mod schema;
 pub mod sections;
+pub mod sent;
 mod view;
 
 pub use delta::{
@@ -349,8 +350,8 @@ schema! {
     /// One network interface.
     #[derive(Default)]
     pub struct Network {
-        /// Kernel name, such as `wlan0`.
-        technical name: Label,
+        /// Its name: `wlan0`, but also one that an administrator gave, or one made of its hardware address.
+        network name: Label,
         /// Whether the link carries traffic.
         technical up: bool,
         /// Received in a second.

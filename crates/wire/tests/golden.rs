@@ -23,6 +23,7 @@ use wire::{
             logs::LogQuery,
             process::{Arguments, CommandLine},
         },
+        sent::{SentHeader, SentKind},
     },
     ids::{Digest, GrantId, InspectionId, Locator, RequestId, RunId, SessionId},
     pairing::{FromUnpairedAgent, FromUnpairedTechnician, Introduction, PairingRefusal, PakeSuite},
@@ -268,6 +269,16 @@ fn what_an_agent_says_to_a_paired_technician() {
         (ToTechnician::Ended { reason: EndReason::ByTechnician }, "0a03"),
         (ToTechnician::Direct(DirectOffer::NotWanted), "0b00"),
         (ToTechnician::NotInspected { inspection: InspectionId(1), reason: DenyReason::NotGranted }, "0c0111"),
+    ]);
+}
+
+#[test]
+fn what_stands_before_everything_that_was_sent() {
+    let header = |what| SentHeader { at: WallTime(300), what };
+    pin(&[
+        (header(SentKind::StreamBegan), "fb2c0100"),
+        (header(SentKind::Frame), "fb2c0101"),
+        (header(SentKind::Inspected(InspectionId(2))), "fb2c010202"),
     ]);
 }
 

@@ -52,6 +52,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "exact_run", read: messages::exact_run },
     Target { name: "from_relay", read: messages::from_relay },
     Target { name: "history", read: stored::history },
+    Target { name: "inspected", read: messages::inspected },
     Target { name: "introduction", read: messages::introduction },
     Target { name: "keys", read: handshake::keys },
     Target { name: "names", read: texts::names },

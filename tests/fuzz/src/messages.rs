@@ -8,6 +8,7 @@ use wire::{
     channel::{ChannelId, DataHeader, Family, HEADER_BYTES, PathFlags, Unbound, family},
     codec::{self, Message},
     control::{FromRelay, ToRelay},
+    diagnostics::inspect::Inspected,
     limits,
     pairing::Introduction,
     path::{DirectProbe, Flip, Probe, is_quic},
@@ -47,6 +48,16 @@ fn check<M: Message + Debug + PartialEq>(message: &M, bytes: &[u8]) {
 
 fn verdict<M: Message + Debug + PartialEq>(bytes: &[u8]) -> Verdict {
     Verdict::accepted_if(decode::<M>(bytes).is_some())
+}
+
+/// What an inspection found, as the technician's program takes it.
+pub(super) fn inspected(bytes: &[u8]) -> Verdict {
+    let Some(found) = decode::<Inspected>(bytes) else { return Verdict::Refused };
+    if let Err(error) = found.check() {
+        assert_readable(&error.to_string());
+        return Verdict::Refused;
+    }
+    Verdict::Accepted
 }
 
 pub(super) fn to_relay(bytes: &[u8]) -> Verdict {

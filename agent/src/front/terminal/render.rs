@@ -68,6 +68,13 @@ pub(super) fn ended(reason: &str, receipt: Option<&str>, width: usize) -> Vec<Li
         lines.extend(wrap(Look::Plain, "The record of everything that was done:", "", "", width));
         // In one piece, however long, so that it can be copied. The terminal breaks it where it has to.
         lines.push(Line::new(Look::Plain, format!("  {receipt}")));
+        lines.extend(wrap(
+            Look::Plain,
+            "What was sent is beside it; look at it with: assent-share sent",
+            "",
+            "",
+            width,
+        ));
     }
     lines
 }

@@ -24,7 +24,7 @@ fn with(scene: Scene) -> Scene {
 }
 
 fn act(exact: &ExactInspection) -> Act {
-    Act::InspectOnce(Ability::DiagArguments, trust::inspection_digest(exact).unwrap())
+    Act::InspectOnce(Ability::DiagArguments, trust::inspection_digest(exact).expect("a short one"))
 }
 
 #[test]

@@ -58,7 +58,7 @@ pub(super) fn drops(facts: &View<'_>) -> Answers {
         return Err(Missing::unknown("the counters are old"));
     }
     let answer = |link: &Link| {
-        let subject = Named::Technical(link.name.clone());
+        let subject = Named::Network(link.name.clone());
         let packets = amount(link.rx_packets.saturating_add(link.tx_packets));
         let dropped = amount(link.rx_drops.saturating_add(link.tx_drops));
         let grown = |what, value| facts.growth(Some(&subject), what, value, WINDOW);
@@ -95,7 +95,7 @@ pub(super) fn errors(facts: &View<'_>) -> Answers {
             let reading = Reading::new(Level::above(amount(errors), &ERRORS)).figure(What::Errors, errors, Unit::Count);
             reading.figure(What::Window, WINDOW.as_secs(), Unit::Seconds)
         });
-        Answer::about(Named::Technical(network.name.clone()), seen)
+        Answer::about(Named::Network(network.name.clone()), seen)
     });
     Ok(answers.collect())
 }
@@ -217,7 +217,7 @@ pub(super) fn wifi(facts: &View<'_>) -> Answers {
     }
     let recent = facts.is_recent(SectionId::Network);
     let answer = |link: &Wireless| {
-        let subject = Named::Technical(link.link.clone());
+        let subject = Named::Network(link.link.clone());
         let Some(signal) = link.signal_dbm.filter(|_| recent) else {
             let reason =
                 if recent { "it is not connected, or does not tell its signal" } else { "the figures are old" };

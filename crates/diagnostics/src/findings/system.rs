@@ -140,6 +140,9 @@ fn systemd<'a>(facts: &View<'a>) -> Result<&'a Systemd, Missing> {
 /// A program that crashes again and again in a day, or in an hour.
 pub(super) fn crashes(facts: &View<'_>) -> Answers {
     let crashes = facts.crashes()?;
+    if let (true, Some(missing)) = (crashes.programs.is_empty(), facts.any_gap(SectionId::Crashes)) {
+        return Err(missing);
+    }
     if crashes.programs.is_empty() {
         return machine(Reading::new(Level::FINE));
     }

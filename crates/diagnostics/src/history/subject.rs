@@ -104,11 +104,12 @@ closed! {
 impl Subject {
     /// Its name, for series and findings.
     pub fn named(&self) -> Named {
-        Named::Technical(match self {
-            Self::Place(place) => Label::cut(place.name()),
-            Self::Device { major, minor } => Label::cut(&format!("{major}:{minor}")),
-            Self::Disk(name) | Self::Network(name) | Self::Sensor(name) | Self::Battery(name) => name.clone(),
-        })
+        match self {
+            Self::Place(place) => Named::Technical(Label::cut(place.name())),
+            Self::Device { major, minor } => Named::Technical(Label::cut(&format!("{major}:{minor}"))),
+            Self::Network(name) => Named::Network(name.clone()),
+            Self::Disk(name) | Self::Sensor(name) | Self::Battery(name) => Named::Technical(name.clone()),
+        }
     }
 
     /// Whether its name has a form that only the kernel or a vendor gives, so that it may get into a file.
@@ -140,7 +141,8 @@ fn is_kernel_disk(name: &str) -> bool {
     nvme || numbered(name, &NUMBERED) || LETTERED.iter().any(|prefix| name.strip_prefix(prefix).is_some_and(lettered))
 }
 
-fn is_kernel_interface(name: &str) -> bool {
+/// Whether the kernel or systemd gives such a name, and not by a hardware address.
+pub(crate) fn is_kernel_interface(name: &str) -> bool {
     const NUMBERED: [&str; 15] = [
         "eth", "wlan", "wwan", "usb", "br", "bond", "team", "wg", "tun", "tap", "ppp", "docker", "virbr", "vmbr", "ib",
     ];

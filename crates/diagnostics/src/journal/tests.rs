@@ -1,4 +1,46 @@
+use std::sync::Arc;
+
+use wire::{
+    diagnostics::{
+        findings::{Check, Verdict},
+        report::{Outcome, SectionId},
+    },
+    time::Moment,
+};
+
 use super::*;
+use crate::{Monitor, RunTools, SECTION_DEADLINE, Survey, testing::TestMachine};
+
+/// A journalctl that has nothing to tell, and that nobody hears complain.
+#[derive(Debug)]
+struct Silent;
+
+impl RunTools for Silent {
+    fn start(&self, _: &Tool, _: Duration) -> io::Result<Box<dyn Read + Send>> {
+        Ok(Box::new(io::empty()))
+    }
+}
+
+/// What is made of crashes where nothing is printed.
+fn crashes(machine: &TestMachine) -> (Outcome, Verdict) {
+    let sources = Sources { tools: Arc::new(Silent), ..machine.sources() };
+    let mut monitor = Monitor::new(sources.roots.clone(), Moment::default());
+    let report = Survey::new(sources).read(&[SectionId::Crashes], SECTION_DEADLINE, WallTime(1));
+    let outcome = report[0].outcome;
+    monitor.surveyed(report, Moment::default(), WallTime(1));
+    let verdict = monitor.findings().iter().find(|finding| finding.check == Check::Crashes).map(|found| found.verdict);
+    (outcome, verdict.unwrap())
+}
+
+#[test]
+fn a_journal_that_may_not_be_read_is_not_one_without_crashes() {
+    let machine = TestMachine::new(&[("var/log/journal/5b2a/system.journal", "")]);
+    assert_eq!(crashes(&machine), (Outcome::Complete, Verdict::Pass));
+    let machine = TestMachine::new(&[("var/log/journal/5b2a/user-1000.journal", "")]);
+    // Also for whoever may read everything, this cannot be opened.
+    machine.link("var/log/journal/5b2a/system.journal", "system.journal");
+    assert_eq!(crashes(&machine), (Outcome::Partial, Verdict::Unknown));
+}
 
 /// What is read of `output`, and what is wrong with it.
 fn read_all(output: &[u8]) -> (Vec<Entry>, Result<(), String>) {

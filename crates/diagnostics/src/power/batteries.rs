@@ -17,6 +17,9 @@ use crate::{
 /// No battery that a person can lift has more: a million watt-hours. Anything above is a driver's mistake.
 const BELIEVABLE_MICRO: u64 = 1_000_000_000_000;
 
+/// Characters of a hardware address.
+const ADDRESS: usize = "00:1f:20:01:02:03".len();
+
 pub(super) fn read(folder: &Path, manifest: &mut Manifest) -> (Vec<Battery>, Vec<Supply>) {
     let (mut batteries, mut supplies) = (Vec::new(), Vec::new());
     let Some(names) = manifest.keep("power supplies", names(folder)) else { return (batteries, supplies) };
@@ -25,7 +28,16 @@ pub(super) fn read(folder: &Path, manifest: &mut Manifest) -> (Vec<Battery>, Vec
         match first_line(&device.join("type")).as_deref() {
             // A bay without a battery in it says so.
             Some("Battery") if flag(&device.join("present")) == Some(false) => {}
-            Some("Battery") => batteries.push(battery(&name, &device)),
+            Some("Battery") => {
+                let battery = battery(&name, &device);
+                let base = battery.name.raw();
+                let numbered =
+                    |name: &str| name.strip_prefix(base).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '));
+                let same = batteries.iter().filter(|other: &&Battery| numbered(other.name.raw())).count();
+                // Of a keyboard and a mouse that are both called by their addresses, the same is left.
+                let name = if same == 0 { battery.name.clone() } else { Label::cut(&format!("{base} {}", same + 1)) };
+                batteries.push(Battery { name, ..battery });
+            }
             Some(kind) => supplies.push(Supply {
                 name: Label::cut(&name),
                 kind: Label::cut(kind),
@@ -40,7 +52,32 @@ pub(super) fn read(folder: &Path, manifest: &mut Manifest) -> (Vec<Battery>, Vec
     (batteries, supplies)
 }
 
+/// Drivers name what is connected by Bluetooth by its address, such as `hid-00:1f:20:01:02:03-battery`, and its model is what it is
+/// called in the air, which anybody may change to `Ana's mouse`. So the address is its serial number, and its model is not told.
 fn battery(name: &str, device: &Path) -> Battery {
+    let Some((plain, address)) = without_address(name) else { return plain_battery(name, device) };
+    let battery = plain_battery(&plain, device);
+    let serial = if battery.serial.is_blank() { Label::cut(address) } else { battery.serial };
+    Battery { model: Label::default(), serial, ..battery }
+}
+
+/// The name without the hardware address in it, and the address; `None` if it has none.
+fn without_address(name: &str) -> Option<(String, &str)> {
+    let is_address = |text: &str| {
+        let at = |(place, byte): (usize, u8)| if place % 3 == 2 { byte == b':' } else { byte.is_ascii_hexdigit() };
+        text.bytes().enumerate().all(at)
+    };
+    let (start, address) = (0..name.len())
+        .filter_map(|start| Some((start, name.get(start..start + ADDRESS)?)))
+        .find(|(_, text)| is_address(text))?;
+    let ends = |c: char| !c.is_alphanumeric();
+    let (before, behind) =
+        (name.get(..start)?.trim_end_matches(ends), name.get(start + ADDRESS..)?.trim_start_matches(ends));
+    let parts = [before, behind].into_iter().filter(|part| !part.is_empty());
+    Some((parts.collect::<Vec<_>>().join("-"), address))
+}
+
+fn plain_battery(name: &str, device: &Path) -> Battery {
     let told = |file: &str| label(&device.join(file));
     // Some drivers give a sign to what flows; the state says which way it does.
     let micro =

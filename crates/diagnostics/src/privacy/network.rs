@@ -6,6 +6,7 @@ use super::{
     aliases::{Aliases, Kind, Search},
     identifier,
 };
+use crate::history::is_kernel_interface;
 
 /// Name servers that anybody may use: which one is used says nothing about a person, and much about a fault.
 const PUBLIC_RESOLVERS: [IpAddr; 10] = [
@@ -47,6 +48,12 @@ pub(super) fn network(aliases: &mut Aliases, text: &str) -> String {
     if COMMON_NAMES.contains(&text) || aliases.is_alias(text) {
         return text.to_owned();
     }
+    if is_link(text) {
+        return text.to_owned();
+    }
+    if let Some(alias) = link_of_address(aliases, text) {
+        return alias;
+    }
     if let Some(address) = identifier::hardware_address(text) {
         return identifier::mac(aliases, address);
     }
@@ -79,6 +86,39 @@ pub(super) fn network(aliases: &mut Aliases, text: &str) -> String {
         None if suffix.is_empty() => aliases.of(Kind::Name, text, Search::Network),
         None => format!("{}{suffix}", aliases.of(Kind::Name, body, Search::Network)),
     }
+}
+
+/// Whether a link may be called so on any machine: by the kernel, by systemd, or by the programs that make links.
+fn is_link(name: &str) -> bool {
+    const MADE: [&str; 14] =
+        ["vnet", "cni", "lxcbr", "lxdbr", "tailscale", "ifb", "dummy", "gre", "sit", "em", "can", "bat", "en", "utun"];
+    let digits = |text: &str| (1..=4).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    let hex = |text: &str| text.len() <= 12 && text.len() > 3 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    // A virtual network of IEEE 802.1Q on a link.
+    let name = name.split_once('.').filter(|(_, id)| digits(id)).map_or(name, |(link, _)| link);
+    name == "lo"
+        || is_kernel_interface(name)
+        || MADE.iter().any(|made| name.strip_prefix(made).is_some_and(digits))
+        || ["veth", "br-"].iter().any(|made| name.strip_prefix(made).is_some_and(hex))
+}
+
+/// The name of a link that systemd made of its hardware address, such as `enx0123456789ab`, with the address's alias in its place
+/// (systemd.net-naming-scheme(7)). `None` if it is another.
+pub(super) fn link_of_address(aliases: &mut Aliases, name: &str) -> Option<String> {
+    let (kind, address) = name.split_at_checked(3)?;
+    if !["enx", "wlx", "wwx", "ibx", "slx"].iter().any(|known| kind.eq_ignore_ascii_case(known)) {
+        return None;
+    }
+    if address.strip_prefix('-').is_some_and(|alias| aliases.is_alias(alias)) {
+        return Some(name.to_owned());
+    }
+    let plain = address.len() == 12 && address.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let pairs = (0..12).step_by(2).filter_map(|at| address.get(at..at + 2)).collect::<Vec<_>>();
+    plain.then(|| {
+        let address = pairs.join(":").to_ascii_lowercase();
+        let alias = aliases.with_prefix(Kind::Id, &address[..9], &address, Search::Identifier);
+        format!("{kind}-{}", alias.rsplit(':').next().unwrap_or_default())
+    })
 }
 
 /// What leaves instead of a machine's name: an alias for its first label and one for the rest, so that machines of one domain can be
@@ -151,10 +191,8 @@ fn is_address_alias(aliases: &Aliases, text: &str) -> bool {
     let text = text.trim_start_matches('[').trim_end_matches(']');
     let text = text.strip_prefix("::ffff:").unwrap_or(text);
     let is_known = |text: &str| aliases.is_alias(text);
-    if let Some((net, id)) =
-        text.rsplit_once(':').filter(|(net, _)| net.ends_with(':') || net.parse::<Ipv6Addr>().is_ok())
-    {
-        return !net.is_empty() && is_known(id);
+    if let Some((net, id)) = text.rsplit_once(':').filter(|(net, _)| net.ends_with(':')) {
+        return is_known(id) && format!("{net}:").parse::<Ipv6Addr>().is_ok();
     }
     let mut labels = text.split('.');
     let first_is_known = labels.next().is_some_and(is_known);
@@ -212,10 +250,13 @@ fn split_suffix(text: &str) -> (&str, &str) {
     (text, "")
 }
 
+/// Whether it is a scheme that proxies, servers and printers have. Any other may be a name that somebody gave.
 fn is_scheme(scheme: &str) -> bool {
-    scheme.starts_with(|c: char| c.is_ascii_alphabetic())
-        && scheme.len() <= 16
-        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.'))
+    const KNOWN: [&str; 24] = [
+        "http", "https", "ftp", "ftps", "sftp", "ssh", "socks", "socks4", "socks4a", "socks5", "socks5h", "ldap",
+        "ldaps", "ipp", "ipps", "lpd", "socket", "dnssd", "smb", "cifs", "nfs", "tcp", "udp", "tls",
+    ];
+    KNOWN.iter().any(|known| known.eq_ignore_ascii_case(scheme))
 }
 
 /// Whether `name` may name a machine: RFC 1123, with the underscores that occur all the same, and any letters (RFC 5890).

@@ -133,7 +133,9 @@ impl Scrubber<'_> {
         static MAC: LazyLock<Regex> = LazyLock::new(|| {
             pattern(r"(?i)[0-9a-f]{2}(?:(?:[:-][0-9a-f]{2}){5,31})\b|\b[0-9a-f]{4}\.[0-9a-f]{4}\.[0-9a-f]{4}\b")
         });
+        static LINK: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?i)\b(?:en|wl|ww|ib|sl)x[0-9a-f]{12}\b"));
         let text = replace(&UUID, text, |found| Some(identifier::identifier(self.aliases, &found[0])));
+        let text = replace(&LINK, &text, |found| network::link_of_address(self.aliases, &found[0]));
         replace(&MAC, &text, |found| match identifier::hardware_address(&found[0]) {
             Some(address) => Some(identifier::mac(self.aliases, address)),
             // As in a frame's header: that of the receiver, that of the sender, and the type.

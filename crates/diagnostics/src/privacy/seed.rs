@@ -142,7 +142,7 @@ fn own_hosts(roots: &Roots) -> Vec<String> {
     let mut names = Vec::new();
     let mut add = |name: &str| {
         let name = name.trim();
-        let common = name.is_empty() || name == "(none)" || name.starts_with("localhost");
+        let common = name.is_empty() || name == "(none)" || words::is_localhost(name);
         if !common && !names.iter().any(|other| other == name) {
             names.push(name.to_owned());
         }
@@ -199,7 +199,7 @@ fn host_file_names(roots: &Roots) -> Vec<String> {
     let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());
     let names = lines.flat_map(|line| line.split_whitespace().skip(1));
     let told =
-        names.filter(|name| !name.starts_with("localhost") && !name.starts_with("ip6-") && !name.starts_with("ff02"));
+        names.filter(|name| !words::is_localhost(name) && !name.starts_with("ip6-") && !name.starts_with("ff02"));
     told.take(MAX_SEEDS).map(str::to_owned).collect()
 }
 

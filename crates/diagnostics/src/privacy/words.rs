@@ -71,6 +71,14 @@ pub(super) fn is_system_account(name: &str) -> bool {
     ACCOUNT_SET.contains(name)
 }
 
+/// Whether it is one of the names by which every machine calls itself.
+pub(super) fn is_localhost(name: &str) -> bool {
+    let first = name.split('.').next().unwrap_or_default();
+    let domain = name.strip_prefix(first).unwrap_or_default();
+    ["localhost", "localhost4", "localhost6"].contains(&first)
+        && ["", ".localdomain", ".localdomain4", ".localdomain6"].contains(&domain)
+}
+
 /// Whether a name, in lower case, would be found in free text where nobody is meant.
 pub(super) fn is_too_common(name: &str) -> bool {
     name.chars().count() < 3

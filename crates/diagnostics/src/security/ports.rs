@@ -1,6 +1,12 @@
 //! Ports that are listened on, by sock_diag(7), and the programs that do.
 
-use std::{collections::BTreeMap, fs, io, net::IpAddr, path::Path, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    net::IpAddr,
+    path::Path,
+    time::Duration,
+};
 
 use rustix::net::netlink;
 use wire::{
@@ -96,6 +102,8 @@ fn with_program(socket: Listening, owners: &BTreeMap<u32, Label>) -> Port {
 /// The names of the programs that have the sockets, as far as their descriptors can be read.
 fn owners(proc: &Path, sockets: &[Listening]) -> BTreeMap<u32, Label> {
     let mut owners = BTreeMap::new();
+    // Anybody may listen on thousands of ports, with as many descriptors.
+    let mut wanted = sockets.iter().map(|socket| socket.inode).collect::<BTreeSet<_>>();
     let processes = fs::read_dir(proc).into_iter().flatten().filter_map(Result::ok);
     let is_process = |name: &std::ffi::OsStr| name.to_str().is_some_and(|name| name.parse::<u32>().is_ok());
     for process in processes.filter(|process| is_process(&process.file_name())).take(MAX_PROCESSES) {
@@ -105,10 +113,11 @@ fn owners(proc: &Path, sockets: &[Listening]) -> BTreeMap<u32, Label> {
             else {
                 continue;
             };
-            if sockets.iter().any(|socket| socket.inode == inode)
+            if wanted.contains(&inode)
                 && let Some(name) = first_line(&process.path().join("comm"))
             {
-                owners.entry(inode).or_insert_with(|| Label::cut(&name));
+                wanted.remove(&inode);
+                owners.insert(inode, Label::cut(&name));
             }
         }
     }

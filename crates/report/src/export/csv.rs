@@ -22,10 +22,18 @@ pub fn csv(series: &[Series]) -> String {
 }
 
 /// A name as a field. What a spreadsheet would take for a formula gets an apostrophe in front, which makes it text there.
+///
+/// A cell need not begin where the field does: where commas are in numbers, spreadsheets part cells at semicolons and heed no quotes
+/// within them. Some read the wide forms of East Asian keyboards as well.
 fn field(name: &str) -> String {
-    let mut text = shown(name);
-    if text.starts_with(['=', '+', '-', '@']) {
-        text.insert(0, '\'');
+    let mut text = String::new();
+    let mut begins = true;
+    for character in shown(name).chars() {
+        if begins && matches!(character, '=' | '+' | '-' | '@' | '＝' | '＋' | '－' | '＠') {
+            text.push('\'');
+        }
+        begins = matches!(character, ';' | ',' | '"') || begins && character.is_whitespace();
+        text.push(character);
     }
     if text.contains([',', '"', '\r', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
 }
@@ -54,6 +62,12 @@ mod tests {
     fn a_name_is_one_field_and_no_formula() {
         assert_eq!(field("a,\"b\"\n"), "\"a,\"\"b\"\"\\u{a}\"");
         assert_eq!(field("=HYPERLINK(1)"), "'=HYPERLINK(1)");
+        assert_eq!(field("  @SUM(1)"), "  '@SUM(1)");
+        assert_eq!(field("＝HYPERLINK(1)"), "'＝HYPERLINK(1)");
+        assert_eq!(field("a;=HYPERLINK(1)"), "a;'=HYPERLINK(1)", "where cells end at semicolons");
+        assert_eq!(field("a; -1"), "a; '-1");
+        assert_eq!(field("a,\"=1"), "\"a,\"\"'=1\"");
+        assert_eq!(field("nvme-eui.0025=a+b"), "nvme-eui.0025=a+b");
         assert_eq!(field("Ana's disk"), "Ana's disk");
     }
 

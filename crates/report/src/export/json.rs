@@ -28,8 +28,13 @@ pub fn json_line(measured: &Measured<'_>) -> String {
     harmless(&serde_json::to_string(&line).expect("the schema has no maps and no floats"))
 }
 
-/// The same JSON with every character escaped that would act on a screen. Such characters stand only within strings.
-pub(crate) fn harmless(json: &str) -> String {
+/// The same JSON with every character escaped that would act on a screen: JSON itself lets C1 and bidirectional controls through.
+/// Such characters stand only within strings. For whoever prints JSON of a machine, which anybody may have named something on.
+///
+/// ```
+/// assert_eq!(report::export::harmless("\"\u{9b}31m\""), "\"\\u009b31m\"");
+/// ```
+pub fn harmless(json: &str) -> String {
     let mut out = String::with_capacity(json.len());
     for character in json.chars() {
         if character == '\\'

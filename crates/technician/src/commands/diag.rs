@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use wire::diagnostics::{IdentityCard, Snapshot, findings::Finding};
+use tokio::time::timeout;
+use wire::diagnostics::{IdentityCard, Snapshot, View, findings::Finding};
 
 use self::layout::lay_out;
 use crate::{
-    cli::{DiagArgs, DiagCommand},
+    cli::{DiagArgs, DiagCommand, SessionArg},
     exit::Exit,
     local::{
         client::{ClientError, Conversation},
@@ -16,7 +17,7 @@ use crate::{
     output,
     place::Places,
     problem::Problem,
-    signals::Signals,
+    signals::{Signals, Stop},
 };
 
 mod layout;
@@ -30,7 +31,7 @@ const FIRST_READING: Duration = Duration::from_secs(10);
 
 /// One reading, for scripts.
 #[derive(Serialize)]
-struct Reading<'a> {
+struct Printed<'a> {
     /// The identity card; only with the first reading, and when it has changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     card: Option<&'a IdentityCard>,
@@ -60,101 +61,146 @@ pub(super) fn wants_json(args: &DiagArgs) -> bool {
 pub(super) async fn diag(args: DiagArgs, places: &Places) -> Result<Exit, Problem> {
     match args.what {
         None => live(&args, places).await,
-        Some(DiagCommand::Watch(args)) => watch::watch(&args, places).await,
         Some(what) => once::read(what, places).await,
     }
 }
 
 async fn live(args: &DiagArgs, places: &Places) -> Result<Exit, Problem> {
-    let problem = |error| super::client_problem(&error, NOT_DONE);
-    let mut signals = Signals::new().map_err(|error| super::output_problem(&error))?;
-    let begun = Conversation::begin(&places.runtime, super::wanted(&args.session), Ask::Diagnostics).await;
-    let mut conversation = begun.map_err(problem)?;
+    let mut readings = Readings::begin(&args.session, View::default(), places).await?;
     let mut left = match args.follow {
         None => Some(1),
         Some(0) => None,
         Some(number) => Some(number),
     };
-    let mut printer = Printer {
-        json: args.json,
-        card: None,
-        card_told: false,
-        printed: 0,
-        findings: Vec::new(),
-        findings_told: true,
-    };
+    let mut printed = 0;
     while left != Some(0) {
-        let reply = tokio::select! {
-            reply = conversation.next() => reply.map_err(problem)?,
+        let next = if printed == 0 { readings.first().await? } else { readings.next().await? };
+        let reading = match next {
+            Next::Reading(reading) => reading,
             // Following goes on until Ctrl-C, so that is no failure.
-            stop = signals.next() => {
-                return Ok(if printer.printed > 0 && args.follow.is_some() { Exit::Ok } else { Exit::Signal(stop.number()) });
-            }
-            () = tokio::time::sleep(FIRST_READING), if printer.printed == 0 => return Err(too_slow()),
+            Next::Stopped(_) if printed > 0 && args.follow.is_some() => return Ok(Exit::Ok),
+            Next::Stopped(stop) => return Ok(Exit::Signal(stop.number())),
         };
-        #[expect(clippy::wildcard_enum_match_arm, reason = "every other reply belongs to another question")]
-        match reply {
-            Reply::Flow(flow) => self::flow(flow, printer.printed > 0)?,
-            Reply::Card(card) => {
-                printer.card = Some(*card);
-                printer.card_told = false;
-            }
-            Reply::Findings(findings) => {
-                printer.findings = findings;
-                printer.findings_told = false;
-            }
-            Reply::Sample { age_ms, sample } => {
-                printer.print(age_ms, &sample).map_err(|error| super::output_problem(&error))?;
-                left = left.map(|left| left - 1);
-            }
-            Reply::Ended { reason } => {
-                let next = "Ask the end user for a new code and attach again.";
-                return Err(Problem::new(
-                    Exit::of_end(reason),
-                    reason.to_string(),
-                    "no further reading was shown",
-                    next,
-                ));
-            }
-            _ => return Err(problem(ClientError::Unexpected)),
-        }
+        let text = if args.json {
+            output::json_line(&Printed::from(&reading))
+        } else {
+            let gap = if printed > 0 { "\n" } else { "" };
+            format!("{gap}{}", lay_out(reading.card, reading.findings, reading.age_ms, &reading.sample))
+        };
+        output::to_stdout(&text).map_err(|error| super::output_problem(&error))?;
+        printed += 1;
+        left = left.map(|left| left - 1);
     }
     Ok(Exit::Ok)
 }
 
-fn too_slow() -> Problem {
-    let next = "See how the session stands: assent status.";
-    Problem::new(Exit::TimedOut, "no reading came in time", NOT_DONE, next)
-}
-
-struct Printer {
-    json: bool,
+/// The live readings of a session.
+struct Readings {
+    conversation: Conversation,
+    signals: Signals,
     card: Option<IdentityCard>,
-    card_told: bool,
-    printed: u64,
     findings: Vec<Finding>,
-    findings_told: bool,
+    /// Whether they came, or came anew, since the last reading.
+    card_is_news: bool,
+    findings_are_news: bool,
+    /// Whether there was a reading.
+    begun: bool,
 }
 
-impl Printer {
-    fn print(&mut self, age_ms: u64, sample: &Snapshot) -> std::io::Result<()> {
-        let text = if self.json {
-            let card = self.card.as_ref().filter(|_| !self.card_told);
-            let findings = (!self.findings_told).then_some(self.findings.as_slice());
-            output::json_line(&Reading { card, findings, age_ms, sample })
-        } else {
-            let gap = if self.printed > 0 { "\n" } else { "" };
-            format!("{gap}{}", lay_out(self.card.as_ref(), &self.findings, age_ms, sample))
-        };
-        self.card_told = true;
-        self.findings_told = true;
-        self.printed += 1;
-        output::to_stdout(&text)
+/// A reading and what is known beside it.
+struct Reading<'r> {
+    card: Option<&'r IdentityCard>,
+    card_is_news: bool,
+    findings: &'r [Finding],
+    findings_are_news: bool,
+    /// How old it is.
+    age_ms: u64,
+    sample: Box<Snapshot>,
+}
+
+enum Next<'r> {
+    Reading(Reading<'r>),
+    /// The person wants no more.
+    Stopped(Stop),
+}
+
+impl Readings {
+    async fn begin(session: &SessionArg, view: View, places: &Places) -> Result<Self, Problem> {
+        let signals = Signals::new().map_err(|error| super::output_problem(&error))?;
+        let begun = Conversation::begin(&places.runtime, super::wanted(session), Ask::Diagnostics(view)).await;
+        let conversation = begun.map_err(|error| super::client_problem(&error, NOT_DONE))?;
+        Ok(Self {
+            conversation,
+            signals,
+            card: None,
+            findings: Vec::new(),
+            card_is_news: false,
+            findings_are_news: false,
+            begun: false,
+        })
+    }
+
+    /// The first reading, which comes within [`FIRST_READING`] or not at all.
+    async fn first(&mut self) -> Result<Next<'_>, Problem> {
+        timeout(FIRST_READING, self.next()).await.unwrap_or_else(|_elapsed| {
+            let next = "See how the session stands: assent status.";
+            Err(Problem::new(Exit::TimedOut, "no reading came in time", NOT_DONE, next))
+        })
+    }
+
+    async fn next(&mut self) -> Result<Next<'_>, Problem> {
+        let not_done = if self.begun { "no further reading was shown" } else { NOT_DONE };
+        let problem = |error| super::client_problem(&error, not_done);
+        loop {
+            let reply = tokio::select! {
+                reply = self.conversation.next() => reply.map_err(problem)?,
+                stop = self.signals.next() => return Ok(Next::Stopped(stop)),
+            };
+            #[expect(clippy::wildcard_enum_match_arm, reason = "every other reply belongs to another question")]
+            match reply {
+                Reply::Flow(flow) => self::flow(flow, not_done)?,
+                Reply::Card(card) => {
+                    self.card = Some(*card);
+                    self.card_is_news = true;
+                }
+                Reply::Findings(findings) => {
+                    self.findings = findings;
+                    self.findings_are_news = true;
+                }
+                Reply::Sample { age_ms, sample } => {
+                    self.begun = true;
+                    return Ok(Next::Reading(Reading {
+                        card: self.card.as_ref(),
+                        card_is_news: std::mem::take(&mut self.card_is_news),
+                        findings: &self.findings,
+                        findings_are_news: std::mem::take(&mut self.findings_are_news),
+                        age_ms,
+                        sample,
+                    }));
+                }
+                Reply::Ended { reason } => {
+                    let next = "Ask the end user for a new code and attach again.";
+                    return Err(Problem::new(Exit::of_end(reason), reason.to_string(), not_done, next));
+                }
+                _ => return Err(problem(ClientError::Unexpected)),
+            }
+        }
+    }
+}
+
+impl<'p> From<&'p Reading<'_>> for Printed<'p> {
+    fn from(reading: &'p Reading<'_>) -> Self {
+        Self {
+            card: reading.card.filter(|_| reading.card_is_news),
+            findings: reading.findings_are_news.then_some(reading.findings),
+            age_ms: reading.age_ms,
+            sample: &reading.sample,
+        }
     }
 }
 
 /// Says why nothing comes, or ends if nothing will.
-fn flow(flow: Flow, told_before: bool) -> Result<(), Problem> {
+fn flow(flow: Flow, not_done: &str) -> Result<(), Problem> {
     let say = |text: &str| output::to_stderr(&format!("assent: {text}\n"));
     match flow {
         Flow::Flowing => Ok(()),
@@ -169,13 +215,13 @@ fn flow(flow: Flow, told_before: bool) -> Result<(), Problem> {
         Flow::NotAnswered => Err(Problem::new(
             Exit::Denied,
             "the end user has not answered the first question yet",
-            NOT_DONE,
+            not_done,
             "Wait for the answer: assent status says when it is there.",
         )),
         Flow::NotAllowed => Err(Problem::new(
             Exit::Denied,
             "the end user does not allow diagnostics at the moment",
-            if told_before { "no further reading was shown" } else { NOT_DONE },
+            not_done,
             "Ask them: assent request diag.basic.",
         )),
     }

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use wire::{
     diagnostics::{
-        IdentityCard, Snapshot,
+        IdentityCard, Snapshot, View,
         findings::Finding,
         inspect::{Inspect, Inspected},
     },
@@ -47,8 +47,8 @@ pub(crate) struct Hello {
 pub(crate) enum Ask {
     /// How it stands. Answered with one [`Reply::Status`].
     Status,
-    /// The identity card and the newest reading, then every new one until the command goes away.
-    Diagnostics,
+    /// The identity card and the newest reading that has all of this, then every new one until the command goes away.
+    Diagnostics(View),
     /// One run. Answered with [`Reply::Asking`] and so on to [`Reply::Finished`] or [`Reply::Denied`]. If the command goes
     /// away before that, the run is cancelled: nobody would read its output.
     Run(RunAsk),

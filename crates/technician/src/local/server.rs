@@ -11,7 +11,7 @@ use tokio::{
 };
 use transport::clock;
 use wire::{
-    diagnostics::inspect::Inspect,
+    diagnostics::{View, inspect::Inspect},
     ids::RunId,
     session::{Ability, EndReason},
 };
@@ -168,7 +168,7 @@ impl Client {
                 let status = self.handle.status.borrow().as_ref().clone();
                 self.tell(&Reply::Status(Box::new(status))).await
             }
-            Ask::Diagnostics => self.diagnostics().await,
+            Ask::Diagnostics(view) => self.diagnostics(view).await,
             Ask::Run(ask) => self.run(ask).await,
             Ask::Request(ask) => self.request(ask).await,
             Ask::Inspect(what) => self.inspect(what).await,
@@ -178,7 +178,8 @@ impl Client {
 
     /// The card and every reading from the newest one on. A command that reads slowly gets the newest and misses some, which shows
     /// in their numbers.
-    async fn diagnostics(&mut self) -> Result<(), Gone> {
+    async fn diagnostics(&mut self, view: View) -> Result<(), Gone> {
+        let _viewer = self.handle.viewers.open(view);
         let Handle { mut status, mut readings, .. } = self.handle.clone();
         let (mut flow_told, mut card_told, mut findings_told, mut tick_told) = (None, None, None, None);
         loop {
@@ -202,6 +203,7 @@ impl Client {
                 self.tell(&Reply::Findings(findings.as_ref().clone())).await?;
                 findings_told = Some(findings);
             }
+            let sample = sample.filter(|sample| sample.view.panels.covers(view.panels));
             if let Some(sample) = sample.filter(|sample| tick_told != Some((sample.tick, at))) {
                 tick_told = Some((sample.tick, at));
                 let age_ms = u64::try_from((clock::now() - at).as_millis()).unwrap_or(u64::MAX);

@@ -10,6 +10,7 @@ use tokio::{
 };
 use transport::clock;
 use wire::{
+    diagnostics::{Panel, Panels, View},
     ids::{RunId, SessionId},
     run::{OutputCount, RunOutcome},
     session::{Ability, DenyReason, EndReason, Output},
@@ -23,7 +24,7 @@ use super::{
     socket::{self, SessionSocket},
 };
 use crate::{
-    owner::{Command, Handle, Readings},
+    owner::{Command, Handle, Readings, Viewers},
     screen::draw::testing,
     status::{Phase, Status},
 };
@@ -36,6 +37,7 @@ struct Played {
     status: watch::Sender<Arc<Status>>,
     readings: watch::Sender<Readings>,
     commands: mpsc::Receiver<Command>,
+    viewers: Viewers,
     server: JoinSet<()>,
 }
 
@@ -49,11 +51,12 @@ impl Played {
         let (status, status_out) = watch::channel(Arc::new(testing::status()));
         let (readings, readings_out) = watch::channel(Readings::default());
         let (commands, inbox) = mpsc::channel(8);
-        let handle = Handle { status: status_out, readings: readings_out, commands };
+        let viewers = Viewers::new();
+        let handle = Handle { status: status_out, readings: readings_out, commands, viewers: viewers.clone() };
         let socket = SessionSocket::bind(&place(directory.path()), SESSION).unwrap();
         let mut server = JoinSet::new();
         server.spawn(server::serve(socket, handle, patience));
-        Self { directory, status, readings, commands: inbox, server }
+        Self { directory, status, readings, commands: inbox, viewers, server }
     }
 
     fn runtime(&self) -> std::path::PathBuf {
@@ -77,9 +80,14 @@ impl Played {
     }
 
     fn reading(&self, tick: u64) {
+        self.reading_of(tick, Panels::ALL);
+    }
+
+    fn reading_of(&self, tick: u64, panels: Panels) {
         self.readings.send_modify(|readings| {
             let mut sample = testing::sample();
             sample.tick = tick;
+            sample.view.panels = panels;
             readings.card = Some(Arc::new(testing::card()));
             readings.sample = Some(Arc::new(sample));
             readings.at = clock::now();
@@ -218,7 +226,7 @@ async fn a_refused_command_is_told_why() {
 async fn diagnostics_begin_with_the_newest_reading_and_say_when_they_stand_still() {
     let played = Played::start();
     played.reading(7);
-    let mut conversation = played.ask(Ask::Diagnostics).await;
+    let mut conversation = played.ask(Ask::Diagnostics(View::default())).await;
     assert_eq!(conversation.next().await.unwrap(), Reply::Flow(Flow::Flowing));
     assert!(matches!(conversation.next().await.unwrap(), Reply::Card(_)));
     let tick = |reply| {
@@ -240,6 +248,23 @@ async fn diagnostics_begin_with_the_newest_reading_and_say_when_they_stand_still
     while last != (Reply::Ended { reason: EndReason::ByUser }) {
         last = conversation.next().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_command_waits_for_a_reading_with_what_it_looks_at() {
+    let played = Played::start();
+    played.reading_of(1, Panels::OVERVIEW.with(Panel::Cores));
+    let mut conversation = played.ask(Ask::Diagnostics(Panels::OVERVIEW.with(Panel::Disks).into())).await;
+    assert_eq!(conversation.next().await.unwrap(), Reply::Flow(Flow::Flowing));
+    assert!(matches!(conversation.next().await.unwrap(), Reply::Card(_)));
+    assert_eq!(played.viewers.view().panels, Panels::OVERVIEW.with(Panel::Disks), "and the machine is told");
+    played.reading_of(2, Panels::ALL);
+    let Reply::Sample { sample, .. } = conversation.next().await.unwrap() else { panic!() };
+    assert_eq!(sample.tick, 2);
+    let mut changes = played.viewers.changes();
+    drop(conversation);
+    changes.next().await;
+    assert_eq!(played.viewers.view().panels, Panels::OVERVIEW, "nobody looks any more");
 }
 
 #[tokio::test]

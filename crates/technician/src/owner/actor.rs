@@ -23,7 +23,7 @@ use wire::{
     session::{EndReason, ToAgent, ToTechnician},
 };
 
-use self::{desk::Desk, direct::Direct};
+use self::{desk::Desk, direct::Direct, looks::Looks};
 use super::{
     AttachError, Outcome, Ports, Readings, Setup,
     board::{Board, end_words},
@@ -38,6 +38,7 @@ use crate::{
 
 mod desk;
 mod direct;
+mod looks;
 
 /// Time between two readings.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -75,6 +76,7 @@ pub(super) struct SessionActor {
     /// Says when the machine's name is known.
     card: watch::Receiver<Readings>,
     direct: Direct,
+    looks: Looks,
     network: NetworkChanges,
     /// When the agent is no longer waited for after this side ended the session.
     goodbye: Option<tokio::time::Instant>,
@@ -104,6 +106,7 @@ impl SessionActor {
         let desk = Desk::new(board, &request, &paired, setup.places.receipts(), expected, clock::now());
         let card = ports.readings.subscribe();
         let direct = Direct::new(setup.direct);
+        let looks = Looks::new(ports.handle.viewers.clone());
         let network = node.network_changes();
         Ok(Self {
             desk,
@@ -123,6 +126,7 @@ impl SessionActor {
             early: None,
             card,
             direct,
+            looks,
             network,
             goodbye: None,
         })
@@ -131,6 +135,7 @@ impl SessionActor {
     /// Goes on until the session is over, and then until everybody has been told.
     pub(super) async fn run(mut self) -> Outcome {
         let mut opened = self.start_tasks();
+        self.looks.tell(&mut self.desk);
         // Right behind the proof: the agent remembers it and starts with the grant.
         if let Err(error) = self.desk.core.subscribe(PERIOD) {
             tracing::warn!(%error, "diagnostics were not asked for");
@@ -163,6 +168,7 @@ impl SessionActor {
                         self.direct.tell(addresses, &mut self.desk.core);
                     }
                 }
+                () = self.looks.due() => self.looks.tell(&mut self.desk),
                 () = self.sealed.path_changed() => self.look_at_path(),
                 () = self.network.next() => {
                     self.direct.network_changed();

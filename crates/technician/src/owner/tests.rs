@@ -7,7 +7,7 @@ use transport::{
     streams::{ByteSender, StreamError},
 };
 use wire::{
-    diagnostics::{DeltaEncoder, StreamFrame, report::Report},
+    diagnostics::{DeltaEncoder, Panel, Panels, StreamFrame, View, report::Report},
     evidence::Event,
     ids::{GrantId, RequestId, RunId},
     pairing::{FromUnpairedAgent, FromUnpairedTechnician, PairingRefusal},
@@ -145,7 +145,7 @@ async fn diagnostics_that_overtake_the_answer_wait_for_it() {
             [StreamFrame::Opening(Box::new(Report::new(shown::card(), WallTime(0)))), encoder.encode(&shown::sample())];
         let _stream = end.stream(StreamHeader::Diagnostics, &frames).await;
         // The question comes after the stream was opened, so whatever the stream were to show would be there by the time of the status below.
-        assert_eq!(end.next().await, ToAgent::Subscribe { period_ms: 1000 });
+        end.subscribed().await;
         let subject = Subject::Request(RequestId(1));
         end.send(ToTechnician::Asking { subject, answer_within_secs: 60 }).await;
         let asked =
@@ -157,6 +157,26 @@ async fn diagnostics_that_overtake_the_answer_wait_for_it() {
         end.send(ToTechnician::Granted(GrantNotice { grant: GrantId(1), subject, abilities, stay_secs: 600 })).await;
         let shown = until(&handle, |status| status.host.is_some()).await;
         assert_eq!(shown.phase, Phase::Live, "who sees the machine may ask for a run at once");
+        part(&handle, end).await;
+    });
+    played.await.unwrap();
+}
+
+#[tokio::test]
+async fn the_machine_is_told_what_is_looked_at_and_when_nobody_does_any_more() {
+    let world = World::start().await;
+    let played = world.play(async |handle, mut end| {
+        end.grant().await;
+        let disks = View::from(Panels::OVERVIEW.with(Panel::Disks));
+        let viewer = handle.viewers.open(disks);
+        assert_eq!(end.next().await, ToAgent::Look { view: disks });
+        viewer.look(Panels::ALL.into());
+        drop(viewer);
+        assert_eq!(
+            end.next().await,
+            ToAgent::Look { view: Panels::OVERVIEW.into() },
+            "what came between is not worth a word"
+        );
         part(&handle, end).await;
     });
     played.await.unwrap();

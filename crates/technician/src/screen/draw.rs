@@ -10,11 +10,12 @@ mod top;
 
 use ratatui::{
     Frame,
-    layout::{Constraint, Layout, Rect},
+    layout::{Constraint, Layout, Rect, Size},
     text::{Line, Span},
     widgets::{Block, Paragraph},
 };
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+use wire::diagnostics::{Panel as Sampled, Panels, View};
 
 use self::style::Look;
 pub(crate) use self::top::phase_words;
@@ -24,11 +25,33 @@ use crate::status::Phase;
 /// Columns from which the runs have a place of their own beside the other panels.
 const WIDE: u16 = 110;
 
+/// What of the machine a screen of that size shows of `model`.
+pub(crate) fn view(model: &Model, area: Size) -> View {
+    let panels = if is_small(area) {
+        Panels::OVERVIEW
+    } else if beside(model, area.width) == Panel::Processes {
+        Panels::ALL
+    } else {
+        // The upper part shows all devices, the fullest and busiest first.
+        Panels::ALL.without(Sampled::Processes)
+    };
+    View { panels, processes_by: model.processes_by }
+}
+
+fn is_small(area: Size) -> bool {
+    area.width < 20 || area.height < 6
+}
+
+/// The panel beside the runs, or the only one.
+fn beside(model: &Model, width: u16) -> Panel {
+    if model.panel == Panel::Runs && width >= WIDE { Panel::Processes } else { model.panel }
+}
+
 /// Draws the whole screen.
 pub(crate) fn draw(frame: &mut Frame<'_>, model: &Model) {
     let look = Look::new(model.colour);
     let area = frame.area();
-    if area.width < 20 || area.height < 6 {
+    if is_small(area.as_size()) {
         frame.render_widget(Paragraph::new(top::one_line(model)), area);
         return;
     }
@@ -61,9 +84,8 @@ fn draw_body(frame: &mut Frame<'_>, area: Rect, model: &Model, look: Look) {
         panels::draw(frame, lower, model, model.panel, look);
         return;
     }
-    let beside = if model.panel == Panel::Runs { Panel::Processes } else { model.panel };
     let [left, right] = Layout::horizontal([Constraint::Fill(1), Constraint::Fill(1)]).areas(lower);
-    panels::draw(frame, left, model, beside, look);
+    panels::draw(frame, left, model, beside(model, area.width), look);
     panels::draw(frame, right, model, Panel::Runs, look);
 }
 

@@ -1,7 +1,7 @@
 //! What keys do to a [`Model`], and what they ask the session for.
 
 use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use wire::session::Ability;
+use wire::{diagnostics::ProcessOrder, session::Ability};
 
 use super::model::{AbilityChoice, InputLine, Model, OFFERED, Overlay, Panel};
 use crate::status::Phase;
@@ -75,6 +75,13 @@ fn press_plain(model: &mut Model, key: KeyEvent) -> Option<KeyAct> {
                 model.notice = Some("No run is going on".to_owned());
             }
             return open.map(KeyAct::CancelRun);
+        }
+        KeyCode::Char('o') if model.panel == Panel::Processes => {
+            model.processes_by = match model.processes_by {
+                ProcessOrder::Cpu => ProcessOrder::Memory,
+                ProcessOrder::Memory => ProcessOrder::Io,
+                ProcessOrder::Io => ProcessOrder::Cpu,
+            };
         }
         KeyCode::Tab => model.panel = model.panel.after(1),
         KeyCode::BackTab => model.panel = model.panel.after(Panel::ALL.len() - 1),
@@ -260,6 +267,18 @@ mod tests {
         press(&mut model, code(KeyCode::Down));
         press(&mut model, code(KeyCode::Char(' ')));
         assert_eq!(press(&mut model, code(KeyCode::Enter)), Some(KeyAct::Request(vec![Ability::DiagLogs])));
+    }
+
+    #[test]
+    fn o_goes_through_the_orders_of_processes_and_nothing_else() {
+        let mut model = model();
+        typed(&mut model, "o");
+        assert_eq!(model.processes_by, ProcessOrder::Cpu, "they are not looked at");
+        model.panel = Panel::Processes;
+        typed(&mut model, "o");
+        assert_eq!(model.processes_by, ProcessOrder::Memory);
+        typed(&mut model, "oo");
+        assert_eq!(model.processes_by, ProcessOrder::Cpu);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use wire::{
-    diagnostics::{IdentityCard, Snapshot, findings::Finding},
+    diagnostics::{IdentityCard, ProcessOrder, Snapshot, findings::Finding},
     session::Ability,
 };
 
@@ -26,6 +26,8 @@ pub(crate) struct Model {
     pub(crate) busy_history: VecDeque<u16>,
     /// The panel in the lower part that keys act on.
     pub(crate) panel: Panel,
+    /// What the busiest processes have most of.
+    pub(crate) processes_by: ProcessOrder,
     /// First line shown of each panel's list.
     pub(crate) scroll: [usize; Panel::ALL.len()],
     /// What lies over the panels.
@@ -212,6 +214,7 @@ impl Model {
             sample_age: Duration::ZERO,
             busy_history: VecDeque::new(),
             panel: Panel::Findings,
+            processes_by: ProcessOrder::default(),
             scroll: [0; Panel::ALL.len()],
             overlay: Overlay::None,
             notice: None,
@@ -221,9 +224,7 @@ impl Model {
 
     /// Takes a new reading.
     pub(crate) fn take_sample(&mut self, sample: Arc<Snapshot>) {
-        let cores = u64::try_from(sample.cores.len()).unwrap_or(u64::MAX).max(1);
-        let busy = sample.cores.iter().map(|core| u64::from(core.busy_permille)).sum::<u64>() / cores;
-        self.busy_history.push_back(u16::try_from(busy.min(1000)).unwrap_or(1000));
+        self.busy_history.push_back(sample.processor.busy_permille.min(1000));
         while self.busy_history.len() > HISTORY {
             self.busy_history.pop_front();
         }

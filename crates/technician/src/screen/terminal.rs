@@ -24,7 +24,7 @@ use super::{
 use crate::{
     local::protocol::{Bytes, RefusedReason, RequestAsk, RunAsk},
     output,
-    owner::{AttachError, Command, Handle, Outcome},
+    owner::{AttachError, Command, Handle, Outcome, Viewer},
     signals::Signals,
 };
 
@@ -78,6 +78,8 @@ struct Screen {
     events: EventStream,
     signals: Signals,
     handle: Handle,
+    /// Tells the machine what is on the screen.
+    viewer: Viewer,
     model: Model,
     /// What the session said to the newest thing that was asked from here.
     answer: Option<Answer>,
@@ -97,13 +99,16 @@ impl Screen {
         let guard = Guard::enter()?;
         let terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
         let status = handle.status.borrow().as_ref().clone();
+        let model = Model::new(status, output::colour());
+        let viewer = handle.viewers.open(draw::view(&model, terminal.size()?));
         Ok(Self {
             terminal,
             _guard: guard,
             events: EventStream::new(),
             signals: Signals::new()?,
             handle,
-            model: Model::new(status, output::colour()),
+            viewer,
+            model,
             answer: None,
             leaving: false,
             due: Some(Instant::now()),
@@ -162,7 +167,8 @@ impl Screen {
 
     fn draw(&mut self) -> Result<(), ScreenError> {
         let Self { terminal, model, .. } = self;
-        terminal.draw(|frame| draw::draw(frame, model))?;
+        let drawn = terminal.draw(|frame| draw::draw(frame, model))?;
+        self.viewer.look(draw::view(model, drawn.area.as_size()));
         self.due = None;
         self.drawn_at = Some(Instant::now());
         Ok(())

@@ -368,7 +368,7 @@ schema! {
         /// When it will get worse if nothing changes.
         technical forecast: Option<Forecast>,
         /// Which other checks, should they fail, do not fail because of this; only of [`Verdict::Pass`], and only if the check passes
-        /// for all of its subjects.
+        /// for all of its subjects. At most as many as there are checks.
         technical exonerates: Vec<Check>,
         /// The runbook that would help; blank if there is none.
         technical runbook: Label,

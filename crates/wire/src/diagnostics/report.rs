@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     IdentityCard, Snapshot,
-    findings::{Finding, MAX_EVIDENCE, MAX_FINDINGS, Unit},
+    findings::{Check, Finding, MAX_EVIDENCE, MAX_FINDINGS, Unit},
     schema::{Egress, Named, Redact},
     sections,
 };
@@ -267,8 +267,10 @@ impl Report {
 
 /// Checks the bounds of a list of findings.
 pub(super) fn check_findings(findings: &[Finding]) -> Result<(), CodecError> {
-    let evidence = findings.iter().map(|finding| finding.evidence.len()).max().unwrap_or(0);
-    if findings.len() > MAX_FINDINGS || evidence > MAX_EVIDENCE {
+    let within =
+        |finding: &Finding| finding.evidence.len() <= MAX_EVIDENCE && finding.exonerates.len() <= Check::ALL.len();
+    // What exonerates is looked up for every finding that fails.
+    if findings.len() > MAX_FINDINGS || !findings.iter().all(within) {
         return Err(CodecError::Malformed { reason: "more findings than there may be".to_owned() });
     }
     Ok(())

@@ -9,7 +9,7 @@
 //! | `unit` | names of services, whose instances may carry the names of people | P2 |
 //! | `path` | folders and files, which carry the names of people | P2 |
 //! | `personal` | names that people gave or have: users, hosts, printers, labels | P2 |
-//! | `network` | addresses, names of networks and of machines in them | P2 |
+//! | `network` | addresses, names of networks, of links to them and of machines in them | P2 |
 //! | `text` | free text, such as a log line, in which anything may stand | P3 |
 //! | `nested` | another type of the schema, with classes of its own | - |
 //!

@@ -84,6 +84,17 @@ impl Panels {
         self.0 >> panel as u8 & 1 == 1
     }
 
+    /// What is in this set, in `other`, or in both.
+    #[must_use]
+    pub const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Whether everything of `other` is in it.
+    pub const fn covers(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+
     /// Its panels, in the order of the list.
     pub fn iter(self) -> impl Iterator<Item = Panel> {
         Panel::ALL.iter().copied().filter(move |panel| self.contains(*panel))
@@ -174,6 +185,9 @@ mod tests {
         assert_eq!(Panels::OVERVIEW.without(Panel::Overview), Panels::OVERVIEW);
         assert_eq!(chosen.without(Panel::Disks).without(Panel::Cores), Panels::OVERVIEW);
         assert_eq!(Panel::ALL.iter().copied().collect::<Panels>(), Panels::ALL);
+        let disks = Panels::OVERVIEW.with(Panel::Disks);
+        assert_eq!(Panels::OVERVIEW.with(Panel::Cores).or(disks), chosen);
+        assert!(chosen.covers(disks) && chosen.covers(chosen) && !disks.covers(chosen));
     }
 
     #[test]

@@ -66,6 +66,37 @@ fn a_mouse_has_a_battery_that_the_machine_does_not_run_on() {
 }
 
 #[test]
+fn what_is_connected_by_bluetooth_tells_its_address_as_one_and_not_what_it_is_called() {
+    let supplies = "sys/class/power_supply";
+    let machine = TestMachine::new(&[]);
+    for (name, serial) in [
+        ("hid-00:1f:20:01:02:03-battery", ""),
+        ("hid-00:1f:20:01:02:04-battery", ""),
+        ("hid-00:1f:20:01:02:05-battery", ""),
+        ("ps-controller-battery-AA:1f:20:01:02:03", "S77"),
+        ("wacom_battery_0", ""),
+    ] {
+        for (file, content) in
+            [("type", "Battery\n"), ("scope", "Device\n"), ("model_name", "Ana's mouse\n"), ("serial_number", serial)]
+        {
+            machine.write(&format!("{supplies}/{name}/{file}"), content);
+        }
+    }
+    let batteries = survey(read, &machine.sources()).0.unwrap().batteries;
+    let told = batteries.iter().map(|one| (one.name.raw(), one.model.raw(), one.serial.raw())).collect::<Vec<_>>();
+    assert_eq!(
+        told,
+        [
+            ("hid-battery", "", "00:1f:20:01:02:03"),
+            ("hid-battery 2", "", "00:1f:20:01:02:04"),
+            ("hid-battery 3", "", "00:1f:20:01:02:05"),
+            ("ps-controller-battery", "", "S77"),
+            ("wacom_battery_0", "Ana's mouse", ""),
+        ]
+    );
+}
+
+#[test]
 fn an_empty_bay_is_no_battery_and_a_charger_is_a_supply() {
     let machine = with_battery(&[("present", "0\n")]);
     machine.write("sys/class/power_supply/AC/type", "Mains\n");

@@ -1,4 +1,4 @@
-//! What `assent diag` has read once: a report, a section, a process, log lines, the history.
+//! The commands below `assent diag`: a report, a section, a process, log lines, the history, and what is made of them.
 
 use std::{path::Path, time::Duration};
 
@@ -6,6 +6,7 @@ use report::{export::Measured, spark::sparkline, text::Line};
 use transport::clock;
 use wire::{
     diagnostics::{
+        View,
         findings::Amount,
         inspect::{HistoryQuery, Inspect},
         report::{Content, REPORT_BYTES, Report, SectionReport, Series},
@@ -15,8 +16,12 @@ use wire::{
     time::WallTime,
 };
 
+use super::{Next, Readings};
 use crate::{
-    cli::{DiagCommand, DiagDiffArgs, DiagHistoryArgs, DiagLogsArgs, DiagProcessArgs, DiagReportArgs, ExportForm},
+    cli::{
+        DiagCommand, DiagDiffArgs, DiagExportArgs, DiagHistoryArgs, DiagLogsArgs, DiagProcessArgs, DiagReportArgs,
+        ExportForm,
+    },
     commands::inspect,
     exit::Exit,
     output,
@@ -30,7 +35,7 @@ const WIDTH: usize = 80;
 /// Largest report that is read from a file: numbers take more room as text than on the wire.
 const SAVED_BYTES: u64 = 24 * REPORT_BYTES as u64;
 
-/// Has it read, and shows it.
+/// Carries one out.
 pub(super) async fn read(what: DiagCommand, places: &Places) -> Result<Exit, Problem> {
     match what {
         DiagCommand::Report(args) => report(&args, places).await,
@@ -59,19 +64,25 @@ pub(super) async fn read(what: DiagCommand, places: &Places) -> Result<Exit, Pro
             }
         }
         DiagCommand::Diff(args) => diff(&args),
-        DiagCommand::Export(args) => {
-            let found = inspect::report(super::super::wanted(&args.session), places).await?;
-            let measured = Measured::from(&found);
-            print(&match args.form {
-                ExportForm::Prometheus => report::export::prometheus(&measured),
-                ExportForm::Jsonl => report::export::json_line(&measured),
-                #[cfg(feature = "otlp")]
-                ExportForm::Otlp => report::export::otlp(&measured) + "\n",
-            })
-        }
-        // Followed, not read once.
-        DiagCommand::Watch(_) => Ok(Exit::Ok),
+        DiagCommand::Export(args) => export(&args, places).await,
+        DiagCommand::Watch(args) => super::watch::watch(&args, places).await,
     }
+}
+
+async fn export(args: &DiagExportArgs, places: &Places) -> Result<Exit, Problem> {
+    let mut readings = Readings::begin(&args.session, View::default(), places).await?;
+    let reading = match readings.first().await? {
+        Next::Reading(reading) => reading,
+        Next::Stopped(stop) => return Ok(Exit::Signal(stop.number())),
+    };
+    let at = WallTime(clock::wall_time().0.saturating_sub(reading.age_ms));
+    let measured = Measured { card: reading.card, at, sample: &reading.sample, findings: reading.findings };
+    print(&match args.form {
+        ExportForm::Prometheus => report::export::prometheus(&measured),
+        ExportForm::Jsonl => report::export::json_line(&measured),
+        #[cfg(feature = "otlp")]
+        ExportForm::Otlp => report::export::otlp(&measured) + "\n",
+    })
 }
 
 async fn report(args: &DiagReportArgs, places: &Places) -> Result<Exit, Problem> {

@@ -8,26 +8,16 @@ use report::{
 };
 use wire::{
     diagnostics::{
-        IdentityCard, Snapshot,
-        findings::{Finding, Severity, Unit},
+        Panel, Panels, Snapshot, View,
+        findings::{Severity, Unit},
         report::Series,
     },
     text::Label,
     time::WallTime,
 };
 
-use crate::{
-    cli::DiagWatchArgs,
-    exit::Exit,
-    local::{
-        client::{ClientError, Conversation},
-        protocol::{Ask, Reply},
-    },
-    output,
-    place::Places,
-    problem::Problem,
-    signals::Signals,
-};
+use super::{Next, Reading, Readings};
+use crate::{cli::DiagWatchArgs, exit::Exit, output, place::Places, problem::Problem};
 
 /// Readings that are remembered: a minute.
 const REMEMBERED: usize = 60;
@@ -37,41 +27,21 @@ const USUAL_SIZE: (u16, u16) = (80, 24);
 
 /// Follows until Ctrl-C or the end of the session.
 pub(super) async fn watch(args: &DiagWatchArgs, places: &Places) -> Result<Exit, Problem> {
-    let problem = |error| super::super::client_problem(&error, "nothing more is shown");
-    let mut signals = Signals::new().map_err(|error| super::super::output_problem(&error))?;
-    let session = super::super::wanted(&args.session);
-    let mut conversation = Conversation::begin(&places.runtime, session, Ask::Diagnostics).await.map_err(problem)?;
+    // Each processor by itself is not shown.
+    let view = View::from(Panels::ALL.without(Panel::Cores));
+    let mut readings = Readings::begin(&args.session, view, places).await?;
     let mut screen = Screen::default();
-    loop {
-        let reply = tokio::select! {
-            reply = conversation.next() => reply.map_err(problem)?,
-            _ = signals.next() => return Ok(Exit::Ok),
-        };
-        #[expect(clippy::wildcard_enum_match_arm, reason = "every other reply belongs to another question")]
-        match reply {
-            Reply::Flow(flow) => super::flow(flow, screen.drawn)?,
-            Reply::Card(card) => screen.card = Some(*card),
-            Reply::Findings(findings) => screen.findings = findings,
-            Reply::Sample { sample, .. } => {
-                screen.remember(&sample);
-                screen.draw(&sample).map_err(|error| super::super::output_problem(&error))?;
-            }
-            Reply::Ended { reason } => {
-                let next = "Ask the end user for a new code and attach again.";
-                return Err(Problem::new(Exit::of_end(reason), reason.to_string(), "nothing more is shown", next));
-            }
-            _ => return Err(problem(ClientError::Unexpected)),
-        }
+    while let Next::Reading(reading) = readings.next().await? {
+        screen.remember(&reading.sample);
+        screen.draw(&reading).map_err(|error| super::super::output_problem(&error))?;
     }
+    Ok(Exit::Ok)
 }
 
 #[derive(Default)]
 struct Screen {
-    card: Option<IdentityCard>,
-    findings: Vec<Finding>,
     /// The figures beside which a line of blocks stands, oldest first.
     figures: Vec<(&'static str, Unit, VecDeque<Option<i64>>)>,
-    drawn: bool,
 }
 
 impl Screen {
@@ -89,7 +59,7 @@ impl Screen {
         }
     }
 
-    fn draw(&mut self, sample: &Snapshot) -> std::io::Result<()> {
+    fn draw(&self, reading: &Reading<'_>) -> std::io::Result<()> {
         let series = self.figures.iter().map(|(figure, unit, values)| Series {
             figure: Label::cut(figure),
             subject: None,
@@ -99,7 +69,7 @@ impl Screen {
             values: values.iter().copied().collect(),
         });
         let series = series.collect::<Vec<_>>();
-        let watch = Watch { card: self.card.as_ref(), findings: &self.findings, sample, series: &series };
+        let watch = Watch { card: reading.card, findings: reading.findings, sample: &reading.sample, series: &series };
         let terminal = std::io::stdout().is_terminal();
         let size = if terminal { crossterm::terminal::size().ok() } else { None };
         let (columns, rows) = size.unwrap_or(USUAL_SIZE);
@@ -111,7 +81,6 @@ impl Screen {
             text.push_str(if terminal { "\x1b[K\n" } else { "\n" });
         }
         text.push_str(if terminal { "\x1b[J" } else { "\n" });
-        self.drawn = true;
         output::to_stdout(&text)
     }
 }

@@ -166,9 +166,15 @@ impl AgentEnd {
         }
     }
 
+    /// Takes what is said right behind the proof.
+    pub(crate) async fn subscribed(&mut self) {
+        assert!(matches!(self.next().await, ToAgent::Look { .. }), "nothing is collected that nobody looks at");
+        assert_eq!(self.next().await, ToAgent::Subscribe { period_ms: 1000 });
+    }
+
     /// Says yes to the first question.
     pub(crate) async fn grant(&mut self) {
-        assert_eq!(self.next().await, ToAgent::Subscribe { period_ms: 1000 });
+        self.subscribed().await;
         let notice = GrantNotice {
             grant: GrantId(1),
             subject: Subject::Request(RequestId(1)),

@@ -8,7 +8,7 @@ use ratatui::{
     text::{Line, Span},
     widgets::Paragraph,
 };
-use wire::diagnostics::{Core, Disk, Filesystem, FilesystemState, Network, Snapshot};
+use wire::diagnostics::{Core, Disk, Filesystem, FilesystemState, Network, Pace, PaceReason, Snapshot};
 
 use super::{Look, Model, WIDE, bar, eighth, fit, frame_of};
 use crate::units;
@@ -44,8 +44,12 @@ fn processors(frame: &mut Frame<'_>, area: Rect, model: &Model, sample: &Snapsho
         Span::styled(format!("· load {one} {five} {fifteen} "), look.dim()),
     ]);
     let mut block = frame_of(title, false, look);
-    if sample.skipped > 0 {
-        block = block.title_bottom(Span::styled(format!(" {} readings missed ", sample.skipped), look.warn()));
+    let left_out = [(sample.skipped, "readings missed"), (sample.withheld, "changes left out")];
+    for (count, what) in left_out.into_iter().filter(|(count, _)| *count > 0) {
+        block = block.title_bottom(Span::styled(format!(" {count} {what} "), look.warn()));
+    }
+    if let Some(pace) = pace_words(sample.pace) {
+        block = block.title_bottom(Span::styled(format!(" {pace} "), look.warn()));
     }
     let inner = block.inner(area);
     frame.render_widget(block, area);
@@ -57,6 +61,19 @@ fn processors(frame: &mut Frame<'_>, area: Rect, model: &Model, sample: &Snapsho
     let temperature = sample.temperatures.iter().map(|sensor| sensor.deci_celsius).max();
     let hottest = temperature.map(|deci| format!(" · hottest {} °C", deci / 10)).unwrap_or_default();
     frame.render_widget(Paragraph::new(Span::styled(format!("up {up}{hottest}"), look.dim())), last);
+}
+
+/// Why the machine measures itself less often than it was asked to.
+fn pace_words(pace: Pace) -> Option<String> {
+    let every = |ms: u32| format!("{}.{} s", ms / 1000, ms % 1000 / 100);
+    let (sample, processes) = (every(pace.sample_ms), every(pace.processes_ms));
+    match pace.reason {
+        PaceReason::AsAsked => None,
+        PaceReason::ManyProcesses => Some(format!("processes every {processes}: there are many")),
+        PaceReason::Load => Some(format!("processes every {processes}: the machine is busy")),
+        PaceReason::CpuPressure => Some(format!("every {sample}: programs wait for processors")),
+        PaceReason::OwnCpu => Some(format!("every {sample}: measuring takes too much")),
+    }
 }
 
 fn history_line(model: &Model, width: usize, look: Look) -> Line<'static> {

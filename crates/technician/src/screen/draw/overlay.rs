@@ -97,6 +97,7 @@ fn help(look: Look) -> Vec<Line<'static>> {
         ("c", "cancel the newest run that is not over"),
         ("a", "ask the end user for more abilities"),
         ("Tab", "next panel; Shift-Tab the one before"),
+        ("o", "order processes by processor, memory, or reads and writes"),
         ("↑ ↓", "scroll the panel; PgUp, PgDn, Home, End"),
         ("?", "this page"),
     ];

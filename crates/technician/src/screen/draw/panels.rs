@@ -8,7 +8,7 @@ use ratatui::{
 };
 use report::wording::{technical, words};
 use wire::diagnostics::{
-    Snapshot,
+    Panel as Sampled, ProcessOrder, Snapshot,
     findings::{Finding, Severity, Verdict},
 };
 
@@ -57,7 +57,7 @@ fn title(model: &Model, panel: Panel, look: Look) -> Line<'static> {
         Panel::Processes => model.sample.as_deref().map(|sample| {
             let unreadable = sample.processes_total.saturating_sub(sample.processes_readable);
             let note = if unreadable > 0 { format!(", {unreadable} not readable") } else { String::new() };
-            format!("{}{note} ", sample.processes_total)
+            format!("{}{note}, by {} ", sample.processes_total, order_words(model.processes_by))
         }),
         Panel::Runs => Some(format!("{} ", model.status.runs.len())),
         Panel::Devices => None,
@@ -70,6 +70,14 @@ fn title(model: &Model, panel: Panel, look: Look) -> Line<'static> {
         line.push_span(Span::styled(more, look.dim()));
     }
     line
+}
+
+fn order_words(order: ProcessOrder) -> &'static str {
+    match order {
+        ProcessOrder::Cpu => "processor",
+        ProcessOrder::Memory => "memory",
+        ProcessOrder::Io => "reads and writes",
+    }
 }
 
 /// How many of each kind, in words.
@@ -117,6 +125,9 @@ fn told(finding: &Finding) -> String {
 
 fn process_lines(sample: Option<&Snapshot>, width: usize, look: Look) -> Vec<Line<'static>> {
     let Some(sample) = sample else { return Vec::new() };
+    if !sample.view.panels.contains(Sampled::Processes) {
+        return vec![Line::from(Span::styled("They come with the next reading.", look.dim()))];
+    }
     let name = width.saturating_sub(41).max(6);
     let heading = format!("{:>8} {:<6} {:>6} {:>7} {:>5} S {}", "PID", "USER", "CPU", "MEM", "THR", fit("NAME", name));
     let heading = std::iter::once(Line::from(Span::styled(heading, look.dim())));

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use wire::{
     diagnostics::{
-        Core, Disk, Filesystem, FilesystemState, IdentityCard, Memory, Network, Pressure, Process, Snapshot,
+        Core, Disk, Filesystem, FilesystemState, IdentityCard, Memory, Network, Pressure, Process, Processor, Snapshot,
         Temperature, Unreadable,
         findings::{Amount, Check, Confidence, Evidence, Finding, Severity, Unit, Verdict, What},
         schema::Named,
@@ -30,9 +30,9 @@ pub(crate) fn model() -> Model {
     model.findings = Arc::new(findings());
     for busy in 0..40 {
         let mut sample = sample();
-        for core in &mut sample.cores {
-            core.busy_permille = core.busy_permille.saturating_mul(busy) / 39;
-        }
+        let so_far = |permille: &mut u16| *permille = u16::try_from(u32::from(*permille) * busy / 39).unwrap();
+        sample.cores.iter_mut().for_each(|core| so_far(&mut core.busy_permille));
+        so_far(&mut sample.processor.busy_permille);
         model.take_sample(Arc::new(sample));
     }
     model
@@ -176,6 +176,7 @@ pub(crate) fn sample() -> Snapshot {
     };
     Snapshot {
         tick: 42,
+        processor: Processor { busy_permille: 342, ..Processor::default() },
         skipped: 0,
         interval_ms: 1000,
         uptime_secs: 262_800,
@@ -277,6 +278,7 @@ pub(crate) fn hostile() -> Model {
     });
     sample.unreadable.iter_mut().for_each(|source| source.reason = Sentence::cut(&NASTY.repeat(20)));
     sample.uptime_secs = u64::MAX;
+    sample.processor.busy_permille = u16::MAX;
     sample.load_centi = [u32::MAX; 3];
     sample.memory.total_kib = u64::MAX;
     sample.temperatures.iter_mut().for_each(|sensor| sensor.deci_celsius = i32::MIN);

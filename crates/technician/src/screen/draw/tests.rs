@@ -1,9 +1,10 @@
 use std::time::Duration;
 
-use ratatui::{Terminal, backend::TestBackend};
+use ratatui::{Terminal, backend::TestBackend, layout::Size};
+use wire::diagnostics::{Pace, PaceReason, Panel as Sampled, Panels};
 use wire::session::{Absence, EndReason};
 
-use super::{bar, cut, draw, eighth, fit, testing};
+use super::{bar, cut, draw, eighth, fit, testing, view};
 use crate::{
     screen::model::{AbilityChoice, InputLine, Model, Overlay, Panel},
     status::Phase,
@@ -144,6 +145,38 @@ fn no_size_and_no_state_makes_drawing_panic() {
             }
         }
     }
+}
+
+#[test]
+fn processes_are_collected_only_while_they_are_on_the_screen() {
+    let mut model = testing::model();
+    let shows = |model: &Model, width, height| {
+        let (view, picture) = (view(model, Size::new(width, height)), picture(model, width, height));
+        assert_eq!(view.panels.contains(Sampled::Processes), picture.contains("PID"), "{width} {height}\n{picture}");
+        view.panels
+    };
+    for panel in Panel::ALL {
+        model.panel = panel;
+        for (width, height) in [(80, 40), (120, 40)] {
+            shows(&model, width, height);
+        }
+    }
+    assert_eq!(view(&model, Size::new(19, 40)).panels, Panels::OVERVIEW);
+    model.panel = Panel::Runs;
+    assert_eq!(shows(&model, 80, 40), Panels::ALL.without(Sampled::Processes));
+    assert_eq!(shows(&model, 120, 40), Panels::ALL, "beside the runs");
+}
+
+#[test]
+fn a_machine_that_measures_less_often_says_why() {
+    let mut model = testing::model();
+    let mut sample = testing::sample();
+    sample.pace = Pace { sample_ms: 2500, processes_ms: 5000, reason: PaceReason::CpuPressure };
+    sample.withheld = 12;
+    model.take_sample(std::sync::Arc::new(sample));
+    let picture = picture(&model, 200, 50);
+    assert!(picture.contains("every 2.5 s: programs wait for processors"), "{picture}");
+    assert!(picture.contains("12 changes left out"), "{picture}");
 }
 
 #[test]

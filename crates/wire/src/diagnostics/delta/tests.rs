@@ -199,6 +199,8 @@ fn more_findings_than_there_may_be_are_refused_and_what_is_held_stays() {
     let mut much = finding();
     much.evidence = vec![Evidence { what: What::Available, amount: None, name: None }; MAX_EVIDENCE + 1];
     assert_eq!(decoder.apply(StreamFrame::Findings(vec![much])), Err(StreamError::Unbounded));
+    let excuses = Finding { exonerates: vec![Check::LoadPerCore; Check::ALL.len() + 1], ..finding() };
+    assert_eq!(decoder.apply(StreamFrame::Findings(vec![excuses])), Err(StreamError::Unbounded));
     assert_eq!((decoder.findings(), decoder.opening()), (&[finding()][..], None));
 }
 

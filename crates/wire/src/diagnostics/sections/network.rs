@@ -30,8 +30,8 @@ schema! {
 
     /// One link.
     pub struct Link {
-        /// Kernel name, such as `wlan0`.
-        technical name: Label,
+        /// Its name: `wlan0`, but also one that an administrator gave, or one made of its hardware address.
+        network name: Label,
         /// What it is.
         technical kind: LinkKind,
         /// The kernel's word for a link without hardware, such as `veth` or `wireguard`; blank for hardware.
@@ -73,7 +73,7 @@ schema! {
     /// One address of a link.
     pub struct Address {
         /// The link.
-        technical link: Label,
+        network link: Label,
         /// Address and length of its network, such as `192.168.1.20/24`.
         network address: Label,
         /// IPv4 or IPv6.
@@ -93,7 +93,7 @@ schema! {
         /// IPv4 or IPv6.
         technical family: Family,
         /// The link that it leads through.
-        technical link: Label,
+        network link: Label,
         /// The gateway; blank if the link leads there without one.
         network gateway: Label,
         /// How the gateway is known on the link.
@@ -143,7 +143,7 @@ schema! {
         /// Who names it.
         technical source: ServerSource,
         /// The link that it is asked through; blank if any.
-        technical link: Label,
+        network link: Label,
         /// Whether it is on this machine, as a cache that asks others.
         technical local: bool,
         /// Whether systemd-resolved asks it now.
@@ -182,8 +182,8 @@ schema! {
 
     /// One wireless link.
     pub struct Wireless {
-        /// Kernel name.
-        technical link: Label,
+        /// Its name.
+        network link: Label,
         /// Name of the network; blank if there is none.
         network ssid: Label,
         /// Hardware address of the access point; blank if there is none.

@@ -179,6 +179,17 @@ schema! {
     }
 }
 
+/// What stands in a file in place of each argument.
+pub const NOT_KEPT: &str = "[not kept]";
+
+impl Arguments {
+    /// What may be kept of it: whose arguments they were and how many, and not a word of them.
+    pub fn without_text(&self) -> Self {
+        let arguments = self.arguments.0.iter().map(|_| Sentence::cut(NOT_KEPT)).collect();
+        Self { arguments: CommandLine(arguments), ..self.clone() }
+    }
+}
+
 /// What a program was called with, at most [`MAX_ARGUMENTS`]. Never in anything that is printed for a developer.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CommandLine(pub Vec<Sentence>);

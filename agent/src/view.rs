@@ -119,12 +119,14 @@ pub struct PromptView {
     pub digest: Digest,
     /// What it is about.
     pub kind: PromptKind,
-    /// The technician's reason; empty if none was given.
-    pub reason: String,
-    /// Abilities that are asked for, each with a box to tick; empty for a run.
+    /// The technician's reason; empty if none was given, absent where none is asked for.
+    pub reason: Option<String>,
+    /// Abilities that are asked for, each with a box to tick; empty for what is done once.
     pub abilities: Vec<AbilityView>,
     /// The run that is asked for.
     pub run: Option<RunPromptView>,
+    /// What is asked to be read.
+    pub inspection: Option<InspectionPromptView>,
     /// How long a yes lasts, in words.
     pub lasts: String,
     /// Who sees whose network address after a yes, in words; empty where a yes changes nothing about that.
@@ -139,6 +141,13 @@ pub struct PromptView {
     pub needs_spoken_words: bool,
 }
 
+impl PromptView {
+    /// Whether it is about one thing that is allowed as it is shown, without boxes to tick.
+    pub fn is_once(&self) -> bool {
+        self.run.is_some() || self.inspection.is_some()
+    }
+}
+
 /// What a question is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -149,6 +158,8 @@ pub enum PromptKind {
     Abilities,
     /// One run.
     Run,
+    /// One reading.
+    Inspection,
 }
 
 /// A run, ready to be read and decided.
@@ -170,6 +181,26 @@ pub struct RunPromptView {
     pub environment: Vec<String>,
     /// Bounds in words.
     pub limits: String,
+}
+
+/// Something to be read once, ready to be decided.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct InspectionPromptView {
+    /// What it is, behind the name of who asks, such as "to see what one program was started with".
+    pub asks: String,
+    /// Of what, as this computer itself found it.
+    pub facts: Vec<FactView>,
+    /// What to know before answering, a sentence or two each.
+    pub notes: Vec<String>,
+}
+
+/// One thing that this computer found.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct FactView {
+    /// What it is, such as "Program".
+    pub name: String,
+    /// Such as the program's name.
+    pub text: String,
 }
 
 /// A run that is going on.

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use agent::{
     front::browser::BrowserFrontEnd,
     view::{
-        AbilityView, ActivityLine, GrantView, Phase, PromptKind, PromptView, RunPromptView, RunView, TechnicianView,
-        UserAct, View,
+        AbilityView, ActivityLine, FactView, GrantView, InspectionPromptView, Phase, PromptKind, PromptView,
+        RunPromptView, RunView, TechnicianView, UserAct, View,
     },
 };
 use consent::{Answer, PromptId, Proof, Verdict};
@@ -147,13 +147,14 @@ fn prompt(kind: PromptKind) -> PromptView {
         prompt: 3,
         digest: DIGEST,
         kind,
-        reason: "You said that everything is slow since this morning.".into(),
+        reason: Some("You said that everything is slow since this morning.".into()),
         abilities: vec![
             health(),
             ability(Ability::RunR0, "Run checks that only read", true),
             ability(Ability::DiagLogs, "Read log lines of this computer", false),
         ],
         run: None,
+        inspection: None,
         lasts: "for at most 2 hours, or until you stop".into(),
         addresses: "Everything goes through the relay; your network address is not shown to the technician.".into(),
         answer_within_ms: 117_000,
@@ -165,7 +166,7 @@ fn prompt(kind: PromptKind) -> PromptView {
 
 fn run_prompt() -> PromptView {
     PromptView {
-        reason: "The print queue hangs on one job.".into(),
+        reason: Some("The print queue hangs on one job.".into()),
         abilities: vec![ability(Ability::AdhocArgv, "Run one command, exactly as shown", true)],
         run: Some(RunPromptView {
             program: "/usr/bin/find".into(),
@@ -180,6 +181,22 @@ fn run_prompt() -> PromptView {
         lasts: "for this one command, once".into(),
         addresses: String::new(),
         ..prompt(PromptKind::Run)
+    }
+}
+
+fn reading_prompt() -> PromptView {
+    let fact = |name: &str, text: &str| FactView { name: name.into(), text: text.into() };
+    PromptView {
+        reason: None,
+        abilities: vec![],
+        inspection: Some(InspectionPromptView {
+            asks: "to see what one program was started with".into(),
+            facts: vec![fact("Program", "mysqld"), fact("Number", "4711")],
+            notes: vec!["It can hold passwords.".into(), "It is shown once.".into()],
+        }),
+        lasts: "for this one program, once".into(),
+        addresses: String::new(),
+        ..prompt(PromptKind::Inspection)
     }
 }
 
@@ -368,7 +385,7 @@ async fn a_new_question_has_to_be_looked_at_anew() {
     stage.unlocked().await;
     stage.tab_to("allow").await;
     // Another question takes the place of this one at the moment in which the person presses the key.
-    let other = PromptView { prompt: 4, digest: Digest([7; 32]), reason: "Another one.".into(), ..run_prompt() };
+    let other = PromptView { prompt: 4, digest: Digest([7; 32]), reason: Some("Another one.".into()), ..run_prompt() };
     stage.view.send_replace(View { prompt: Some(other), ..live() });
     stage.browser.sees("Another one.").await.unwrap();
     assert_eq!(stage.focus().await, "question-title");
@@ -441,6 +458,30 @@ async fn a_command_is_shown_part_by_part() {
 }
 
 #[tokio::test]
+async fn a_reading_is_shown_with_what_the_computer_found_and_allowed_as_it_is() {
+    let mut stage = Stage::open(View { prompt: Some(reading_prompt()), ..live() }).await;
+    stage.browser.sees("to see what one program was started with").await.unwrap();
+    let facts = stage.browser.find("#reading-facts").await.unwrap().text().await.unwrap();
+    assert!(facts.contains("mysqld") && facts.contains("4711"), "{facts}");
+    let notes = stage.browser.find("#reading-notes").await.unwrap().text().await.unwrap();
+    assert!(notes.contains("It can hold passwords.") && notes.contains("It is shown once."), "{notes}");
+    stage.browser.sees("If you allow it, that counts for this one program, once.").await.unwrap();
+    let hidden = "return ['reason', 'no-reason', 'abilities', 'run'].map((id) => document.getElementById(id).hidden)";
+    assert_eq!(stage.script(hidden).await, serde_json::json!([true, true, true, true]));
+    stage.unlocked().await;
+    stage.tab_to("allow").await;
+    stage.press(&[Key::Space]).await;
+    assert_eq!(stage.act().await, yes(&[], None));
+
+    let hostile = "<img src=x onerror=alert(1)>";
+    let mut prompt = PromptView { prompt: 4, ..reading_prompt() };
+    prompt.inspection.as_mut().unwrap().facts[0].text = hostile.into();
+    stage.view.send_replace(View { prompt: Some(prompt), ..live() });
+    stage.browser.sees(hostile).await.unwrap();
+    stage.finish().await;
+}
+
+#[tokio::test]
 async fn letters_that_run_the_other_way_do_not_reorder_a_command() {
     let there = || "a \u{5d0}\u{5d1} - 1 > \u{627}\u{628} b".to_owned();
     let run = RunPromptView {
@@ -500,7 +541,7 @@ async fn hostile_text_stays_text_everywhere() {
         technician: Some(technician),
         grants: vec![GrantView { grant: GrantId(1), abilities: vec![words.clone()], remaining_ms: 60_000 }],
         prompt: Some(PromptView {
-            reason: hostile(),
+            reason: Some(hostile()),
             lasts: hostile(),
             addresses: hostile(),
             word: hostile(),
@@ -691,7 +732,7 @@ async fn every_state_fits_its_window() {
     long.run.as_mut().unwrap().arguments.push("x".repeat(600));
     let unchecked = View { technician: Some(stranger()), ..live() };
     let mut worded = View { technician: Some(TechnicianView { words_confirmed: true, ..stranger() }), ..live() };
-    worded.prompt = Some(PromptView { reason: String::new(), ..run_prompt() });
+    worded.prompt = Some(PromptView { reason: Some(String::new()), ..run_prompt() });
     let paused = View { phase: Phase::Paused { ends_in_ms: 42_000 }, runs: vec![], ..live() };
     let states = [
         (

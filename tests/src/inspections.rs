@@ -1,11 +1,11 @@
 //! What is read once: reports, sections, the history; and what is not allowed.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::{os::unix::fs::PermissionsExt as _, path::Path};
 
 use serde_json::Value;
-use testkit::PATIENCE;
+use testkit::{PATIENCE, programs::Host, running::Running};
 
-use crate::world::World;
+use crate::world::{Log, World};
 
 fn outcome<'r>(report: &'r Value, section: &str) -> &'r Value {
     let sections = report["sections"].as_array().expect("a report has sections");
@@ -89,4 +89,125 @@ async fn what_was_not_allowed_is_not_read_and_the_refusal_says_what_to_ask_for()
         assert_eq!(refused.stdout, "");
     }
     Ok(())
+}
+
+const HARMLESS: &str = "--harmless-canary=shown";
+const SECRET: &str = "hunter2-canary";
+
+/// A program of the end user's that waits, with a secret among its arguments in each of the ways in which they are given.
+fn with_secrets() -> anyhow::Result<Running> {
+    let mut command = Host::default().command("/bin/sh");
+    command.args(["-c", "read line", "waiting", HARMLESS]);
+    command.args([&format!("--password={SECRET}-1 and more of it {SECRET}-2"), "--token", &format!("{SECRET}-3")]);
+    Running::start(command)
+}
+
+/// Lets the technician see single processes, which is asked for once and ticked by the person.
+async fn allow_processes(world: &World) -> anyhow::Result<()> {
+    let mut asking = world.technician.start(["request", "diag.process", "--for", "15m"])?;
+    world.share.asked().await?;
+    world.share.answer("1").await?;
+    world.share.allow().await?;
+    let done = asking.wait_exit(PATIENCE).await?;
+    assert_eq!(done.code(), 0, "{}{}", done.stdout, done.stderr);
+    Ok(())
+}
+
+/// Every file below `folder` in which `text` stands.
+fn files_with(text: &str, folder: &Path) -> anyhow::Result<Vec<std::path::PathBuf>> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder)? {
+            let (path, kind) = entry.map(|entry| (entry.path(), entry.file_type()))?;
+            let kind = kind?;
+            if kind.is_dir() {
+                folders.push(path);
+            } else if kind.is_file() && std::fs::read(&path)?.windows(text.len()).any(|part| part == text.as_bytes()) {
+                found.push(path);
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Nothing of the arguments was written down, by neither side.
+fn assert_not_stored(world: &World) -> anyhow::Result<()> {
+    for home in [world.share.home(), world.technician.home()] {
+        for text in [SECRET, "harmless-canary"] {
+            assert_eq!(files_with(text, home.path())?, Vec::<std::path::PathBuf>::new(), "{text} was stored");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn arguments_are_shown_after_a_yes_to_that_process_without_what_looks_like_a_secret_and_not_stored()
+-> anyhow::Result<()> {
+    let mut world = World::start().await?;
+    let mut attached = world.attach().await?;
+    allow_processes(&world).await?;
+    let program = with_secrets()?;
+    let pid = program.pid().to_string();
+
+    let mut asking = world.technician.start(["diag", "process", &pid, "--arguments"])?;
+    world.share.asked().await?;
+    world.share.sees("to see what one program was started with").await?;
+    world.share.sees(&format!("number       \"{pid}\"")).await?;
+    let told = |line: &str| line.contains("asking the end user for the arguments").then_some(());
+    asking.wait_for_error_line("a word that they are asked", PATIENCE, told).await?;
+    assert_eq!(asking.stdout(), "", "nothing is shown before the yes");
+    world.share.allow_with_words(&world.words().await?).await?;
+    let done = asking.wait_exit(PATIENCE).await?;
+    assert_eq!(done.code(), 0, "{}{}", done.stdout, done.stderr);
+    assert!(done.stdout.contains(HARMLESS) && done.stdout.contains("--password=[secret]"), "{}", done.stdout);
+    assert!(!done.stdout.contains(SECRET) && !done.stderr.contains(SECRET), "{}{}", done.stdout, done.stderr);
+
+    // The yes was for one reading: the same one is asked about again.
+    let mut again = world.technician.start(["diag", "process", &pid, "--arguments", "--json"])?;
+    world.share.allow().await?;
+    let shown = serde_json::from_str::<Value>(&again.wait_exit(PATIENCE).await?.stdout)?;
+    assert_eq!((shown["pid"].to_string(), &shown["name"]), (pid, &Value::from("sh")), "{shown}");
+    let arguments = shown["arguments"].as_array().expect("a list of arguments");
+    assert_eq!(arguments[4..], [HARMLESS, "--password=[secret]", "--token", "[secret]"], "{shown}");
+
+    assert_eq!(world.technician.run(["end"]).await?.code(), 0);
+    assert_eq!(attached.wait_exit(PATIENCE).await?.code(), 0);
+    world.share_exit().await?;
+    let log = Log::read(&world.share.logs()?[0])?;
+    let asked = log.all("asked_for_inspection").collect::<Vec<_>>();
+    assert!(asked.len() == 2 && asked.iter().all(|asked| asked["about"] == "sh"), "{log:?}");
+    let used = log.all("grant_ended").filter(|ended| ended["reason"] == "used");
+    assert_eq!(used.count(), 2, "{log:?}");
+    assert_not_stored(&world)
+}
+
+#[tokio::test]
+async fn after_a_no_nothing_of_the_arguments_is_sent_and_asking_at_once_again_is_refused() -> anyhow::Result<()> {
+    let mut world = World::start().await?;
+    let mut attached = world.attach().await?;
+    let program = with_secrets()?;
+    let pid = program.pid().to_string();
+    let arguments = ["diag", "process", &pid, "--arguments"];
+    let refused = world.technician.run(arguments).await?;
+    assert_eq!(refused.code(), 3, "{}", refused.stderr);
+    assert!(refused.stderr.contains("assent request diag.process"), "{}", refused.stderr);
+
+    allow_processes(&world).await?;
+    let mut asking = world.technician.start(arguments)?;
+    world.share.deny().await?;
+    let denied = asking.wait_exit(PATIENCE).await?;
+    assert_eq!((denied.code(), denied.stdout.as_str()), (3, ""), "{}", denied.stderr);
+    assert!(denied.stderr.contains("the end user said no"), "{}", denied.stderr);
+
+    let again = world.technician.run(arguments).await?;
+    assert_eq!((again.code(), again.stdout.as_str()), (3, ""), "{}", again.stderr);
+    assert!(again.stderr.contains("wait before asking again"), "{}", again.stderr);
+
+    assert_eq!(world.technician.run(["end"]).await?.code(), 0);
+    assert_eq!(attached.wait_exit(PATIENCE).await?.code(), 0);
+    world.share_exit().await?;
+    let log = Log::read(&world.share.logs()?[0])?;
+    assert!(log.all("inspecting").all(|read| !read["what"].to_string().contains("arguments")), "{log:?}");
+    assert_not_stored(&world)
 }

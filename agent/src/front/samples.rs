@@ -6,7 +6,8 @@ use wire::{
 };
 
 use crate::view::{
-    AbilityView, ActivityLine, GrantView, Phase, PromptKind, PromptView, RunPromptView, RunView, TechnicianView, View,
+    AbilityView, ActivityLine, FactView, GrantView, InspectionPromptView, Phase, PromptKind, PromptView, RunPromptView,
+    RunView, TechnicianView, View,
 };
 
 pub(crate) const CODE_MS: u64 = 572_000;
@@ -53,13 +54,14 @@ pub(crate) fn prompt() -> PromptView {
         prompt: 3,
         digest: DIGEST,
         kind: PromptKind::Session,
-        reason: "You said that everything is slow since this morning.".into(),
+        reason: Some("You said that everything is slow since this morning.".into()),
         abilities: vec![
             ability(Ability::DiagBasic, "See how this computer is doing", true),
             ability(Ability::RunR0, "Run checks that only read", true),
             ability(Ability::DiagLogs, "Read log lines of this computer", false),
         ],
         run: None,
+        inspection: None,
         lasts: "for at most 2 hours, or until you stop".into(),
         addresses: "Everything goes through the relay.".into(),
         answer_within_ms: 120_000,
@@ -77,7 +79,7 @@ pub(crate) fn asking(technician: TechnicianView) -> View {
 pub(crate) fn run_prompt() -> PromptView {
     PromptView {
         kind: PromptKind::Run,
-        reason: "The print queue hangs on one job.".into(),
+        reason: Some("The print queue hangs on one job.".into()),
         abilities: vec![],
         run: Some(RunPromptView {
             program: "/usr/bin/find".into(),
@@ -93,6 +95,25 @@ pub(crate) fn run_prompt() -> PromptView {
         addresses: String::new(),
         answer_within_ms: 60_000,
         unlocks_in_ms: 10_000,
+        ..prompt()
+    }
+}
+
+/// Locked for three seconds.
+pub(crate) fn reading_prompt() -> PromptView {
+    let fact = |name: &str, text: &str| FactView { name: name.into(), text: text.into() };
+    PromptView {
+        kind: PromptKind::Inspection,
+        reason: None,
+        abilities: vec![],
+        inspection: Some(InspectionPromptView {
+            asks: "to see what one program was started with".into(),
+            facts: vec![fact("Program", "mysqld"), fact("Number", "4711")],
+            notes: vec!["It can hold passwords.".into(), "It is shown once.".into()],
+        }),
+        lasts: "for this one program, once".into(),
+        addresses: String::new(),
+        unlocks_in_ms: 3_000,
         ..prompt()
     }
 }
@@ -115,6 +136,10 @@ pub(crate) fn live() -> View {
 
 pub(crate) fn live_with_run_prompt() -> View {
     View { prompt: Some(run_prompt()), ..live() }
+}
+
+pub(crate) fn live_with_reading_prompt() -> View {
+    View { prompt: Some(reading_prompt()), ..live() }
 }
 
 pub(crate) fn ended() -> View {

@@ -216,7 +216,7 @@ mod tests {
         let bytes = std::fs::read(&path).unwrap();
         let one = bytes.len() / 3;
         for length in 0..bytes.len() {
-            std::fs::write(&path, bytes.get(..length).unwrap()).unwrap();
+            audit::files::write_atomic(&path, bytes.get(..length).unwrap(), 0o600).unwrap();
             match length / one {
                 0 if length > 0 => assert!(read(&path, |_, _, _| ()).is_err(), "nothing in it was ever sent"),
                 whole => {

@@ -9,6 +9,7 @@ use wire::{
         findings::{Amount, Finding, Unit, Verdict},
         inspect::Inspected,
         report::{Report, SectionReport, Series},
+        sections::process::Arguments,
     },
     ids::InspectionId,
     time::WallTime,
@@ -33,6 +34,8 @@ pub(super) enum What {
     Report(InspectionId, Box<Report>),
     Section(InspectionId, Box<SectionReport>),
     History(InspectionId, Vec<Series>),
+    /// What a program was started with, of which nothing is kept but that it was sent.
+    Arguments(InspectionId, Box<Arguments>),
     /// Nothing that this version can read, and why.
     Unreadable(&'static str),
 }
@@ -54,6 +57,7 @@ impl Reader {
             Sent::Inspected(inspection, Inspected::Report(report)) => What::Report(inspection, report),
             Sent::Inspected(inspection, Inspected::Section(section)) => What::Section(inspection, section),
             Sent::Inspected(inspection, Inspected::History(series)) => What::History(inspection, series),
+            Sent::Inspected(inspection, Inspected::Arguments(arguments)) => What::Arguments(inspection, arguments),
             Sent::Inspected(..) => What::Unreadable("an answer that this version does not know"),
         };
         Some(what)
@@ -122,6 +126,10 @@ impl Item {
             What::Report(inspection, report) => format!("{inspection}: report, {} sections", report.sections.len()),
             What::Section(inspection, section) => format!("{inspection}: {}", section.section.name()),
             What::History(inspection, series) => format!("{inspection}: history, {} series", series.len()),
+            What::Arguments(inspection, arguments) => {
+                let Arguments { name, pid, arguments, .. } = &**arguments;
+                format!("{inspection}: what {name} ({pid}) was started with, {} arguments", arguments.0.len())
+            }
             What::Unreadable(why) => (*why).to_owned(),
         };
         format!("{what}, {}", bytes(self.bytes))
@@ -136,6 +144,10 @@ impl Item {
             What::Reading(newest) => lines(report::text::figures(newest, WIDTH)),
             What::Section(_, section) => report::markdown::section(section),
             What::History(_, series) => report::export::csv(series),
+            What::Arguments(..) => {
+                "You allowed it to be shown to the technician once. It is not kept, so it is not shown here.\n"
+                    .to_owned()
+            }
             What::Unreadable(why) => format!("{why}\n"),
         }
     }
@@ -150,11 +162,12 @@ fn bytes(bytes: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use wire::diagnostics::sections::process::CommandLine;
     use wire::diagnostics::{
         DeltaEncoder, IdentityCard, StreamFrame,
         report::{Outcome, SectionId},
     };
-    use wire::text::Label;
+    use wire::text::{Label, Sentence};
 
     use super::*;
 
@@ -204,6 +217,20 @@ mod tests {
         assert!(text.contains("1970-01-01T00:00:01Z  3 readings up to 1970-01-01T00:00:03Z, 120 B"), "{text}");
         assert!(text.contains(": storage, 2 KiB"), "{text}");
         assert!(list.items()[1].in_full().contains("3.00"), "{}", list.items()[1].in_full());
+    }
+
+    #[test]
+    fn of_arguments_nothing_is_kept_but_that_they_were_sent() {
+        let arguments = CommandLine(["mysqld", "--secret"].map(Sentence::cut).to_vec());
+        let sent = Arguments { pid: 7, name: Label::cut("mysqld"), arguments, ..Arguments::default() };
+        let kept = sent.without_text();
+        assert!(!serde_json::to_string(&kept).unwrap().contains("--secret"));
+        let answer = Sent::Inspected(InspectionId(4), Inspected::Arguments(Box::new(kept)));
+        let mut list = List::default();
+        list.take(WallTime(0), Reader::default().read(answer).unwrap(), 40);
+        let text = list.text(Path::new("x"));
+        assert!(text.contains("inspection-4: what mysqld (7) was started with, 2 arguments"), "{text}");
+        assert!(list.items()[0].in_full().contains("It is not kept"));
     }
 
     #[test]

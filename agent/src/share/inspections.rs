@@ -1,11 +1,15 @@
 //! What is read once for a technician: found, cleared, and sent on a stream of its own.
 //!
-//! Finding may take long, so it happens off the actor; whether the answer may leave is asked again before it does.
+//! Finding may take long, so it happens off the actor; whether the answer may leave is asked again before it does. What the person is
+//! asked about first is described here as well, without being read.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, thread, time::Duration};
 
 use diagnostics::findings::RoundTrip;
-use diagnostics::{Cleared, Question, RunningProbe, SECTION_DEADLINE, Scopes, section_of};
+use diagnostics::{
+    ArgumentsError, Cleared, Question, Roots, RunningProbe, SECTION_DEADLINE, Scopes, arguments, process_name,
+    section_of,
+};
 use tokio::{
     sync::oneshot,
     task::{AbortHandle, JoinSet},
@@ -13,15 +17,18 @@ use tokio::{
 use transport::clock;
 use transport::sealed::Sealed;
 use transport::streams::Priority;
-use wire::diagnostics::inspect::{Inspect, Inspected};
+use wire::diagnostics::inspect::{About, Inspect, Inspected};
 use wire::diagnostics::report::{Outcome, Report, SectionId, SectionReport};
 use wire::diagnostics::sections::probes::{self, LoadWay, ProbeOutcome, ProbeRequest};
 use wire::ids::InspectionId;
-use wire::session::{Ability, StreamHeader};
+use wire::session::{Ability, DenyReason, StreamHeader};
 
 use super::load;
 use crate::sent::{NotKept, Sent, SentCopy};
 use crate::watch::{self, Gate, Watch};
+
+/// How long reading of one process may take. It takes microseconds, unless the process is stuck in the kernel.
+const PROCESS_DEADLINE: Duration = Duration::from_secs(5);
 
 /// What the technician may see at the moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,8 +58,10 @@ impl Allowed {
 /// What happened to an inspection.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// Its answer was found under that consent; nothing if it cannot be found.
-    Found(InspectionId, Allowed, Option<Box<Found>>),
+    /// What the person would be asked about was found, or why they cannot be.
+    Described(InspectionId, Result<About, DenyReason>),
+    /// Its answer was found under that consent, or why it cannot be.
+    Found(InspectionId, Allowed, Result<Box<Found>, DenyReason>),
     /// Its answer is on its way, or the connection does not take it.
     Sent(InspectionId),
     /// Its answer could not be kept and was not sent.
@@ -90,11 +99,17 @@ impl Inspections {
         Self { session, watch, gate, steps: JoinSet::new(), under_way: BTreeMap::new() }
     }
 
-    /// Begins to read.
-    pub(super) fn start(&mut self, inspection: InspectionId, what: Inspect, allowed: Allowed) {
-        let (watch, gate, session) = (self.watch.clone(), Arc::clone(&self.gate), Arc::clone(&self.session));
+    /// Finds out what the person would be asked about.
+    pub(super) fn describe(&mut self, inspection: InspectionId, what: Inspect) {
+        self.steps.spawn(async move { Step::Described(inspection, describe(what).await) });
+    }
+
+    /// Begins to read; of what the person was asked about nothing but `about`.
+    pub(super) fn start(&mut self, inspection: InspectionId, what: Inspect, about: Option<About>, allowed: Allowed) {
+        let source =
+            Source { watch: self.watch.clone(), gate: Arc::clone(&self.gate), session: Arc::clone(&self.session) };
         let task = self.steps.spawn(async move {
-            let found = find(&watch, &gate, &session, inspection, what, &allowed).await;
+            let found = source.find(inspection, what, about, &allowed).await;
             Step::Found(inspection, allowed, found.map(Box::new))
         });
         self.under_way.insert(inspection, task);
@@ -104,11 +119,17 @@ impl Inspections {
     pub(super) fn send(&mut self, inspection: InspectionId, found: Found, copy: SentCopy) {
         let session = Arc::clone(&self.session);
         let task = self.steps.spawn(async move {
-            let answer = Sent::Inspected(inspection, found.into_inspected());
-            match copy.keep(answer, clock::wall_time()).await {
+            // Arguments are shown and not stored: what is kept is that they were sent.
+            let (kept, shown_once) = match found.into_inspected() {
+                Inspected::Arguments(arguments) => {
+                    (Inspected::Arguments(Box::new(arguments.without_text())), Some(Inspected::Arguments(arguments)))
+                }
+                other @ (Inspected::Report(_) | Inspected::Section(_) | Inspected::History(_) | _) => (other, None),
+            };
+            match copy.keep(Sent::Inspected(inspection, kept), clock::wall_time()).await {
                 Ok(kept) => {
                     // If the connection does not take it, the session is over or the technician has stopped the stream.
-                    let _ = send(&session, kept).await;
+                    let _ = send(&session, inspection, kept, shown_once).await;
                     Step::Sent(inspection)
                 }
                 Err(error) => Step::NotKept(inspection, error),
@@ -142,36 +163,96 @@ impl Inspections {
     }
 }
 
-async fn find(
-    watch: &Watch,
-    gate: &Gate,
-    session: &Sealed,
-    inspection: InspectionId,
-    what: Inspect,
-    allowed: &Allowed,
-) -> Option<Found> {
-    let scopes = allowed.scopes;
-    let found = match what {
-        Inspect::Report => {
-            let read =
-                read(watch, allowed.sections.iter().copied().filter(|section| is_in_reports(*section)).collect());
-            let not_allowed = SectionId::ALL.iter().copied().filter(|section| !allowed.sections.contains(section));
-            let mut sections = read.await?;
-            sections.extend(not_allowed.map(not_allowed_section));
-            let report = watch.report(sections).await?;
-            let cleared = watch::cleared(gate, move |privacy| privacy.clear_report(report, scopes)).await?;
-            return Some(Found::Report(Box::new(cleared)));
+async fn describe(what: Inspect) -> Result<About, DenyReason> {
+    match what {
+        Inspect::Arguments { pid, start_ticks } => {
+            let name = of_process(move |roots| process_name(roots, pid, start_ticks)).await?;
+            Ok(About::Process { name })
         }
-        Inspect::Section(section) => ask(watch, Question::Section(section)).await?,
-        Inspect::Process { pid, start_ticks } => ask(watch, Question::Process { pid, start_ticks }).await?,
-        Inspect::Logs(query) => ask(watch, Question::Logs(query)).await?,
-        Inspect::Probe(ProbeRequest::Load) => under_load(watch, session, inspection).await,
-        Inspect::Probe(request) => probe(watch, request).await?,
-        Inspect::History(query) => Inspected::History(watch.history(query).await?),
-        // A newer technician's.
-        _ => return None,
-    };
-    watch::cleared(gate, move |privacy| privacy.clear(found, scopes)).await.map(Found::Other)
+        // Nobody is asked about these.
+        Inspect::Report
+        | Inspect::Section(_)
+        | Inspect::Process { .. }
+        | Inspect::History(_)
+        | Inspect::Logs(_)
+        | _ => Err(DenyReason::InspectionFailed),
+    }
+}
+
+/// Where the answers of one session come from.
+struct Source {
+    watch: Watch,
+    gate: Gate,
+    session: Arc<Sealed>,
+}
+
+impl Source {
+    async fn find(
+        &self,
+        inspection: InspectionId,
+        what: Inspect,
+        about: Option<About>,
+        allowed: &Allowed,
+    ) -> Result<Found, DenyReason> {
+        if let (Inspect::Arguments { pid, start_ticks }, Some(About::Process { name })) = (&what, about) {
+            let (pid, start_ticks) = (*pid, *start_ticks);
+            let found = of_process(move |roots| arguments(roots, pid, start_ticks, &name)).await?;
+            // The yes to this one reading is the consent to its free text.
+            let scopes = Scopes { logs: true, ..allowed.scopes };
+            let found = Inspected::Arguments(Box::new(found));
+            let cleared = watch::cleared(&self.gate, move |privacy| privacy.clear(found, scopes)).await;
+            return cleared.map(Found::Other).ok_or(DenyReason::InspectionFailed);
+        }
+        self.find_freely(inspection, what, allowed).await.ok_or(DenyReason::InspectionFailed)
+    }
+
+    /// What no question was asked about.
+    async fn find_freely(&self, inspection: InspectionId, what: Inspect, allowed: &Allowed) -> Option<Found> {
+        let scopes = allowed.scopes;
+        let found = match what {
+            Inspect::Report => {
+                let read = read(
+                    &self.watch,
+                    allowed.sections.iter().copied().filter(|section| is_in_reports(*section)).collect(),
+                );
+                let not_allowed = SectionId::ALL.iter().copied().filter(|section| !allowed.sections.contains(section));
+                let mut sections = read.await?;
+                sections.extend(not_allowed.map(not_allowed_section));
+                let report = self.watch.report(sections).await?;
+                let cleared = watch::cleared(&self.gate, move |privacy| privacy.clear_report(report, scopes)).await?;
+                return Some(Found::Report(Box::new(cleared)));
+            }
+            Inspect::Section(section) => ask(&self.watch, Question::Section(section)).await?,
+            Inspect::Process { pid, start_ticks } => ask(&self.watch, Question::Process { pid, start_ticks }).await?,
+            Inspect::Logs(query) => ask(&self.watch, Question::Logs(query)).await?,
+            Inspect::Probe(ProbeRequest::Load) => under_load(&self.watch, &self.session, inspection).await,
+            Inspect::Probe(request) => probe(&self.watch, request).await?,
+            Inspect::History(query) => Inspected::History(self.watch.history(query).await?),
+            // Without a yes to what it is about, or a newer technician's.
+            Inspect::Arguments { .. } | _ => return None,
+        };
+        watch::cleared(&self.gate, move |privacy| privacy.clear(found, scopes)).await.map(Found::Other)
+    }
+}
+
+/// Reads something of a process, on a thread that is left to itself if it hangs: the kernel gives no way to take such a question back.
+async fn of_process<T: Send + 'static>(
+    read: impl FnOnce(&Roots) -> Result<T, ArgumentsError> + Send + 'static,
+) -> Result<T, DenyReason> {
+    let (found, answer) = oneshot::channel();
+    // Whoever waited may be gone.
+    let read = move || drop(found.send(read(&Roots::default())));
+    thread::Builder::new().name("process".to_owned()).spawn(read).map_err(|_| DenyReason::InspectionFailed)?;
+    match tokio::time::timeout(PROCESS_DEADLINE, answer).await {
+        Ok(Ok(Ok(found))) => Ok(found),
+        Ok(Ok(Err(error))) => Err(match error {
+            ArgumentsError::Ended => DenyReason::ProcessEnded,
+            ArgumentsError::Changed => DenyReason::ProcessChanged,
+            ArgumentsError::NotReadable(_) => DenyReason::ProcessNotReadable,
+            ArgumentsError::Failed(_) | _ => DenyReason::InspectionFailed,
+        }),
+        Ok(Err(_)) | Err(_) => Err(DenyReason::InspectionFailed),
+    }
 }
 
 /// Those that are read for one thing that somebody chose are not.
@@ -227,8 +308,15 @@ fn not_allowed_section(section: SectionId) -> SectionReport {
     }
 }
 
-async fn send(session: &Sealed, kept: Sent) -> Result<(), transport::streams::StreamError> {
-    let Sent::Inspected(inspection, answer) = kept else { return Ok(()) };
+/// Sends what was kept, or what is shown in its place and kept nowhere.
+async fn send(
+    session: &Sealed,
+    inspection: InspectionId,
+    kept: Sent,
+    shown_once: Option<Inspected>,
+) -> Result<(), transport::streams::StreamError> {
+    let Sent::Inspected(_, kept) = kept else { return Ok(()) };
+    let answer = shown_once.unwrap_or(kept);
     let mut stream = session.open_uni(Priority::Live).await?;
     stream.send(&StreamHeader::Inspection { inspection }).await?;
     stream.send(&answer).await?;

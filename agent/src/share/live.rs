@@ -357,17 +357,19 @@ impl Live<'_> {
         let now = clock::now();
         match step {
             // What was taken back while it was being read may not leave.
-            Step::Found(inspection, allowed, Some(found))
+            Step::Described(inspection, about) => self.core.handle_described(inspection, about, now, &mut OsRng),
+            Step::Found(inspection, allowed, Ok(found))
                 if self.core.may_inspect(inspection, now) && allowed == self.allowed() =>
             {
                 match self.sent_copy() {
                     Some(copy) => self.inspections.send(inspection, *found, copy),
-                    None => self.core.handle_not_inspected(inspection, now),
+                    None => self.core.handle_not_inspected(inspection, DenyReason::InspectionFailed, now),
                 }
             }
-            Step::Found(inspection, ..) => {
+            Step::Found(inspection, _, found) => {
                 self.inspections.finished(inspection);
-                self.core.handle_not_inspected(inspection, now);
+                let reason = found.err().unwrap_or(DenyReason::InspectionFailed);
+                self.core.handle_not_inspected(inspection, reason, now);
             }
             Step::NotKept(inspection, error) => {
                 self.inspections.finished(inspection);
@@ -476,11 +478,12 @@ impl Live<'_> {
                     }
                 }
                 Effect::Look { view } => self.samples.look(view),
-                Effect::Inspect { inspection, what } => {
-                    if self.core.may_inspect(inspection, clock::now()) {
-                        self.inspections.start(inspection, what, self.allowed());
+                Effect::Describe { inspection, what } => self.inspections.describe(inspection, what),
+                Effect::Inspect { inspection, what, about } => {
+                    if self.core.begin_inspection(inspection, clock::now()) {
+                        self.inspections.start(inspection, what, about, self.allowed());
                     } else {
-                        self.core.handle_not_inspected(inspection, clock::now());
+                        self.core.handle_not_inspected(inspection, DenyReason::NotGranted, clock::now());
                     }
                 }
                 Effect::PromptsChanged => self.share.stage.session(&self.core, clock::now()),
@@ -524,6 +527,7 @@ impl Live<'_> {
             Effect::Record(_)
             | Effect::Send(_)
             | Effect::Resolve(_)
+            | Effect::Describe { .. }
             | Effect::StartRun { .. }
             | Effect::StartDiagnostics { .. }
             | Effect::Look { .. }

@@ -2,10 +2,11 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use consent::{Grant, Prompt, PromptKind};
+use consent::{Grant, Once, Prompt, PromptKind};
 use session::agent::{AgentSession, DirectWish, Phase as SessionPhase};
 use tokio::sync::watch;
 use transport::clock;
+use wire::diagnostics::inspect::{About, ExactInspection, Inspect};
 use wire::evidence::Event;
 use wire::run::ExactRun;
 use wire::session::{Ability, GrantEnd, Subject, TechnicianIdentity};
@@ -14,8 +15,8 @@ use wire::time::Moment;
 
 use super::wording;
 use crate::view::{
-    ACTIVITY_LINES, AbilityView, ActivityLine, GrantView, Phase, PromptKind as PromptKindView, PromptView,
-    RunPromptView, RunView, TechnicianView, View,
+    ACTIVITY_LINES, AbilityView, ActivityLine, FactView, GrantView, InspectionPromptView, Phase,
+    PromptKind as PromptKindView, PromptView, RunPromptView, RunView, TechnicianView, View,
 };
 
 /// Keeps the view that the front ends show. Every change is published at once.
@@ -142,7 +143,7 @@ fn ticked_at_first(ability: Ability) -> bool {
 }
 
 fn prompt(open: &Prompt, direct: DirectWish, now: Moment) -> PromptView {
-    let is_run = open.kind == PromptKind::Run;
+    let ticks = open.abilities.iter().filter(|_| open.once.is_none());
     PromptView {
         prompt: open.id.0,
         digest: open.digest,
@@ -150,20 +151,21 @@ fn prompt(open: &Prompt, direct: DirectWish, now: Moment) -> PromptView {
             PromptKind::Session => PromptKindView::Session,
             PromptKind::Abilities => PromptKindView::Abilities,
             PromptKind::Run => PromptKindView::Run,
+            PromptKind::Inspection => PromptKindView::Inspection,
         },
-        reason: open.reason.shown(),
-        abilities: if is_run {
-            vec![]
-        } else {
-            open.abilities.iter().map(|ability| in_words(*ability, ticked_at_first(*ability))).collect()
+        reason: (open.kind != PromptKind::Inspection).then(|| open.reason.shown()),
+        abilities: ticks.map(|ability| in_words(*ability, ticked_at_first(*ability))).collect(),
+        run: open.run().map(|approved| run(&approved.exact, open)),
+        inspection: match &open.once {
+            Some(Once::Inspection(approved)) => Some(inspection(&approved.exact)),
+            Some(Once::Run(_)) | None => None,
         },
-        run: open.run.as_ref().map(|approved| run(&approved.exact, open)),
-        lasts: if is_run {
-            "for this one command, once".to_owned()
-        } else {
-            format!("for at most {}, or until you stop", wording::duration(open.stay))
+        lasts: match &open.once {
+            Some(Once::Run(_)) => "for this one command, once".to_owned(),
+            Some(Once::Inspection(approved)) => wording::reading_lasts(&approved.exact.about).to_owned(),
+            None => format!("for at most {}, or until you stop", wording::duration(open.stay)),
         },
-        addresses: if is_run { String::new() } else { wording::addresses(direct).to_owned() },
+        addresses: if open.once.is_some() { String::new() } else { wording::addresses(direct).to_owned() },
         answer_within_ms: milliseconds(open.remaining(now)),
         unlocks_in_ms: milliseconds_up(open.locked_for(now)),
         word: open.word.to_owned(),
@@ -183,6 +185,23 @@ fn run(exact: &ExactRun, prompt: &Prompt) -> RunPromptView {
         user: shown_bytes(&exact.user_name),
         environment: prompt.environment_additions.iter().map(variable).collect(),
         limits: wording::limits(exact.limits),
+    }
+}
+
+fn inspection(exact: &ExactInspection) -> InspectionPromptView {
+    let ExactInspection { what, about, .. } = exact;
+    let fact = |name: &str, text: String| FactView { name: name.to_owned(), text };
+    let facts = match (what, about) {
+        (Inspect::Arguments { pid, .. }, About::Process { name }) => {
+            vec![fact("Program", name.shown()), fact("Number", pid.to_string())]
+        }
+        // Not known to this version, which therefore describes nothing of the kind.
+        _ => vec![],
+    };
+    InspectionPromptView {
+        asks: wording::asks_to_read(about).to_owned(),
+        facts,
+        notes: wording::before_reading(about).into_iter().map(str::to_owned).collect(),
     }
 }
 
@@ -210,8 +229,12 @@ pub(super) fn line_for(event: &Event) -> Option<String> {
         Event::Paired { technician, .. } => Some(format!("Somebody who says to be \"{}\" attached", shown(technician))),
         Event::AskedForAbilities { .. } => Some("The technician asked for access".to_owned()),
         Event::AskedForRun { program, .. } => Some(format!("The technician asked to run {}", shown(program))),
+        Event::AskedForInspection { what, about, .. } => {
+            Some(format!("The technician asked to read: {what} ({})", shown(about)))
+        }
         Event::WordsConfirmed => Some("You confirmed the two words".to_owned()),
         Event::Granted { subject: Subject::Run(_), .. } => Some("You allowed the command".to_owned()),
+        Event::Granted { subject: Subject::Inspection(_), .. } => Some("You allowed it, once".to_owned()),
         Event::Granted { abilities, .. } => {
             let what = abilities.iter().map(|ability| wording::in_short(*ability)).collect::<Vec<_>>().join("; ");
             Some(format!("You allowed: {what}"))

@@ -5,6 +5,7 @@ use std::time::Duration;
 use session::agent::DirectWish;
 use transport::silence::Silence;
 use wire::control::Refusal;
+use wire::diagnostics::inspect::About;
 use wire::run::{RunLimits, RunOutcome, StartFailure};
 use wire::session::{Ability, DenyReason, EndReason};
 
@@ -24,6 +25,7 @@ pub(super) fn ability(ability: Ability) -> &'static str {
              the settings"
         }
         Ability::DiagProcess => "See single running programs in full: their files, limits and memory",
+        Ability::DiagArguments => "See what one program was started with, once",
         Ability::DiagNames => "See names as they are: of users, folders, printers and this computer",
         Ability::DiagIdentifiers => "See serial numbers and hardware addresses as they are",
         Ability::DiagLoad => {
@@ -53,6 +55,34 @@ pub(super) fn in_short(of: Ability) -> String {
     let short = long.split(':').next().unwrap_or(long);
     let mut letters = short.chars();
     letters.next().map(|first| first.to_lowercase().chain(letters).collect()).unwrap_or_default()
+}
+
+/// What the person is asked to let be read once, behind the name of who asks.
+pub(super) fn asks_to_read(about: &About) -> &'static str {
+    match about {
+        About::Process { .. } => "to see what one program was started with",
+        _ => "for something that this version does not know",
+    }
+}
+
+/// What the person should know before they let it be read.
+pub(super) fn before_reading(about: &About) -> Vec<&'static str> {
+    match about {
+        About::Process { .. } => vec![
+            "What a program was started with (its arguments) can hold passwords, names and addresses.",
+            "What looks like a password is taken out first. Not every one can be recognised.",
+            "The technician is shown it once. It is stored neither on this computer nor in the record of this session.",
+        ],
+        _ => vec![],
+    }
+}
+
+/// How far a yes to one reading goes.
+pub(super) fn reading_lasts(about: &About) -> &'static str {
+    match about {
+        About::Process { .. } => "for this one program, once",
+        _ => "once",
+    }
 }
 
 /// A length of time, roundly.

@@ -104,6 +104,11 @@ fn write_event(f: &mut fmt::Formatter<'_>, event: &Event) -> fmt::Result {
             write!(f, "\n{INDENT}limits    {time_secs} s, {output_bytes} bytes of output, {memory_mib} MiB of memory")?;
             write!(f, "\n{INDENT}digest    {digest}")
         }
+        Event::AskedForInspection { inspection, what, about, digest, prompt: _ } => {
+            write!(f, "Asking the end user to allow {inspection}")?;
+            write!(f, "\n{INDENT}reads     {}, called {}", quoted(what), quoted(about))?;
+            write!(f, "\n{INDENT}digest    {digest}")
+        }
         Event::WordsConfirmed => write!(f, "The end user confirmed the two words"),
         Event::Granted { grant, subject, abilities, stay_secs, prompt: _, answered_by } => {
             write!(f, "Allowed by the end user {}, {}: {}", place(*answered_by), about(*subject), names(abilities))?;
@@ -164,6 +169,7 @@ fn about(subject: Subject) -> String {
     match subject {
         Subject::Request(request) => request.to_string(),
         Subject::Run(run) => run.to_string(),
+        Subject::Inspection(inspection) => inspection.to_string(),
     }
 }
 
@@ -179,7 +185,7 @@ fn grant_end(reason: GrantEnd) -> &'static str {
     match reason {
         GrantEnd::Lapsed => "its time was over",
         GrantEnd::Revoked => "the end user took it back",
-        GrantEnd::Used => "it was for one run",
+        GrantEnd::Used => "it was for one use",
         GrantEnd::SessionEnded => "the session is over",
         _ => "for a reason that this version does not know",
     }

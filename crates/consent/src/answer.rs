@@ -25,7 +25,7 @@ pub struct Answer {
 pub enum Verdict {
     /// The person allows this.
     Allow {
-        /// What of the asked abilities; a part is enough. For a run it may be left empty.
+        /// What of the asked abilities; a part is enough. For one use it may be left empty.
         abilities: Vec<Ability>,
         /// How the person was told from an accident or from a program.
         proof: Proof,

@@ -40,6 +40,7 @@ pub fn usual_stay(ability: Ability) -> Stay {
         | Ability::RunR2
         | Ability::RunR3
         | Ability::AdhocArgv
+        | Ability::DiagArguments
         | Ability::Elevate => Stay::OneUse,
         // Newer than this table: the narrowest there is.
         _ => Stay::OneUse,
@@ -74,7 +75,9 @@ pub fn view_only(ability: Ability) -> bool {
         | Ability::RunR3
         | Ability::AdhocArgv
         | Ability::Elevate
-        | Ability::RebootReconnect => false,
+        | Ability::RebootReconnect
+        // Passwords stand there.
+        | Ability::DiagArguments => false,
         _ => false,
     }
 }
@@ -123,7 +126,8 @@ impl Ceiling {
     }
 
     /// What attended help can do: live diagnostics for the session, on request logs, the network, single processes, names and serial
-    /// numbers for half an hour, the speed of the connection once, and single commands, each approved by itself.
+    /// numbers for half an hour, the speed of the connection once, and single commands and the arguments of single processes, each approved
+    /// by itself.
     ///
     /// A command counts as a run of class r3. Its first safeguard, a delay before it can be allowed, is here; the second, a second
     /// technician's approval, needs two technicians in one session and comes with the hand-over of sessions.
@@ -136,6 +140,7 @@ impl Ceiling {
             Ability::DiagNames,
             Ability::DiagIdentifiers,
             Ability::DiagLoad,
+            Ability::DiagArguments,
             Ability::AdhocArgv,
         ]
         .into_iter()

@@ -17,6 +17,8 @@ pub enum Act {
     Inspect(Ability),
     /// Starting the run of this digest.
     Run(Digest),
+    /// Reading once what this digest says, which asks first for this ability.
+    InspectOnce(Ability, Digest),
 }
 
 impl Act {
@@ -24,7 +26,7 @@ impl Act {
     pub fn ability(&self) -> Ability {
         match self {
             Self::Diagnostics => Ability::DiagBasic,
-            Self::Inspect(ability) => *ability,
+            Self::Inspect(ability) | Self::InspectOnce(ability, _) => *ability,
             Self::Run(_) => Ability::AdhocArgv,
         }
     }
@@ -46,7 +48,7 @@ pub struct Grant {
     pub(crate) single: Option<SingleUse>,
 }
 
-/// The one run that a grant covers.
+/// The one use that a grant covers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SingleUse {
     pub(crate) digest: Digest,
@@ -56,8 +58,8 @@ pub(crate) struct SingleUse {
 }
 
 impl Grant {
-    /// The run that it covers, if it is for one.
-    pub fn run(&self) -> Option<Digest> {
+    /// The one use that it covers, if it is for one.
+    pub fn once(&self) -> Option<Digest> {
         self.single.as_ref().map(|single| single.digest)
     }
 
@@ -70,8 +72,8 @@ impl Grant {
     pub(crate) fn covers(&self, act: &Act, now: Moment) -> bool {
         let fits = match (act, &self.single) {
             (Act::Diagnostics | Act::Inspect(_), None) => true,
-            (Act::Run(digest), Some(single)) => single.digest == *digest && !single.begun,
-            (Act::Diagnostics | Act::Inspect(_), Some(_)) | (Act::Run(_), None) => false,
+            (Act::Run(digest) | Act::InspectOnce(_, digest), Some(single)) => single.digest == *digest && !single.begun,
+            (Act::Diagnostics | Act::Inspect(_), Some(_)) | (Act::Run(_) | Act::InspectOnce(..), None) => false,
         };
         fits && self.abilities.contains(&act.ability()) && self.is_live(now)
     }

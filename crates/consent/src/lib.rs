@@ -30,4 +30,4 @@ pub use ceiling::{Ceiling, CeilingError, Policy, Rule, Stay, asked_with_each_use
 pub use fatigue::{COOL_DOWN, DENIALS_BEFORE_COOL_DOWN, SAME_QUESTION_PAUSE};
 pub use grant::{Act, Grant};
 pub use machine::{Consent, ConsentEvent, ConsentSetup};
-pub use prompt::{Prompt, PromptId, PromptKind};
+pub use prompt::{Once, Prompt, PromptId, PromptKind};

@@ -12,8 +12,7 @@ use std::{
 use trust::words::Words;
 use wire::{
     evidence::AnsweredBy,
-    ids::{Digest, GrantId, RequestId, RunId, SessionId},
-    run::ApprovedRun,
+    ids::{Digest, GrantId, InspectionId, RequestId, RunId, SessionId},
     session::{Ability, Absence, DenyReason, EndReason, GrantEnd, Subject, TechnicianIdentity},
     time::Moment,
 };
@@ -22,7 +21,7 @@ use crate::{
     ceiling::{Ceiling, Policy, layers, view_only},
     fatigue::Fatigue,
     grant::{Act, Grant},
-    prompt::{Prompt, PromptId, Waiting},
+    prompt::{Once, Prompt, PromptId, Waiting},
 };
 
 /// What a [`Consent`] starts with.
@@ -52,8 +51,8 @@ pub enum ConsentEvent {
     Granted {
         /// To what.
         grant: Box<Grant>,
-        /// The run that it covers, if it is for one.
-        run: Option<Box<ApprovedRun>>,
+        /// What it covers, if it is for one use.
+        once: Option<Box<Once>>,
         /// Digest of the question.
         prompt: Digest,
         /// How.
@@ -111,8 +110,8 @@ pub struct Consent {
     paused: Option<Pause>,
     shown: Option<Shown>,
     waiting: VecDeque<Waiting>,
-    /// Runs that are being looked up on the device.
-    announced: BTreeSet<RunId>,
+    /// Runs and inspections that are being looked up on the device.
+    announced: BTreeSet<Subject>,
     grants: BTreeMap<GrantId, Grant>,
     fatigue: Fatigue,
     last: Last,
@@ -148,6 +147,7 @@ struct Last {
     grant: u32,
     request: Option<RequestId>,
     run: Option<RunId>,
+    inspection: Option<InspectionId>,
 }
 
 impl Consent {
@@ -198,20 +198,20 @@ impl Consent {
                 .is_some_and(|grant| grant.is_live(now) && grant.abilities.iter().any(|ability| self.permits(*ability)))
     }
 
-    /// Marks the one use of a run's grant as begun.
+    /// Marks the one use of a grant as begun.
     ///
-    /// Returns whether it may begin: the grant covers exactly this digest, was not used, and its time to begin is not over.
-    pub fn begin_run(&mut self, grant: GrantId, digest: Digest, now: Moment) -> bool {
+    /// Returns whether it may begin: the grant covers exactly this act, was not used, and its time to begin is not over.
+    pub fn begin(&mut self, grant: GrantId, act: &Act, now: Moment) -> bool {
         let now = self.advance(now);
-        let may = self.covers(grant, &Act::Run(digest), now);
+        let may = self.covers(grant, act, now);
         if may && let Some(single) = self.grants.get_mut(&grant).and_then(|grant| grant.single.as_mut()) {
             single.begun = true;
         }
         may
     }
 
-    /// Ends the grant of a run that is over. A grant that ended before is left alone.
-    pub fn finish_run(&mut self, grant: GrantId, now: Moment) {
+    /// Ends the grant of a run or an inspection that is over. A grant that ended before, or is for more than one use, is left alone.
+    pub fn finish(&mut self, grant: GrantId, now: Moment) {
         self.advance(now);
         if self.grants.get(&grant).is_some_and(|grant| grant.single.is_some()) {
             self.end_grant(grant, GrantEnd::Used);

@@ -4,7 +4,8 @@ use std::{fmt, time::Duration};
 
 use trust::Hasher;
 use wire::{
-    ids::{Digest, SessionId},
+    diagnostics::inspect::ApprovedInspection,
+    ids::{Digest, InspectionId, RequestId, RunId, SessionId},
     run::{ApprovedRun, Variable},
     session::{Ability, Subject, TechnicianIdentity},
     text::Sentence,
@@ -30,6 +31,27 @@ pub enum PromptKind {
     Abilities,
     /// One run.
     Run,
+    /// One reading that asks first.
+    Inspection,
+}
+
+/// What a yes lets be done, once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Once {
+    /// A run, exactly as it would be executed.
+    Run(ApprovedRun),
+    /// A reading, of exactly this.
+    Inspection(ApprovedInspection),
+}
+
+impl Once {
+    /// What the grant covers.
+    pub fn digest(&self) -> Digest {
+        match self {
+            Self::Run(run) => run.digest,
+            Self::Inspection(inspection) => inspection.digest,
+        }
+    }
 }
 
 /// One question that is before the person.
@@ -41,16 +63,17 @@ pub struct Prompt {
     pub id: PromptId,
     /// What it is about.
     pub kind: PromptKind,
-    /// Which request or run of the technician asks.
+    /// Which request, run or inspection of the technician asks.
     pub subject: Subject,
     /// What can be allowed: what was asked for without what the device or the organisation never allow. For a run always
-    /// [`Ability::AdhocArgv`] alone. Sorted, each once, never empty.
+    /// [`Ability::AdhocArgv`] alone, for an inspection what it [asks for](wire::diagnostics::inspect::Inspect::asks_for). Sorted, each
+    /// once, never empty.
     pub abilities: Vec<Ability>,
-    /// The run, exactly as it would be executed.
-    pub run: Option<ApprovedRun>,
+    /// What would be done, if a yes is for one use.
+    pub once: Option<Once>,
     /// Which part of the run's environment the technician added.
     pub environment_additions: Vec<Variable>,
-    /// The technician's reason.
+    /// The technician's reason; blank for an inspection, which speaks for itself.
     pub reason: Sentence,
     /// How long a yes lasts at most. The end of the session cuts it short.
     pub stay: Duration,
@@ -69,6 +92,14 @@ pub struct Prompt {
 }
 
 impl Prompt {
+    /// The run that it is about.
+    pub fn run(&self) -> Option<&ApprovedRun> {
+        match self.once.as_ref()? {
+            Once::Run(run) => Some(run),
+            Once::Inspection(_) => None,
+        }
+    }
+
     /// Time until silence is a no.
     pub fn remaining(&self, now: Moment) -> Duration {
         self.deadline - now
@@ -86,7 +117,7 @@ pub(crate) struct Question {
     pub(crate) kind: PromptKind,
     pub(crate) subject: Subject,
     pub(crate) abilities: Vec<Ability>,
-    pub(crate) run: Option<ApprovedRun>,
+    pub(crate) once: Option<Once>,
     pub(crate) environment_additions: Vec<Variable>,
     pub(crate) reason: Sentence,
     pub(crate) stay: Duration,
@@ -115,13 +146,13 @@ impl Waiting {
     /// Puts the question before the person.
     pub(crate) fn show(self, showing: &Showing<'_>) -> Prompt {
         let digest = self.digest(showing);
-        let Question { kind, subject, abilities, run, environment_additions, reason, stay } = self.question;
+        let Question { kind, subject, abilities, once, environment_additions, reason, stay } = self.question;
         Prompt {
             id: self.id,
             kind,
             subject,
             abilities,
-            run,
+            once,
             environment_additions,
             reason,
             stay,
@@ -141,8 +172,13 @@ impl Waiting {
             (PromptKind::Session, Subject::Request(request)) => ("session", request.0),
             (PromptKind::Abilities, Subject::Request(request)) => ("abilities", request.0),
             (PromptKind::Run, Subject::Run(run)) => ("run", run.0),
-            (PromptKind::Session | PromptKind::Abilities, Subject::Run(run)) => ("no question of this kind", run.0),
-            (PromptKind::Run, Subject::Request(request)) => ("no question of this kind", request.0),
+            (PromptKind::Inspection, Subject::Inspection(inspection)) => ("inspection", inspection.0),
+            (
+                PromptKind::Session | PromptKind::Abilities | PromptKind::Run | PromptKind::Inspection,
+                Subject::Request(RequestId(number))
+                | Subject::Run(RunId(number))
+                | Subject::Inspection(InspectionId(number)),
+            ) => ("no question of this kind", number),
         };
         let (standing, name, organisation) = match showing.technician {
             TechnicianIdentity::Verified { name, organisation } => ("verified", name.raw(), organisation.raw()),
@@ -163,7 +199,7 @@ impl Waiting {
             hasher = hasher.field(ability.name().as_bytes());
         }
         hasher = hasher
-            .field(question.run.as_ref().map_or(&[][..], |run| &run.digest.0))
+            .field(question.once.as_ref().map(Once::digest).as_ref().map_or(&[][..], |digest| &digest.0))
             .field(&count(question.environment_additions.len()));
         for variable in &question.environment_additions {
             hasher = hasher.field(&variable.name).field(&variable.value);

@@ -253,7 +253,7 @@ pub use probes::{
     targets::{MAX_PROBE_HOSTS, NoHost, ProbeHost, Reach},
 };
 #[cfg(target_os = "linux")]
-pub use processes::arguments::arguments;
+pub use processes::arguments::{ArgumentsError, arguments, process_name};
 pub use roots::Roots;
 pub use sampler::{Due, MAX_PERIOD, MIN_PERIOD, Sampler};
 #[cfg(target_os = "linux")]

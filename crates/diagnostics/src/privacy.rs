@@ -10,7 +10,7 @@
 //! | `unit` | stays, but for instances and names of people | `names` |
 //! | `identifier` | the vendor's part and a number | `identifiers` |
 //! | `network` | private addresses and usual names of links stay; public ones are `net4-1.host-2`, names are `name-3` | `network` |
-//! | `text` | `[withheld]` | scrubbed with `logs`; never as it is |
+//! | `text` | `[withheld]` | scrubbed with `logs`; never as it is. Arguments of a program: each in its place |
 //!
 //! **Scrubbing free text is best effort.** It finds secrets that look like one or stand where one is expected, and names that were
 //! known or met before. A password in the middle of a sentence looks like any other word and stays. So free text leaves only with a
@@ -20,6 +20,7 @@
 //! given in another order in each session.
 
 mod aliases;
+mod arguments;
 mod identifier;
 mod network;
 mod place;
@@ -138,6 +139,14 @@ impl Privacy {
         })
     }
 
+    fn arguments(&mut self, arguments: &[&str], scopes: Scopes) -> Vec<String> {
+        if !scopes.logs {
+            return arguments.iter().map(|_| WITHHELD.to_owned()).collect();
+        }
+        let shown = arguments::without_secrets(arguments).into_iter();
+        shown.map(|argument| self.scrub_text(&argument, scopes)).collect()
+    }
+
     fn personal(&mut self, text: &str) -> String {
         let name = text.trim();
         // `user 1000`: a user whose name is not known.
@@ -172,9 +181,23 @@ struct Gate<'p> {
 impl Egress for Gate<'_> {
     fn replacement(&mut self, class: Class, text: &str) -> Option<String> {
         let replacement = self.privacy.replacement(class, text, self.scopes).filter(|replacement| replacement != text);
-        let counts = if replacement.is_some() { &mut self.replaced } else { &mut self.sent };
-        counts[class as usize] = counts[class as usize].saturating_add(1);
+        self.count(class, replacement.is_some());
         replacement
+    }
+
+    fn arguments(&mut self, arguments: &[&str]) -> Vec<String> {
+        let shown = self.privacy.arguments(arguments, self.scopes);
+        for (shown, argument) in shown.iter().zip(arguments) {
+            self.count(Class::Text, shown != argument);
+        }
+        shown
+    }
+}
+
+impl Gate<'_> {
+    fn count(&mut self, class: Class, replaced: bool) {
+        let counts = if replaced { &mut self.replaced } else { &mut self.sent };
+        counts[class as usize] = counts[class as usize].saturating_add(1);
     }
 }
 

@@ -11,7 +11,9 @@ use std::{
     time::Duration,
 };
 
-use diagnostics::{Bus, Collector, NoTools, Privacy, Roots, RunTools, Scopes, Sources, Survey, Tool};
+use diagnostics::{
+    Bus, Collector, NoTools, Privacy, Roots, RunTools, Scopes, Sources, Survey, Tool, arguments, process_name,
+};
 use serde::Serialize;
 use tempfile::TempDir;
 use wire::{
@@ -246,4 +248,31 @@ fn no_secret_of_this_machine_leaves_it() {
     };
     let report = collected(&roots, Arc::new(NoTools), is_told);
     assert_nothing_leaves(&roots, &report);
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a test of what is told of a process needs one")]
+fn no_secret_among_the_arguments_of_a_process_leaves_it_with_the_others() {
+    let mut command = Command::new("sh");
+    command.args([
+        "-c",
+        "read line",
+        "waiting",
+        "--harmless",
+        "--password=qanary word qanary",
+        "--token",
+        "qanary two",
+    ]);
+    command.args(["https://ana:qanary@example.net/", "Authorization: Bearer qanary"]);
+    let running = Running(command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap());
+    let (pid, roots) = (running.0.id(), Roots::default());
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields = stat.rsplit_once(')').unwrap().1.split_whitespace().collect::<Vec<_>>();
+    let start_ticks = fields[19].parse().unwrap();
+    let name = process_name(&roots, pid, start_ticks).unwrap();
+    let found = arguments(&roots, pid, start_ticks, &name).unwrap();
+    assert!(has_canary(&serde_json::to_vec(&found).unwrap()), "it is read as it is");
+    let cleared = Privacy::new(&roots).clear(found, LOGS);
+    assert_no_canary("arguments", &*cleared);
+    assert!(cleared.arguments.0.iter().any(|argument| argument.raw() == "--harmless"));
 }

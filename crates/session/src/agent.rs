@@ -32,7 +32,10 @@ use consent::{Act, Answer, AnswerRefused, Ceiling, Consent, ConsentSetup, Grant,
 use rand_core::CryptoRngCore;
 use trust::words::Words;
 use wire::{
-    diagnostics::{View, inspect::Inspect},
+    diagnostics::{
+        View,
+        inspect::{About, Inspect},
+    },
     evidence::Event,
     ids::{Digest, GrantId, InspectionId, RunId, SessionId},
     run::{ApprovedRun, RunOutcome, RunProposal},
@@ -115,13 +118,24 @@ pub enum Effect {
     },
     /// Stop the diagnostics stream and throw away what was not sent.
     StopDiagnostics,
+    /// Find out what the person would be asked about, without reading any of it, and come back with
+    /// [`AgentSession::handle_described`].
+    Describe {
+        /// Which inspection.
+        inspection: InspectionId,
+        /// What would be read.
+        what: Inspect,
+    },
     /// Read this once, and come back with [`AgentSession::handle_inspected`] when the answer was sent or with
-    /// [`AgentSession::handle_not_inspected`]. Reading and sending need [`AgentSession::may_inspect`].
+    /// [`AgentSession::handle_not_inspected`]. Reading needs [`AgentSession::begin_inspection`], and sending
+    /// [`AgentSession::may_inspect`].
     Inspect {
         /// Which.
         inspection: InspectionId,
         /// What.
         what: Inspect,
+        /// What the person was asked about, if they were: nothing else may be read.
+        about: Option<About>,
     },
     /// Throw the answer of an inspection away, or break off sending it.
     StopInspection {
@@ -398,6 +412,7 @@ impl AgentSession {
             Effect::Record(_)
             | Effect::Send(_)
             | Effect::Resolve(_)
+            | Effect::Describe { .. }
             | Effect::KillRun { .. }
             | Effect::StopDiagnostics
             | Effect::StopInspection { .. }

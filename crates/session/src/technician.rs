@@ -378,7 +378,9 @@ impl TechnicianSession {
             .runs
             .iter()
             .filter_map(|(id, run)| run.pending().map(|answer_by| Pending { subject: Subject::Run(*id), answer_by }));
-        requests.chain(runs)
+        let inspections = self.inspections.pending();
+        let inspections = inspections.map(|(id, answer_by)| Pending { subject: Subject::Inspection(id), answer_by });
+        requests.chain(runs).chain(inspections)
     }
 
     /// Every run that is remembered, with where it stands.

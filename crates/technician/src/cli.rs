@@ -395,14 +395,25 @@ pub(crate) struct DiagSectionArgs {
     pub(crate) json: bool,
 }
 
-/// One process in full, without its arguments. Needs diag.process.
+/// One process in full, or its arguments. Needs diag.process.
+///
+/// Passwords are given in arguments. So they are shown only with --arguments, and only after the end user has said yes to exactly this
+/// process: they are asked each time, and what looks like a secret is taken out first. Nothing of them is kept in the receipt.
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  assent diag process 4711
+  assent diag process 4711 --arguments
+  assent diag process 4711 --arguments --json")]
 pub(crate) struct DiagProcessArgs {
     #[command(flatten)]
     pub(crate) session: SessionArg,
     /// Its number
     #[arg(value_name = "PID")]
     pub(crate) pid: u32,
+    /// Its arguments instead; the end user is asked about exactly this process, each time
+    #[arg(long)]
+    pub(crate) arguments: bool,
     /// Print it as JSON
     #[arg(long)]
     pub(crate) json: bool,

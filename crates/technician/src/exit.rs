@@ -88,7 +88,10 @@ impl Exit {
             DenyReason::Malformed | DenyReason::Proposal(_) => Self::Usage,
             DenyReason::ProgramNotFound => Self::NotFound,
             DenyReason::ProgramNotExecutable => Self::NotExecutable,
-            DenyReason::NoDirectory => Self::Runner,
+            DenyReason::NoDirectory
+            | DenyReason::ProcessEnded
+            | DenyReason::ProcessNotReadable
+            | DenyReason::ProcessChanged => Self::Runner,
             DenyReason::Withdrawn => Self::Signal(INTERRUPT),
             DenyReason::ByUser
             | DenyReason::NoPrompt

@@ -111,7 +111,8 @@ pub(crate) enum Command {
     Inspect {
         /// What.
         what: Inspect,
-        /// Takes the one reply: [`Reply::Inspected`], [`Reply::Denied`] or [`Reply::Ended`].
+        /// Takes what becomes of it: at most three replies, the last of them [`Reply::Inspected`], [`Reply::Denied`] or
+        /// [`Reply::Ended`].
         replies: mpsc::Sender<Reply>,
         /// Takes the inspection's number.
         accepted: oneshot::Sender<Result<InspectionId, RefusedReason>>,

@@ -13,6 +13,7 @@ pub(crate) fn ability(ability: Ability) -> &'static str {
         Ability::DiagNetwork => "addresses, routes, probes",
         Ability::DiagProcess => "single processes in full",
         Ability::DiagNames => "names of people, folders and machines as they are",
+        Ability::DiagArguments => "arguments of one process",
         Ability::DiagIdentifiers => "serial numbers and hardware addresses as they are",
         Ability::DiagLoad => "how fast the connection is, with up to 25 MB of data, once",
         Ability::ScreenView => "see the screen",

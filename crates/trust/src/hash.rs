@@ -5,12 +5,14 @@ use std::fmt;
 use aws_lc_rs::digest::{Context, SHA256};
 use wire::{
     codec::{self, CodecError},
+    diagnostics::inspect::ExactInspection,
     ids::Digest,
     run::ExactRun,
 };
 
 /// Keeps the digest of a run apart from every other digest.
 const RUN_LABEL: &[u8] = b"assent-run-v1\0";
+const INSPECTION_LABEL: &[u8] = b"assent-inspection-v1\0";
 
 /// Returns the SHA-256 of `bytes`.
 pub fn digest(bytes: &[u8]) -> Digest {
@@ -76,11 +78,23 @@ pub fn run_digest(run: &ExactRun) -> Result<Digest, CodecError> {
     Ok(Hasher::new().with(RUN_LABEL).with(&codec::encode(run)?).finish())
 }
 
+/// The same for an inspection that a person is asked about: SHA-256 of `assent-inspection-v1`, a zero byte and the inspection as it is
+/// encoded on the wire.
+///
+/// # Errors
+///
+/// [`CodecError::TooLarge`] if it exceeds what [`wire::codec`] encodes.
+pub fn inspection_digest(inspection: &ExactInspection) -> Result<Digest, CodecError> {
+    Ok(Hasher::new().with(INSPECTION_LABEL).with(&codec::encode(inspection)?).finish())
+}
+
 #[cfg(test)]
 mod tests {
     use wire::{
-        ids::RunId,
+        diagnostics::inspect::{About, Inspect},
+        ids::{InspectionId, RunId},
         run::{FileIdentity, RunLimits, Variable},
+        text::Label,
     };
 
     use super::*;
@@ -99,6 +113,34 @@ mod tests {
             environment: vec![Variable { name: b"LANG".to_vec(), value: b"C".to_vec() }],
             limits: RunLimits::DEFAULT,
         }
+    }
+
+    fn inspection() -> ExactInspection {
+        ExactInspection {
+            inspection: InspectionId(7),
+            what: Inspect::Arguments { pid: 300, start_ticks: 7 },
+            about: About::Process { name: Label::cut("sh") },
+        }
+    }
+
+    #[test]
+    fn every_part_of_an_inspection_changes_its_digest_which_is_of_no_run() {
+        let approved = inspection_digest(&inspection()).unwrap();
+        assert_eq!(approved.to_string(), "52e6c04e069e7d3a85e96c2da25b95ce025321dfc446e362022990867f7937a9");
+        let changes: [fn(&mut ExactInspection); 5] = [
+            |exact| exact.inspection = InspectionId(8),
+            |exact| exact.what = Inspect::Arguments { pid: 301, start_ticks: 7 },
+            |exact| exact.what = Inspect::Arguments { pid: 300, start_ticks: 8 },
+            |exact| exact.what = Inspect::Process { pid: 300, start_ticks: Some(7) },
+            |exact| exact.about = About::Process { name: Label::cut("zsh") },
+        ];
+        for change in changes {
+            let mut changed = inspection();
+            change(&mut changed);
+            assert_ne!(inspection_digest(&changed).unwrap(), approved, "{changed:?}");
+        }
+        let encoded = codec::encode(&inspection()).unwrap();
+        assert_ne!(Hasher::new().with(RUN_LABEL).with(&encoded).finish(), approved);
     }
 
     #[test]

@@ -17,7 +17,7 @@
 //! | [`described`] | what a certificate in a file says of itself, for showing |
 //! | [`tls_certificate`] | how a relay's key looks where TLS wants a certificate |
 //!
-//! Digests of everything that a person approves are SHA-256: [`digest()`], [`run_digest`].
+//! Digests of everything that a person approves are SHA-256: [`digest()`], [`run_digest`], [`inspection_digest`].
 
 #![deny(missing_docs)]
 
@@ -37,4 +37,4 @@ pub mod tls_certificate;
 pub mod tries;
 pub mod words;
 
-pub use hash::{Hasher, digest, run_digest};
+pub use hash::{Hasher, digest, inspection_digest, run_digest};

@@ -65,6 +65,19 @@ pub enum Event {
         /// Digest of everything that the prompt shows.
         prompt: Digest,
     },
+    /// The person is being asked for one reading.
+    AskedForInspection {
+        /// Which.
+        inspection: InspectionId,
+        /// What would be read, such as `arguments of process 4711`.
+        what: String,
+        /// What the machine calls what it would be read of, such as the name of the program.
+        about: String,
+        /// Digest of exactly what would be read.
+        digest: Digest,
+        /// Digest of everything that the prompt shows.
+        prompt: Digest,
+    },
     /// The person confirmed the two words of an unverified technician.
     WordsConfirmed,
     /// A grant was given.

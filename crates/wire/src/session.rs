@@ -43,7 +43,7 @@ abilities! {
     DiagLogs = "diag.logs",
     /// Addresses, routes, probes of allowed targets.
     DiagNetwork = "diag.network",
-    /// Everything about single processes, arguments included.
+    /// Everything about single processes but their arguments.
     DiagProcess = "diag.process",
     /// Seeing the screen.
     ScreenView = "screen.view",
@@ -79,6 +79,8 @@ abilities! {
     DiagIdentifiers = "diag.identifiers",
     /// Filling the session's own connection for some seconds to measure it.
     DiagLoad = "diag.load",
+    /// The arguments of one process, once.
+    DiagArguments = "diag.arguments",
 }
 
 impl fmt::Display for Ability {
@@ -137,7 +139,8 @@ pub enum ToAgent {
     End,
     /// How the technician's end can be reached directly. Only once something was granted.
     Direct(DirectOffer),
-    /// Read something once. The answer is a stream of its own ([`StreamHeader::Inspection`]) or [`ToTechnician::NotInspected`].
+    /// Read something once. The answer is a stream of its own ([`StreamHeader::Inspection`]) or [`ToTechnician::NotInspected`]. If it
+    /// asks first, [`ToTechnician::Asking`] and [`ToTechnician::Granted`] come before the stream.
     Inspect {
         /// Never used before in this session.
         inspection: InspectionId,
@@ -169,7 +172,7 @@ pub enum ToTechnician {
     },
     /// The answer was yes, perhaps to less than was asked.
     Granted(GrantNotice),
-    /// The answer was no, or nobody could be asked.
+    /// The answer was no, or nobody could be asked. For an inspection that is [`ToTechnician::NotInspected`].
     Denied {
         /// What was asked.
         subject: Subject,
@@ -246,6 +249,8 @@ pub enum Subject {
     Request(RequestId),
     /// A proposed run.
     Run(RunId),
+    /// An inspection that asks first.
+    Inspection(InspectionId),
 }
 
 /// A grant as the technician learns of it.
@@ -327,6 +332,15 @@ pub enum DenyReason {
     /// More probes of the network than anybody needs.
     #[error("too many probes in a short time: wait a little")]
     TooOften,
+    /// The process is not there any more, whatever has its number now.
+    #[error("the process has ended")]
+    ProcessEnded,
+    /// The agent has not the right to read that process, such as one of another user where `/proc` is mounted with `hidepid`.
+    #[error("the agent may not read that process")]
+    ProcessNotReadable,
+    /// The process is another program than the one that the person was asked about.
+    #[error("the process has become another program meanwhile")]
+    ProcessChanged,
 }
 
 /// Why a grant ended.
@@ -338,7 +352,7 @@ pub enum GrantEnd {
     Lapsed,
     /// The person withdrew it.
     Revoked,
-    /// It was for one run, which is over.
+    /// It was for one run or one reading, which is over.
     Used,
     /// The session is over.
     SessionEnded,

@@ -17,11 +17,12 @@ use wire::{
     control::{Bed, ChannelEnd, ChannelOrigin, FirstFlight, FromRelay, Refusal, Rendezvous, Side, ToRelay},
     diagnostics::{
         Panels,
-        inspect::{HistoryQuery, Inspect},
+        inspect::{About, ExactInspection, HistoryQuery, Inspect, Inspected},
         report::SectionId,
         sections::{
             logs::LogQuery,
             probes::{ProbeRequest, Target},
+            process::{Arguments, CommandLine},
         },
         sent::{SentHeader, SentKind},
     },
@@ -58,6 +59,13 @@ fn pin<M: Message + Debug + PartialEq>(values: &[(M, &str)]) {
     let mut next = vec![0; 16.min(M::MAX_BYTES)];
     next[0] = values.len().try_into().unwrap();
     nothing_is::<M>(&next);
+}
+
+/// Checks how one value is written.
+fn pin_one<M: Message + Debug + PartialEq>(value: &M, golden: &str) {
+    let bytes = codec::encode(value).unwrap();
+    assert_eq!(hex(&bytes), golden, "{value:?}");
+    assert_eq!(codec::decode::<M>(&bytes).as_ref(), Ok(value));
 }
 
 /// Checks that `bytes` end in the number of a variant that does not exist.
@@ -309,16 +317,42 @@ fn what_can_be_inspected() {
         (Inspect::Probe(ProbeRequest::Route(Target::Relay)), "050400"),
         (Inspect::Probe(ProbeRequest::Echo(Target::Resolver(1))), "05050301"),
         (Inspect::Probe(ProbeRequest::Load), "0506"),
+        (Inspect::Arguments { pid: 300, start_ticks: 7 }, "06fb2c0107"),
     ] {
         assert_eq!(hex(&codec::encode(&message(what.clone())).unwrap()), format!("0701{golden}"), "{what:?}");
     }
-    nothing_is::<ToAgent>(&[7, 1, 6]);
+    nothing_is::<ToAgent>(&[7, 1, 7]);
     nothing_is::<ToAgent>(&[7, 1, 5, 7]);
     nothing_is::<ToAgent>(&[7, 1, 5, 0, 4]);
     let names = SectionId::ALL.iter().map(|section| section.name()).collect::<Vec<_>>();
     let golden = "system hardware storage network groups power services clock logs updates crashes users security printers \
                   displays certificates changes ladder errors process probes";
     assert_eq!(names.join(" "), golden);
+}
+
+#[test]
+fn what_a_person_is_asked_to_let_be_read() {
+    let what = Inspect::Arguments { pid: 300, start_ticks: 7 };
+    let exact = ExactInspection { inspection: InspectionId(1), what, about: About::Process { name: Label::cut("sh") } };
+    pin_one(&exact, "0105fb2c010700027368");
+    nothing_is::<ExactInspection>(&[1, 0, 1]);
+    let asking = ToTechnician::Asking { subject: Subject::Inspection(InspectionId(3)), answer_within_secs: 60 };
+    pin_one(&asking, "0002033c");
+}
+
+#[test]
+fn the_answer_about_arguments() {
+    let arguments = CommandLine(vec![Sentence::cut("sh"), Sentence::cut("")]);
+    let found = Arguments {
+        pid: 300,
+        start_ticks: 7,
+        name: Label::cut("sh"),
+        arguments,
+        shortened: 1,
+        left_out: 2,
+        uncounted: true,
+    };
+    pin_one(&Inspected::Arguments(Box::new(found)), "03fb2c01070273680202736800010201");
 }
 
 #[test]
@@ -416,7 +450,7 @@ fn reasons_and_abilities_keep_their_numbers() {
     assert_eq!(hex(&codec::encode(&pause(Absence::PageClosed)).unwrap()), "050000");
     assert_eq!(hex(&codec::encode(&pause(Absence::ScreenLocked)).unwrap()), "050100");
     nothing_is::<ToTechnician>(&[5, 2, 0]);
-    nothing_is::<ToTechnician>(&[0, 2, 1, 60]);
+    nothing_is::<ToTechnician>(&[0, 3, 1, 60]);
     nothing_is::<FromUnpairedAgent>(&[0, 1, 0]);
 }
 
@@ -449,11 +483,14 @@ fn denials_keep_their_numbers() {
         (DenyReason::NotGranted, "11"),
         (DenyReason::InspectionFailed, "12"),
         (DenyReason::TooOften, "13"),
+        (DenyReason::ProcessEnded, "14"),
+        (DenyReason::ProcessNotReadable, "15"),
+        (DenyReason::ProcessChanged, "16"),
     ];
     for (reason, golden) in denials {
         assert_eq!(hex(&codec::encode(&message(reason)).unwrap()), format!("020102{golden}"), "{reason:?}");
     }
-    nothing_is::<ToTechnician>(&[2, 1, 2, 20]);
+    nothing_is::<ToTechnician>(&[2, 1, 2, 23]);
     nothing_is::<ToTechnician>(&[2, 1, 2, 9, 6]);
 }
 
@@ -461,7 +498,8 @@ fn denials_keep_their_numbers() {
 fn abilities_keep_their_names() {
     let names = Ability::ALL.iter().map(|ability| ability.name()).collect::<Vec<_>>();
     let golden = "diag.basic diag.logs diag.network diag.process screen.view screen.control term.view term.control file.read \
-                  file.write tunnel run.r0 run.r1 run.r2 run.r3 adhoc.argv elevate reboot_reconnect diag.names diag.identifiers diag.load";
+                  file.write tunnel run.r0 run.r1 run.r2 run.r3 adhoc.argv elevate reboot_reconnect diag.names diag.identifiers diag.load \
+                  diag.arguments";
     assert_eq!(names.join(" "), golden);
     assert!(Ability::ALL.iter().all(|ability| ability.name().parse() == Ok(*ability)));
 }

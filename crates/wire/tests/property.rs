@@ -16,7 +16,7 @@ use wire::{
     control::{Bed, ChannelEnd, ChannelOrigin, FirstFlight, FromRelay, Refusal, Rendezvous, Side, ToRelay},
     diagnostics::{
         StreamFrame,
-        inspect::Inspect,
+        inspect::{About, ExactInspection, Inspect},
         sections::probes::{ProbeRequest, Target},
     },
     ids::{Digest, GrantId, InspectionId, Locator, RequestId, RunId, SessionId},
@@ -52,7 +52,28 @@ fn abilities() -> impl Strategy<Value = Vec<Ability>> {
 }
 
 fn subject() -> impl Strategy<Value = Subject> {
-    any::<(bool, u32)>().prop_map(|(run, n)| if run { Subject::Run(RunId(n)) } else { Subject::Request(RequestId(n)) })
+    (0..3, any::<u32>()).prop_map(|(kind, n)| match kind {
+        0 => Subject::Request(RequestId(n)),
+        1 => Subject::Run(RunId(n)),
+        _ => Subject::Inspection(InspectionId(n)),
+    })
+}
+
+fn inspect() -> impl Strategy<Value = Inspect> {
+    prop_oneof![
+        Just(Inspect::Report),
+        any::<(u32, Option<u64>)>().prop_map(|(pid, start_ticks)| Inspect::Process { pid, start_ticks }),
+        any::<(u32, u64)>().prop_map(|(pid, start_ticks)| Inspect::Arguments { pid, start_ticks }),
+        probe().prop_map(Inspect::Probe),
+    ]
+}
+
+fn exact_inspection() -> impl Strategy<Value = ExactInspection> {
+    (any::<u32>(), inspect(), any::<String>()).prop_map(|(inspection, what, name)| ExactInspection {
+        inspection: InspectionId(inspection),
+        what,
+        about: About::Process { name: Label::cut(&name) },
+    })
 }
 
 fn limits() -> impl Strategy<Value = RunLimits> {
@@ -222,10 +243,9 @@ fn to_agent() -> impl Strategy<Value = ToAgent> {
         Just(ToAgent::Unsubscribe),
         Just(ToAgent::End),
         direct_offer().prop_map(ToAgent::Direct),
-        (any::<u32>(), probe()).prop_map(|(inspection, probe)| ToAgent::Inspect {
-            inspection: InspectionId(inspection),
-            what: Inspect::Probe(probe),
-        }),
+        (any::<u32>(), inspect())
+            .prop_map(|(inspection, what)| ToAgent::Inspect { inspection: InspectionId(inspection), what }),
+        any::<u32>().prop_map(|inspection| ToAgent::CancelInspection { inspection: InspectionId(inspection) }),
     ]
 }
 
@@ -251,6 +271,9 @@ fn to_technician() -> impl Strategy<Value = ToTechnician> {
         bytes().prop_map(|line| ToTechnician::Audit { line }),
         Just(ToTechnician::Ended { reason: EndReason::TimeOver }),
         direct_offer().prop_map(ToTechnician::Direct),
+        (any::<u32>(), select(&[DenyReason::ByUser, DenyReason::ProcessEnded][..])).prop_map(|(inspection, reason)| {
+            ToTechnician::NotInspected { inspection: InspectionId(inspection), reason }
+        }),
     ]
 }
 
@@ -299,6 +322,7 @@ fn survive_all(bytes: &[u8]) -> Result<(), TestCaseError> {
     survive::<ToTechnician>(bytes)?;
     survive::<StreamHeader>(bytes)?;
     survive::<StreamFrame>(bytes)?;
+    survive::<ExactInspection>(bytes)?;
     survive::<ExactRun>(bytes)
 }
 
@@ -325,6 +349,7 @@ read_back! {
     what_an_agent_says_is_read_back: to_technician(),
     what_stands_before_a_stream_is_read_back: stream_header(),
     an_exact_run_is_read_back: exact_run(),
+    an_exact_inspection_is_read_back: exact_inspection(),
 }
 
 proptest! {

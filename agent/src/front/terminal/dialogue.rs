@@ -220,7 +220,7 @@ impl Dialogue {
             return self.say("Enter alone does nothing.");
         }
         if let Some(numbers) = numbers(line)
-            && question.prompt.run.is_none()
+            && !question.prompt.is_once()
         {
             return self.toggle(&numbers);
         }
@@ -247,7 +247,7 @@ impl Dialogue {
     fn allow(&mut self, line: &str) {
         let Some(question) = &mut self.question else { return };
         let prompt = &question.prompt;
-        if prompt.run.is_none() && !question.ticked.contains(&true) {
+        if !prompt.is_once() && !question.ticked.contains(&true) {
             return self.say("Nothing is ticked. Type the number of what you want to allow, or n.");
         }
         let (word, spoken) = match question.word.take() {
@@ -388,11 +388,11 @@ impl Dialogue {
                 width,
             ));
         } else {
-            let what = if prompt.run.is_some() { "it" } else { "what is ticked" };
+            let what = if prompt.is_once() { "it" } else { "what is ticked" };
             let text = format!("To allow {what}, type the word «{}» and press Enter.", prompt.word);
             lines.extend(wrap(Look::Bold, &text, "", "", width));
         }
-        let numbers = if prompt.run.is_none() { " A number ticks or unticks." } else { "" };
+        let numbers = if prompt.is_once() { "" } else { " A number ticks or unticks." };
         lines.extend(wrap(Look::Bold, &format!("To deny, type n and press Enter.{numbers}"), "", "", width));
         let text = format!(
             "No answer within {} counts as no. Ctrl-C stops everything at once.",

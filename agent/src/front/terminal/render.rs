@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use icu_properties::{CodePointMapData, props::BidiClass};
 
 use super::text::{Line, Look, wrap, wrap_exactly};
-use crate::view::{AbilityView, GrantView, Phase, PromptKind, PromptView, RunPromptView, TechnicianView, View};
+use crate::view::{
+    AbilityView, GrantView, InspectionPromptView, Phase, PromptKind, PromptView, RunPromptView, TechnicianView, View,
+};
 
 /// A row of the list of what is allowed and running, in the order of the numbers that take it back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -174,7 +176,7 @@ fn row(number: Option<usize>, words: &str, ms: u64, look: Look, width: usize) ->
 /// A question, whole: written once and never redrawn, so that the person can scroll back to all of it.
 pub(super) fn question(prompt: &PromptView, technician: Option<&TechnicianView>, width: usize) -> Vec<Line> {
     let mut lines = vec![rule(width)];
-    lines.extend(wrap(Look::Bold, &title(prompt.kind, technician), "", "", width));
+    lines.extend(wrap(Look::Bold, &title(prompt, technician), "", "", width));
     lines.push(Line::default());
     match technician {
         Some(TechnicianView { verified: false, words_confirmed: true, .. }) => {
@@ -187,15 +189,16 @@ pub(super) fn question(prompt: &PromptView, technician: Option<&TechnicianView>,
         }
         Some(TechnicianView { organisation: None, .. }) => {}
     }
-    if prompt.reason.is_empty() {
-        lines.push(Line::new(Look::Plain, "They gave no reason."));
-    } else {
-        lines.extend(wrap(Look::Plain, &prompt.reason, "Their reason: ", "  ", width));
+    match prompt.reason.as_deref() {
+        Some("") => lines.push(Line::new(Look::Plain, "They gave no reason.")),
+        Some(reason) => lines.extend(wrap(Look::Plain, reason, "Their reason: ", "  ", width)),
+        None => {}
     }
     lines.push(Line::default());
-    match &prompt.run {
-        Some(run) => lines.extend(command(run, width)),
-        None => {
+    match (&prompt.run, &prompt.inspection) {
+        (Some(run), _) => lines.extend(command(run, width)),
+        (None, Some(inspection)) => lines.extend(reading(inspection, width)),
+        (None, None) => {
             let ticked = prompt.abilities.iter().map(|ability| ability.ticked).collect::<Vec<_>>();
             lines.extend(abilities(&prompt.abilities, &ticked, width));
         }
@@ -210,15 +213,19 @@ pub(super) fn question(prompt: &PromptView, technician: Option<&TechnicianView>,
     lines
 }
 
-fn title(kind: PromptKind, technician: Option<&TechnicianView>) -> String {
+fn title(prompt: &PromptView, technician: Option<&TechnicianView>) -> String {
     let who = name(technician);
-    match (kind, technician) {
+    match (prompt.kind, technician) {
         (PromptKind::Session, Some(technician)) if technician.verified => {
             format!("May {} connect to this computer?", technician.name)
         }
         (PromptKind::Session, _) => "Somebody wants to connect to this computer".to_owned(),
         (PromptKind::Abilities, _) => format!("{who} asks for more"),
         (PromptKind::Run, _) => format!("{who} asks to run a command"),
+        (PromptKind::Inspection, _) => {
+            let asks = prompt.inspection.as_ref().map_or("to read something", |inspection| inspection.asks.as_str());
+            format!("{who} asks {asks}")
+        }
     }
 }
 
@@ -245,13 +252,26 @@ pub(super) fn abilities(abilities: &[AbilityView], ticked: &[bool], width: usize
     lines
 }
 
+/// One part of what is decided on. No text can start at the left edge, so none can look like another line of the list.
+fn part(place: &str, text: &str, width: usize) -> Vec<Line> {
+    let first = format!("  {place:<13}");
+    wrap_exactly(Look::Bold, &quoted(text), &first, "              ⋮ ", width)
+}
+
+fn reading(inspection: &InspectionPromptView, width: usize) -> Vec<Line> {
+    let mut lines = wrap(Look::Plain, "This is read once, of nothing else:", "", "", width);
+    for fact in &inspection.facts {
+        lines.extend(part(&fact.name.to_lowercase(), &fact.text, width));
+    }
+    for note in &inspection.notes {
+        lines.extend(wrap(Look::Plain, note, "", "", width));
+    }
+    lines
+}
+
 fn command(run: &RunPromptView, width: usize) -> Vec<Line> {
     let mut lines = wrap(Look::Plain, "This runs exactly as shown, once:", "", "", width);
-    let mut part = |place: &str, text: &str| {
-        let first = format!("  {place:<13}");
-        // No text can start at the left edge, so no argument can look like another line of this list.
-        lines.extend(wrap_exactly(Look::Bold, &quoted(text), &first, "              ⋮ ", width));
-    };
+    let mut part = |place: &str, text: &str| lines.extend(part(place, text, width));
     part("program", &run.program);
     if let Some(target) = &run.target {
         part("leads to", target);
@@ -430,6 +450,34 @@ mod tests {
     }
 
     #[test]
+    fn a_reading_is_shown_with_what_the_computer_found_and_no_word_of_the_technician() {
+        let lines = text(&question(&samples::reading_prompt(), Some(&samples::ana()), 79));
+        assert_eq!(
+            lines,
+            "────────────────────────────────────────────────────────────────────────\n\
+             Ana Ruiz (ACME Support) asks to see what one program was started with\n\
+             \n\
+             ✓ ACME Support vouches that this is Ana Ruiz.\n\
+             \n\
+             This is read once, of nothing else:\n  \
+               program      \"mysqld\"\n  \
+               number       \"4711\"\n\
+             It can hold passwords.\n\
+             It is shown once.\n\
+             If you allow it, that counts for this one program, once."
+        );
+    }
+
+    #[test]
+    fn a_program_cannot_name_itself_into_another_line_of_the_question() {
+        let mut prompt = samples::reading_prompt();
+        let forged = format!("x{}  number       \"1\"", " ".repeat(60));
+        prompt.inspection.as_mut().unwrap().facts[0].text = forged;
+        let lines = question(&prompt, Some(&samples::ana()), 79);
+        assert_eq!(lines.iter().filter(|line| line.text().starts_with("  number")).count(), 1);
+    }
+
+    #[test]
     fn letters_that_run_the_other_way_do_not_reorder_a_command() {
         let there = "a/\u{5d0}\u{627}\u{7c1}\u{663} - 1 \u{10d00}b";
         let shown = "a/\\u{5d0}\\u{627}\\u{7c1}\\u{663} - 1 \\u{10d00}b";
@@ -505,8 +553,10 @@ mod tests {
         }
         for width in [24, 40, 79, 200] {
             for technician in [samples::ana(), samples::stranger()] {
-                let lines = question(&samples::run_prompt(), Some(&technician), width);
-                assert!(lines.iter().all(|line| line.width() <= width), "{width}: {lines:?}");
+                for prompt in [samples::run_prompt(), samples::reading_prompt()] {
+                    let lines = question(&prompt, Some(&technician), width);
+                    assert!(lines.iter().all(|line| line.width() <= width), "{width}: {lines:?}");
+                }
             }
         }
     }

@@ -1,5 +1,10 @@
 use super::*;
-use crate::testing::{complete, file as log_file, joined};
+use wire::{
+    ids::{Digest, InspectionId},
+    session::DenyReason,
+};
+
+use crate::testing::{agent, complete, file as log_file, joined, lines, paired};
 
 fn rendered(lines: &[Vec<u8>]) -> (String, Result<Summary, RenderError>) {
     let (_dir, path) = log_file(&joined(lines));
@@ -23,6 +28,23 @@ fn nothing_that_a_peer_wrote_acts_on_the_screen() {
         && shown(&character.to_string()) != character.to_string()
         && character != '\\'));
     assert!(whole.contains("\\u{1b}[2J") && whole.contains("exe\\u{202e}gpj") && whole.contains("no\\u{a}memory"));
+}
+
+#[test]
+fn a_question_about_one_reading_reads_as_what_the_machine_found() {
+    let inspection = InspectionId(3);
+    let asked = Event::AskedForInspection {
+        inspection,
+        what: "arguments of process 4711".to_owned(),
+        about: "a\"b\u{202e}".to_owned(),
+        digest: Digest([6; 32]),
+        prompt: Digest([7; 32]),
+    };
+    let no = Event::Denied { subject: Subject::Inspection(inspection), reason: DenyReason::ByUser };
+    let (text, _) = rendered(&lines(&[paired(&agent()), asked, no], None));
+    let (_, told) = text.split_once("Asking the end user to allow inspection-3").unwrap();
+    assert!(told.contains(r#"reads     "arguments of process 4711", called "a\"b\u{202e}""#), "{told}");
+    assert!(told.contains("Denied, inspection-3: the end user said no"), "{told}");
 }
 
 #[test]

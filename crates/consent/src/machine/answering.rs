@@ -158,8 +158,8 @@ impl Consent {
         self.last.grant += 1;
         let id = GrantId(self.last.grant);
         let stay_until = (now + prompt.stay).min(self.session_ends_at);
-        let single = prompt.run.as_ref().map(|run| SingleUse {
-            digest: run.digest,
+        let single = prompt.once.as_ref().map(|once| SingleUse {
+            digest: once.digest(),
             establish_until: (now + ESTABLISH_WITHIN).min(stay_until),
             begun: false,
         });
@@ -167,7 +167,7 @@ impl Consent {
         self.grants.insert(id, grant.clone());
         self.events.push_back(ConsentEvent::Granted {
             grant: Box::new(grant),
-            run: prompt.run.map(Box::new),
+            once: prompt.once.map(Box::new),
             prompt: prompt.digest,
             answered_by,
         });
@@ -180,7 +180,7 @@ fn chosen(prompt: &Prompt, abilities: &[Ability]) -> Result<Vec<Ability>, Answer
         return Err(AnswerRefused::NotAsked);
     }
     match prompt.kind {
-        PromptKind::Run => Ok(prompt.abilities.clone()),
+        PromptKind::Run | PromptKind::Inspection => Ok(prompt.abilities.clone()),
         PromptKind::Session | PromptKind::Abilities => {
             let chosen = prompt.abilities.iter().copied().filter(|ability| abilities.contains(ability));
             let chosen = chosen.collect::<Vec<_>>();

@@ -5,7 +5,8 @@ use std::time::Duration;
 use rand_core::CryptoRngCore;
 use trust::words::challenge_word;
 use wire::{
-    ids::RunId,
+    diagnostics::inspect::{ApprovedInspection, ExactInspection, Inspect},
+    ids::{InspectionId, RunId},
     limits,
     run::{ApprovedRun, ExactRun, ProposalError, Variable},
     session::{Ability, AccessRequest, DenyReason, Subject},
@@ -16,7 +17,8 @@ use wire::{
 use super::{Consent, ConsentEvent, Opened, Shown};
 use crate::{
     ceiling::{Stay, asked_with_each_use, layers, view_only},
-    prompt::{PromptId, PromptKind, Question, Showing, Waiting},
+    grant::Act,
+    prompt::{Once, PromptId, PromptKind, Question, Showing, Waiting},
 };
 
 /// How long an approved run may take to begin. Afterwards its grant covers nothing, so an approval cannot be saved for later.
@@ -28,9 +30,12 @@ pub(crate) const RUN_MARGIN: Duration = Duration::from_secs(10);
 /// Least time between the moment at which a run can be allowed and its deadline.
 const TIME_TO_ANSWER: Duration = Duration::from_secs(20);
 
-/// How long the first question of a technician whom nobody vouches for is on the screen before it can be allowed: long enough to read
-/// the warning.
-const STRANGER_UNLOCK_DELAY: Duration = Duration::from_secs(3);
+/// How long a question that comes with a warning is on the screen before it can be allowed, such as the first one of a technician whom
+/// nobody vouches for: long enough to read it.
+const WARNING_UNLOCK_DELAY: Duration = Duration::from_secs(3);
+
+/// How long reading once and sending the answer may take after it began.
+const INSPECT_WITHIN: Duration = Duration::from_secs(60);
 
 impl Consent {
     /// Asks the person for abilities. The first request of a session asks whether the session may begin.
@@ -75,7 +80,7 @@ impl Consent {
             kind,
             subject: Subject::Request(request.request),
             abilities,
-            run: None,
+            once: None,
             environment_additions: Vec::new(),
             reason: request.reason.clone(),
             stay,
@@ -95,13 +100,40 @@ impl Consent {
             return Err(DenyReason::Malformed);
         }
         self.last.run = Some(run);
-        self.check_run(now)?;
-        let open = self.open_questions(|subject| matches!(subject, Subject::Run(_)));
-        let granted = self.grants.values().filter(|grant| grant.single.is_some()).count();
-        if self.announced.len() + open + granted >= limits::RUNS_AT_ONCE {
+        self.check_once(Ability::AdhocArgv, now)?;
+        self.announce(Subject::Run(run), |subject| matches!(subject, Subject::Run(_)), limits::RUNS_AT_ONCE)
+    }
+
+    /// The same for an inspection that [asks first](Inspect::asks_for). It goes on with [`Consent::ask_inspection`],
+    /// [`Consent::refuse`] or [`Consent::withdraw`].
+    ///
+    /// # Errors
+    ///
+    /// Why nobody would be asked. [`DenyReason::Malformed`] for a number that is not higher than every earlier one, or something that
+    /// does not ask; [`DenyReason::NotGranted`] without what has to be granted beside it.
+    pub fn announce_inspection(
+        &mut self,
+        inspection: InspectionId,
+        what: &Inspect,
+        now: Moment,
+    ) -> Result<(), DenyReason> {
+        let now = self.advance(now);
+        let subject = Subject::Inspection(inspection);
+        if self.knows(subject) {
+            return Err(DenyReason::Malformed);
+        }
+        self.last.inspection = Some(inspection);
+        self.check_inspection(what, now)?;
+        self.announce(subject, |subject| matches!(subject, Subject::Inspection(_)), limits::INSPECTIONS_AT_ONCE)
+    }
+
+    fn announce(&mut self, subject: Subject, alike: impl Fn(Subject) -> bool, most: usize) -> Result<(), DenyReason> {
+        let announced = self.announced.iter().filter(|subject| alike(**subject)).count();
+        let granted = self.grants.values().filter(|grant| grant.single.is_some() && alike(grant.subject)).count();
+        if announced + self.open_questions(alike) + granted >= most {
             return Err(DenyReason::TooMany);
         }
-        self.announced.insert(run);
+        self.announced.insert(subject);
         Ok(())
     }
 
@@ -119,17 +151,17 @@ impl Consent {
         rng: &mut dyn CryptoRngCore,
     ) -> Result<PromptId, DenyReason> {
         let now = self.advance(now);
-        if !self.announced.remove(&exact.run) {
+        if !self.announced.remove(&Subject::Run(exact.run)) {
             return Err(DenyReason::Malformed);
         }
-        self.check_run(now)?;
+        self.check_once(Ability::AdhocArgv, now)?;
         let digest = trust::run_digest(&exact).map_err(|_| DenyReason::Proposal(ProposalError::TooLong))?;
         let stay = ESTABLISH_WITHIN + Duration::from_secs(exact.limits.time_secs.into()) + RUN_MARGIN;
         let question = Question {
             kind: PromptKind::Run,
             subject: Subject::Run(exact.run),
             abilities: vec![Ability::AdhocArgv],
-            run: Some(ApprovedRun { exact, digest }),
+            once: Some(Once::Run(ApprovedRun { exact, digest })),
             environment_additions: additions,
             reason,
             stay: stay.min(self.session_left(now)),
@@ -137,28 +169,60 @@ impl Consent {
         Ok(self.enqueue(question, now, rng))
     }
 
-    /// An announced run cannot be put before the person. Does nothing for any other.
-    pub fn refuse_run(&mut self, run: RunId, reason: DenyReason, now: Moment) {
+    /// Asks the person for one inspection that was announced.
+    ///
+    /// # Errors
+    ///
+    /// Why nobody is asked. [`DenyReason::Malformed`] for one that was not announced or was asked for already, or that contradicts
+    /// itself.
+    pub fn ask_inspection(
+        &mut self,
+        exact: ExactInspection,
+        now: Moment,
+        rng: &mut dyn CryptoRngCore,
+    ) -> Result<PromptId, DenyReason> {
+        let now = self.advance(now);
+        let subject = Subject::Inspection(exact.inspection);
+        if !self.announced.remove(&subject) || !exact.is_consistent() {
+            return Err(DenyReason::Malformed);
+        }
+        let ability = self.check_inspection(&exact.what, now)?;
+        let digest = trust::inspection_digest(&exact).map_err(|_| DenyReason::Malformed)?;
+        let question = Question {
+            kind: PromptKind::Inspection,
+            subject,
+            abilities: vec![ability],
+            once: Some(Once::Inspection(ApprovedInspection { exact, digest })),
+            environment_additions: Vec::new(),
+            reason: Sentence::default(),
+            stay: (ESTABLISH_WITHIN + INSPECT_WITHIN).min(self.session_left(now)),
+        };
+        Ok(self.enqueue(question, now, rng))
+    }
+
+    /// An announced run or inspection cannot be put before the person. Does nothing for any other.
+    pub fn refuse(&mut self, subject: Subject, reason: DenyReason, now: Moment) {
         self.advance(now);
-        if self.announced.remove(&run) {
-            self.events.push_back(ConsentEvent::Denied { subject: Subject::Run(run), reason });
+        if self.announced.remove(&subject) {
+            self.events.push_back(ConsentEvent::Denied { subject, reason });
         }
     }
 
-    /// Takes back a question, or a run that was announced, because the technician no longer wants it. Returns whether it was open.
+    /// Takes back a question, or what was announced, because the technician no longer wants it. Returns whether it was open.
     ///
     /// One that the person was shown counts as a no: showing and taking back wears them down as much as asking again does.
     pub fn withdraw(&mut self, subject: Subject, now: Moment) -> bool {
+        self.take_back(subject, DenyReason::Withdrawn, now)
+    }
+
+    /// As [`Consent::withdraw`], for another reason: a yes would be in vain.
+    pub fn take_back(&mut self, subject: Subject, reason: DenyReason, now: Moment) -> bool {
         let now = self.advance(now);
-        let announced = match subject {
-            Subject::Run(run) => self.announced.remove(&run),
-            Subject::Request(_) => false,
-        };
-        let open = announced || self.open_questions(|open| open == subject) > 0;
+        let open = self.announced.remove(&subject) || self.open_questions(|open| open == subject) > 0;
         if self.prompt().is_some_and(|shown| shown.subject == subject) {
-            self.deny_shown(DenyReason::Withdrawn, now);
+            self.deny_shown(reason, now);
         } else if open {
-            self.drop_question(subject, DenyReason::Withdrawn);
+            self.drop_question(subject, reason);
         }
         self.show_next(now);
         open
@@ -169,6 +233,7 @@ impl Consent {
         match subject {
             Subject::Request(request) => self.last.request.is_some_and(|last| request <= last),
             Subject::Run(run) => self.last.run.is_some_and(|last| run <= last),
+            Subject::Inspection(inspection) => self.last.inspection.is_some_and(|last| inspection <= last),
         }
     }
 
@@ -181,10 +246,11 @@ impl Consent {
         let ceiling = &self.setup.ceiling;
         let (unlock_delay, answer_within) = match next.question.kind {
             PromptKind::Session if !self.trusts_technician() => {
-                (ceiling.unlock_delay().max(STRANGER_UNLOCK_DELAY), ceiling.first_answer_within())
+                (ceiling.unlock_delay().max(WARNING_UNLOCK_DELAY), ceiling.first_answer_within())
             }
             PromptKind::Session => (ceiling.unlock_delay(), ceiling.first_answer_within()),
             PromptKind::Abilities => (ceiling.unlock_delay(), ceiling.answer_within()),
+            PromptKind::Inspection => (ceiling.unlock_delay().max(WARNING_UNLOCK_DELAY), ceiling.answer_within()),
             PromptKind::Run => {
                 let delay = ceiling.run_unlock_delay();
                 (delay, ceiling.answer_within().max(delay + TIME_TO_ANSWER))
@@ -218,12 +284,20 @@ impl Consent {
         shown.chain(waiting).filter(|subject| which(*subject)).count()
     }
 
-    fn check_run(&self, now: Moment) -> Result<(), DenyReason> {
+    /// Whether the person could be asked now for one use of `ability`.
+    fn check_once(&self, ability: Ability, now: Moment) -> Result<(), DenyReason> {
         if self.opened != Opened::Allowed {
             return Err(DenyReason::NotYet);
         }
-        layers(&self.setup.ceiling, &self.setup.policy, Ability::AdhocArgv)?;
-        self.check_can_ask(&[Ability::AdhocArgv], now)
+        layers(&self.setup.ceiling, &self.setup.policy, ability)?;
+        self.check_can_ask(&[ability], now)
+    }
+
+    /// The same for an inspection. Returns what the person is asked for.
+    fn check_inspection(&self, what: &Inspect, now: Moment) -> Result<Ability, DenyReason> {
+        let asks_for = what.asks_for().ok_or(DenyReason::Malformed)?;
+        self.check_once(asks_for, now)?;
+        self.covering(&Act::Inspect(what.ability()), now).map(|_| asks_for).ok_or(DenyReason::NotGranted)
     }
 
     fn check_can_ask(&self, abilities: &[Ability], now: Moment) -> Result<(), DenyReason> {

@@ -99,7 +99,7 @@ fn nobody_is_asked_and_nothing_new_is_shown_while_away() {
     assert!(scene.consent.prompt().is_none(), "the run waits until somebody is there to read it");
     assert_eq!(scene.consent.prompts_waiting(), 1);
     scene.consent.present(scene.now);
-    assert!(scene.prompt().run.is_some());
+    assert!(scene.prompt().run().is_some());
 }
 
 #[test]

@@ -27,7 +27,7 @@ fn a_typed_word_allows_what_was_asked() {
     assert_eq!(scene.consent.answer(&typed(&prompt, &shouted), scene.now), Ok(()));
 
     let events = scene.events();
-    let Some(ConsentEvent::Granted { grant, run: None, prompt: digest, answered_by }) = events.last() else {
+    let Some(ConsentEvent::Granted { grant, once: None, prompt: digest, answered_by }) = events.last() else {
         panic!("no grant in {events:?}");
     };
     assert_eq!((grant.id, grant.subject), (GrantId(1), Subject::Request(RequestId(1))));
@@ -181,11 +181,11 @@ fn a_yes_to_a_run_needs_no_list_of_abilities() {
     assert_eq!(scene.consent.answer(&other, scene.now), Err(AnswerRefused::NotAsked));
     assert_eq!(scene.consent.answer(&yes_to(&prompt, &[]), scene.now), Ok(()));
 
-    let digest = prompt.run.as_ref().unwrap().digest;
+    let digest = prompt.run().unwrap().digest;
     assert_eq!(scene.consent.covering(&Act::Run(digest), scene.now), Some(GrantId(2)));
     let events = scene.events();
-    let run = events.iter().find_map(|event| {
-        if let ConsentEvent::Granted { run: Some(run), .. } = event { Some(run.exact.run) } else { None }
-    });
-    assert_eq!(run, Some(RunId(1)));
+    let run = events
+        .iter()
+        .find_map(|event| if let ConsentEvent::Granted { grant, .. } = event { Some(grant.subject) } else { None });
+    assert_eq!(run, Some(Subject::Run(RunId(1))));
 }

@@ -131,7 +131,7 @@ fn runs_count_while_they_are_looked_up_asked_for_and_granted() {
     scene.consent.announce_run(RunId(100), scene.now).unwrap();
     assert_eq!(scene.consent.announce_run(RunId(101), scene.now), Err(DenyReason::TooMany));
 
-    scene.consent.refuse_run(RunId(100), DenyReason::ProgramNotFound, scene.now);
+    scene.consent.refuse(Subject::Run(RunId(100)), DenyReason::ProgramNotFound, scene.now);
     assert_eq!(scene.consent.announce_run(RunId(102), scene.now), Ok(()));
     let denied = ConsentEvent::Denied { subject: Subject::Run(RunId(100)), reason: DenyReason::ProgramNotFound };
     assert!(scene.events().contains(&denied));

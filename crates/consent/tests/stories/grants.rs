@@ -11,7 +11,7 @@ use wire::{
 use crate::scene::{START, Scene, secs, verified};
 
 fn digest_of_shown_run(scene: &Scene) -> Digest {
-    scene.prompt().run.expect("the open question is about a run").digest
+    scene.prompt().run().expect("the open question is about a run").digest
 }
 
 #[test]
@@ -108,9 +108,12 @@ fn a_grant_for_a_run_covers_exactly_that_run() {
         let mut other = digest;
         other.0[byte] ^= 1;
         assert_eq!(scene.consent.covering(&Act::Run(other), scene.now), None);
-        assert!(!scene.consent.begin_run(grant, other, scene.now));
+        assert!(!scene.consent.begin(grant, &Act::Run(other), scene.now));
     }
-    assert!(!scene.consent.begin_run(GrantId(1), digest, scene.now), "the grant for diagnostics is no grant for a run");
+    assert!(
+        !scene.consent.begin(GrantId(1), &Act::Run(digest), scene.now),
+        "the grant for diagnostics is no grant for a run"
+    );
 }
 
 #[test]
@@ -120,12 +123,12 @@ fn a_grant_for_a_run_is_for_one_use() {
     let digest = digest_of_shown_run(&scene);
     let grant = scene.allow();
     scene.events();
-    assert!(scene.consent.begin_run(grant, digest, scene.now));
-    assert!(!scene.consent.begin_run(grant, digest, scene.now));
+    assert!(scene.consent.begin(grant, &Act::Run(digest), scene.now));
+    assert!(!scene.consent.begin(grant, &Act::Run(digest), scene.now));
     assert_eq!(scene.consent.covering(&Act::Run(digest), scene.now), None);
     assert!(scene.consent.is_live(grant, scene.now));
 
-    scene.consent.finish_run(grant, scene.now);
+    scene.consent.finish(grant, scene.now);
     assert!(!scene.consent.is_live(grant, scene.now));
     assert_eq!(scene.events(), [ConsentEvent::GrantEnded { grant, reason: GrantEnd::Used }]);
 }
@@ -139,7 +142,7 @@ fn an_approved_run_must_begin_within_thirty_seconds() {
     scene.events();
     scene.pass(secs(30));
     assert_eq!(scene.consent.covering(&Act::Run(digest), scene.now), None);
-    assert!(!scene.consent.begin_run(grant, digest, scene.now));
+    assert!(!scene.consent.begin(grant, &Act::Run(digest), scene.now));
     assert_eq!(scene.events(), [ConsentEvent::GrantEnded { grant, reason: GrantEnd::Lapsed }]);
 }
 
@@ -150,7 +153,7 @@ fn a_run_that_began_is_covered_a_little_longer_than_its_own_limit() {
     let digest = digest_of_shown_run(&scene);
     let grant = scene.allow();
     scene.pass(secs(29));
-    assert!(scene.consent.begin_run(grant, digest, scene.now));
+    assert!(scene.consent.begin(grant, &Act::Run(digest), scene.now));
     let limit = scene.now + secs(60);
     assert!(scene.consent.is_live(grant, limit), "the time limit ends the run, and not the grant");
     assert!(!scene.consent.is_live(grant, limit + secs(11)));

@@ -6,7 +6,7 @@ use wire::session::{Ability, DenyReason};
 use crate::scene::{Scene, requestable, secs, verified};
 
 #[test]
-fn attended_help_can_grant_diagnostics_and_single_commands_and_nothing_else() {
+fn attended_help_can_grant_diagnostics_single_commands_and_arguments_and_nothing_else() {
     let ceiling = Ceiling::attended();
     let half_an_hour = Stay::AtMost(secs(1800));
     for ability in Ability::ALL {
@@ -19,6 +19,7 @@ fn attended_help_can_grant_diagnostics_and_single_commands_and_nothing_else() {
             (Ability::DiagIdentifiers, half_an_hour),
             (Ability::DiagLoad, Stay::AtMost(secs(900))),
             (Ability::AdhocArgv, Stay::OneUse),
+            (Ability::DiagArguments, Stay::OneUse),
         ];
         let expected = allowed.into_iter().find_map(|(allowed, stay)| (allowed == *ability).then_some(stay));
         assert_eq!(ceiling.longest_stay(*ability), expected, "{ability}");
@@ -125,7 +126,8 @@ fn every_ability_is_looking_or_acting_and_has_a_stay() {
     for ability in looking {
         assert!(!asked_with_each_use(ability), "{ability}");
     }
-    for ability in [Ability::RunR1, Ability::RunR2, Ability::RunR3, Ability::AdhocArgv, Ability::Elevate] {
+    let once = [Ability::RunR1, Ability::RunR2, Ability::RunR3, Ability::AdhocArgv, Ability::Elevate];
+    for ability in once.into_iter().chain([Ability::DiagArguments]) {
         assert_eq!(usual_stay(ability), Stay::OneUse, "{ability}");
     }
 }

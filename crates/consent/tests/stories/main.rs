@@ -5,6 +5,7 @@ mod answering;
 mod asking;
 mod fatigue;
 mod grants;
+mod inspections;
 mod layers;
 mod model;
 mod scene;

@@ -11,30 +11,41 @@ use std::{
 };
 
 use consent::{
-    Act, Answer, Ceiling, Consent, ConsentEvent, ConsentSetup, Policy, Prompt, PromptId, PromptKind, Proof, Rule, Stay,
-    Verdict, view_only,
+    Act, Answer, Ceiling, Consent, ConsentEvent, ConsentSetup, Once, Policy, Prompt, PromptId, PromptKind, Proof, Rule,
+    Stay, Verdict, view_only,
 };
 use proptest::{collection::vec, prelude::*, sample::Index};
 use wire::{
-    ids::{Digest, GrantId, RequestId, RunId},
+    ids::{Digest, GrantId, InspectionId, RequestId, RunId},
     session::{Ability, Absence, AccessRequest, DenyReason, EndReason, GrantEnd, Subject, TechnicianIdentity},
     text::Sentence,
     time::Moment,
 };
 
 use self::ops::{Op, Reply, Spoken, ceiling, op, policy};
-use crate::scene::{Dice, NEVER_THE_WORD, SESSION, START, exact_run, unverified, verified, words};
+use crate::scene::{Dice, NEVER_THE_WORD, SESSION, START, exact_inspection, exact_run, unverified, verified, words};
 
 /// What a yes gave, with all that can have been taken back since.
 #[derive(Debug)]
 struct Given {
     id: GrantId,
     abilities: BTreeSet<Ability>,
-    run: Option<Digest>,
+    once: Option<Digest>,
     at: Moment,
     until: Moment,
     begun: bool,
     taken_back: bool,
+}
+
+impl Given {
+    /// The one act that it is for.
+    fn act(&self) -> Option<Act> {
+        let act = |digest| match self.abilities.contains(&Ability::DiagArguments) {
+            true => Act::InspectOnce(Ability::DiagArguments, digest),
+            false => Act::Run(digest),
+        };
+        self.once.map(act)
+    }
 }
 
 struct Model {
@@ -86,7 +97,7 @@ impl Model {
     }
 
     fn is_live(&self, given: &Given, now: Moment) -> bool {
-        let begins_in_time = given.run.is_none() || given.begun || now < given.at + Duration::from_secs(30);
+        let begins_in_time = given.once.is_none() || given.begun || now < given.at + Duration::from_secs(30);
         !given.taken_back && now < given.until && begins_in_time && !self.is_over(now)
     }
 
@@ -95,9 +106,11 @@ impl Model {
             && self.permits(act.ability())
             && self.given.iter().any(|given| {
                 let fits = match act {
-                    Act::Diagnostics => given.run.is_none() && given.abilities.contains(&Ability::DiagBasic),
-                    Act::Inspect(ability) => given.run.is_none() && given.abilities.contains(ability),
-                    Act::Run(digest) => given.run == Some(*digest) && !given.begun,
+                    Act::Diagnostics => given.once.is_none() && given.abilities.contains(&Ability::DiagBasic),
+                    Act::Inspect(ability) => given.once.is_none() && given.abilities.contains(ability),
+                    Act::Run(digest) | Act::InspectOnce(_, digest) => {
+                        given.once == Some(*digest) && !given.begun && given.abilities.contains(&act.ability())
+                    }
                 };
                 fits && self.is_live(given, now)
             })
@@ -110,8 +123,9 @@ impl Model {
             Some(Stay::Session | Stay::OneUse) => Duration::MAX,
             None => Duration::ZERO,
         };
-        let asked = match &prompt.run {
-            Some(run) => Duration::from_secs(u64::from(run.exact.limits.time_secs) + 40),
+        let asked = match &prompt.once {
+            Some(Once::Run(run)) => Duration::from_secs(u64::from(run.exact.limits.time_secs) + 40),
+            Some(Once::Inspection(_)) => Duration::from_secs(90),
             None => Duration::from_secs(asked_secs.into()),
         };
         prompt.abilities.iter().map(|ability| stay(*ability)).fold(asked, Duration::min)
@@ -125,6 +139,7 @@ struct World {
     dice: Dice,
     requests: Vec<AccessRequest>,
     runs: u32,
+    inspections: u32,
     prompts_seen: BTreeSet<PromptId>,
     digests_seen: BTreeSet<Digest>,
     last_prompt: Option<Prompt>,
@@ -161,6 +176,7 @@ impl World {
             dice: Dice(seed),
             requests: Vec::new(),
             runs: 0,
+            inspections: 0,
             prompts_seen: BTreeSet::new(),
             digests_seen: BTreeSet::new(),
             last_prompt: None,
@@ -172,11 +188,13 @@ impl World {
         match op {
             Op::Request { abilities, stay_secs } => self.request(abilities, stay_secs),
             Op::Run { time_secs } => self.run(time_secs),
+            Op::Inspect => self.inspect(),
             Op::Answer(reply) => self.answer(&reply),
             Op::Withdraw(index) => {
                 if let Some(request) = self.pick_request(index) {
                     self.consent.withdraw(Subject::Request(request), self.now);
                     self.consent.withdraw(Subject::Run(RunId(request.0)), self.now);
+                    self.consent.withdraw(Subject::Inspection(InspectionId(request.0)), self.now);
                 }
             }
             Op::Revoke(index) => {
@@ -193,8 +211,8 @@ impl World {
             Op::Begin(index) => self.begin(index),
             Op::Finish(index) => {
                 if let Some(grant) = self.pick(index) {
-                    self.consent.finish_run(self.model.given[grant].id, self.now);
-                    self.model.given[grant].taken_back |= self.model.given[grant].run.is_some();
+                    self.consent.finish(self.model.given[grant].id, self.now);
+                    self.model.given[grant].taken_back |= self.model.given[grant].once.is_some();
                 }
             }
             Op::Away => {
@@ -242,6 +260,19 @@ impl World {
         }
     }
 
+    fn inspect(&mut self) {
+        self.inspections += 1;
+        let exact = exact_inspection(self.inspections);
+        let announced = self.consent.announce_inspection(exact.inspection, &exact.what, self.now);
+        self.check_pestering(announced.err(), vec![Ability::DiagArguments]);
+        if announced.is_ok() {
+            let may_see = self.model.covers(&Act::Inspect(Ability::DiagProcess), self.now);
+            assert!(may_see, "asked without what has to be granted beside it");
+            let asked = self.consent.ask_inspection(exact, self.now, &mut self.dice);
+            assert!(asked.is_ok(), "what was announced at this moment can be asked for at this moment");
+        }
+    }
+
     /// Something was asked for now: it came too soon for the model if that is why it was refused, and not if it was not refused.
     fn check_pestering(&mut self, refused: Option<DenyReason>, abilities: Vec<Ability>) {
         // Time may have passed over a question that was not answered.
@@ -257,6 +288,7 @@ impl World {
     fn abilities_of(&self, subject: Subject) -> Vec<Ability> {
         let asked = match subject {
             Subject::Run(_) => vec![Ability::AdhocArgv],
+            Subject::Inspection(_) => vec![Ability::DiagArguments],
             Subject::Request(request) => {
                 let request = self.requests.iter().find(|asked| asked.request == request).expect("it was asked");
                 request.abilities.clone()
@@ -308,7 +340,11 @@ impl World {
         assert!(!reply.other_prompt && !reply.other_text && (reply.page || !reply.wrong_word));
         assert!(prompt.unlocks_at <= now && now < prompt.deadline);
         assert!(model.away_since.is_none() && !model.is_over(now));
-        let abilities = if prompt.kind == PromptKind::Run { [Ability::AdhocArgv].into() } else { chosen };
+        let abilities = match prompt.kind {
+            PromptKind::Run => [Ability::AdhocArgv].into(),
+            PromptKind::Inspection => [Ability::DiagArguments].into(),
+            PromptKind::Session | PromptKind::Abilities => chosen,
+        };
         assert!(!abilities.is_empty());
         if reply.spoken == Spoken::Right {
             model.confirmed = true;
@@ -319,15 +355,15 @@ impl World {
                 assert!(abilities.iter().all(|ability| request.abilities.contains(ability)));
                 request.stay_secs
             }
-            Subject::Run(_) => 0,
+            Subject::Run(_) | Subject::Inspection(_) => 0,
         };
         for ability in &abilities {
             assert!(model.permits(*ability), "{ability} is forbidden by a layer");
         }
         let id = GrantId(u32::try_from(model.given.len()).expect("few") + 1);
         let until = (now + model.longest(prompt, asked)).min(model.ends_at);
-        let run = prompt.run.as_ref().map(|run| run.digest);
-        model.given.push(Given { id, abilities, run, at: now, until, begun: false, taken_back: false });
+        let once = prompt.once.as_ref().map(Once::digest);
+        model.given.push(Given { id, abilities, once, at: now, until, begun: false, taken_back: false });
     }
 
     fn narrow(&mut self, index: Index, keep: &BTreeSet<Ability>) {
@@ -341,9 +377,9 @@ impl World {
 
     fn begin(&mut self, index: Index) {
         let Some(grant) = self.pick(index) else { return };
-        let Some(digest) = self.model.given[grant].run else { return };
-        let may = self.model.covers(&Act::Run(digest), self.now);
-        let begun = self.consent.begin_run(self.model.given[grant].id, digest, self.now);
+        let Some(act) = self.model.given[grant].act() else { return };
+        let may = self.model.covers(&act, self.now);
+        let begun = self.consent.begin(self.model.given[grant].id, &act, self.now);
         assert_eq!(begun, may);
         self.model.given[grant].begun |= begun;
     }
@@ -364,8 +400,11 @@ impl World {
         if self.now < self.model.quiet_until {
             assert!(self.consent.prompt().is_none() && self.consent.prompts_waiting() == 0, "asked in a long pause");
         }
-        let runs = self.model.given.iter().filter_map(|given| given.run);
-        let acts = runs.map(Act::Run).chain([Act::Diagnostics, Act::Run(Digest([1; 32]))]).collect::<Vec<_>>();
+        let once = self.model.given.iter().filter_map(Given::act);
+        let other = Digest([1; 32]);
+        let never = [Act::Run(other), Act::InspectOnce(Ability::DiagArguments, other)];
+        let standing = [Act::Diagnostics, Act::Inspect(Ability::DiagProcess), Act::Inspect(Ability::DiagArguments)];
+        let acts = once.chain(never).chain(standing).collect::<Vec<_>>();
         let deadlines = self.model.given.iter().map(|given| given.until).filter(|until| *until >= self.now);
         let soon = [0, 1, 999, 30_000, 60_000, 3_600_000].map(|millis| self.now + Duration::from_millis(millis));
         for moment in deadlines.chain(soon).collect::<Vec<_>>() {

@@ -13,7 +13,8 @@ use trust::{
     words::Words,
 };
 use wire::{
-    ids::{GrantId, Locator, RequestId, RunId, SessionId},
+    diagnostics::inspect::{About, ExactInspection, Inspect},
+    ids::{GrantId, InspectionId, Locator, RequestId, RunId, SessionId},
     pairing::Introduction,
     run::{ExactRun, FileIdentity, RunLimits, Variable},
     session::{Ability, AccessRequest, DenyReason, Subject, TechnicianIdentity},
@@ -114,6 +115,15 @@ pub(crate) fn exact_run(number: u32) -> ExactRun {
     }
 }
 
+/// The arguments of a process, as the person is asked about them.
+pub(crate) fn exact_inspection(number: u32) -> ExactInspection {
+    ExactInspection {
+        inspection: InspectionId(number),
+        what: Inspect::Arguments { pid: 4711, start_ticks: 7 },
+        about: About::Process { name: Label::cut("mysqld") },
+    }
+}
+
 /// What nobody is ever asked to type: words of the list are drawn by chance, and any single one of them would be right now and then.
 pub(crate) const NEVER_THE_WORD: &str = "not a word of the list";
 
@@ -147,6 +157,7 @@ pub(crate) struct Scene {
     pub(crate) dice: Dice,
     requests: u32,
     runs: u32,
+    inspections: u32,
 }
 
 impl Scene {
@@ -163,7 +174,7 @@ impl Scene {
 
     pub(crate) fn with(identity: TechnicianIdentity, ceiling: Ceiling, policy: Policy) -> Self {
         let setup = ConsentSetup { session: SESSION, identity, words: words(), ceiling, policy };
-        Self { consent: Consent::new(setup, START), now: START, dice: Dice(1), requests: 0, runs: 0 }
+        Self { consent: Consent::new(setup, START), now: START, dice: Dice(1), requests: 0, runs: 0, inspections: 0 }
     }
 
     /// The same, with the session allowed for diagnostics and the events of that taken.
@@ -200,6 +211,14 @@ impl Scene {
         self.consent.announce_run(run.run, self.now)?;
         let reason = Sentence::cut("how full is the disk");
         self.consent.ask_run(run, Vec::new(), reason, self.now, &mut self.dice)
+    }
+
+    /// Asks for the arguments of a process.
+    pub(crate) fn try_ask_inspection(&mut self) -> Result<PromptId, DenyReason> {
+        self.inspections += 1;
+        let exact = exact_inspection(self.inspections);
+        self.consent.announce_inspection(exact.inspection, &exact.what, self.now)?;
+        self.consent.ask_inspection(exact, self.now, &mut self.dice)
     }
 
     pub(crate) fn last_run(&self) -> RunId {

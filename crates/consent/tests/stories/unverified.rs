@@ -21,7 +21,7 @@ fn a_command_needs_the_two_words_that_the_technician_reads_out() {
     scene.ask_run();
     let prompt = scene.unlock();
     assert!(prompt.needs_spoken_words);
-    let digest = prompt.run.as_ref().unwrap().digest;
+    let digest = prompt.run().unwrap().digest;
 
     assert_eq!(scene.consent.answer(&yes(&prompt), scene.now), Err(AnswerRefused::SpokenWordsNeeded));
     assert_eq!(scene.consent.answer(&yes_with(&prompt, "  "), scene.now), Err(AnswerRefused::SpokenWordsNeeded));

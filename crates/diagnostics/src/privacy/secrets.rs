@@ -238,7 +238,7 @@ fn end(found: &Captures<'_>) -> usize {
 }
 
 /// Whether what stands behind `key` is a secret.
-fn is_secret_key(key: &str) -> bool {
+pub(super) fn is_secret_key(key: &str) -> bool {
     let mut plain = String::with_capacity(key.len());
     let mut parts = vec![String::new()];
     let mut before = ' ';

@@ -8,6 +8,7 @@ use wire::{
         findings::{Check, Confidence, Evidence, Finding, Verdict, What},
         report::{REPORT_FORMAT, Series},
         schema::Named,
+        sections::process::{Arguments, CommandLine},
     },
     schema,
     text::Sentence,
@@ -630,4 +631,71 @@ fn technical_fields_are_not_touched() {
     let before = places(&sample);
     assert_eq!(before.len(), 3 * 64 + 20);
     assert_eq!(places(&privacy.clear(sample, BASICS)), before);
+}
+
+fn cleared_arguments(privacy: &mut Privacy, arguments: &[&str], scopes: Scopes) -> Vec<String> {
+    let arguments = CommandLine(arguments.iter().map(|argument| Sentence::cut(argument)).collect());
+    let cleared = privacy.clear(Arguments { arguments, ..Arguments::default() }, scopes).into_inner();
+    let again = privacy.clear(cleared.clone(), scopes).into_inner();
+    assert_eq!(again, cleared, "doing so again changes nothing");
+    cleared.arguments.0.iter().map(|argument| argument.raw().to_owned()).collect()
+}
+
+#[test]
+fn arguments_leave_each_in_its_place_without_secrets_and_names() {
+    let (_folder, mut privacy) = machine();
+    let given = [
+        "/home/ana/bin/backup",
+        "--host=db.example.com",
+        "--password=two words",
+        "--token",
+        "qanary word",
+        "https://ana:qanary@example.com/x?key=qanary",
+        "AKIAIOSFODNN7QANARY1",
+        "--verbose",
+        "",
+    ];
+    let shown = cleared_arguments(&mut privacy, &given, LOGS);
+    assert_eq!(shown.len(), given.len());
+    assert!(shown[0].starts_with("~user-") && shown[0].ends_with("/bin/name-1"), "{shown:?}");
+    assert_eq!(shown[2..5], ["--password=[secret]", "--token", "[secret]"]);
+    assert!(shown[5].contains("[secret]@") && shown[5].ends_with("?[query]"), "{shown:?}");
+    assert_eq!(shown[6..], ["[secret]", "--verbose", ""]);
+    assert!(!shown.concat().to_ascii_lowercase().contains("qanary"), "{shown:?}");
+}
+
+#[test]
+fn arguments_stay_without_a_yes_to_them() {
+    let (_folder, mut privacy) = machine();
+    assert_eq!(cleared_arguments(&mut privacy, &["cat", "file"], BASICS), [WITHHELD, WITHHELD]);
+}
+
+#[test]
+fn what_was_taken_out_of_arguments_is_counted() {
+    let (_folder, mut privacy) = machine();
+    let arguments = CommandLine(["cat", "--password=x"].map(Sentence::cut).to_vec());
+    let receipt = privacy.clear(Arguments { arguments, ..Arguments::default() }, LOGS).receipt();
+    let count = |counts: &[ClassCount]| {
+        counts.iter().map(|class| (class.class.raw().to_owned(), class.count)).collect::<Vec<_>>()
+    };
+    assert_eq!(count(&receipt.sent), [("text".to_owned(), 1)]);
+    assert_eq!(count(&receipt.replaced), [("text".to_owned(), 1)]);
+}
+
+proptest! {
+    #[test]
+    fn a_secret_that_is_said_to_be_one_never_leaves(
+        before in prop::collection::vec("[ -~]{0,12}", 0..5),
+        key in prop::sample::select(vec!["--password", "--api-token", "-pw", "db.secret", "--auth"]),
+        apart in any::<bool>(),
+        words in "[a-z]{0,5} [a-z\"'= ]{0,9}",
+    ) {
+        let secret = format!("qanary{words}qanary");
+        let given = if apart { vec![key.to_owned(), secret] } else { vec![format!("{key}={secret}")] };
+        let all = [before, given].concat();
+        let (_folder, mut privacy) = machine();
+        let shown = privacy.arguments(&all.iter().map(String::as_str).collect::<Vec<_>>(), LOGS);
+        prop_assert_eq!(shown.len(), all.len());
+        prop_assert!(!shown.concat().contains("qanary"), "{:?}", shown);
+    }
 }

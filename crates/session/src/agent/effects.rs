@@ -41,7 +41,10 @@ impl Effects {
 
     pub(super) fn deny(&mut self, subject: Subject, reason: DenyReason) {
         self.record(Event::Denied { subject, reason });
-        self.send(ToTechnician::Denied { subject, reason });
+        self.send(match subject {
+            Subject::Inspection(inspection) => ToTechnician::NotInspected { inspection, reason },
+            Subject::Request(_) | Subject::Run(_) => ToTechnician::Denied { subject, reason },
+        });
     }
 
     /// Puts `effect`, which stops something, before everything that starts something.
@@ -81,7 +84,7 @@ impl Effects {
 
     /// Takes back lookups: nobody will be asked any more.
     pub(super) fn forget_lookups(&mut self) {
-        self.queue.retain(|effect| !matches!(effect, Effect::Resolve(_)));
+        self.queue.retain(|effect| !matches!(effect, Effect::Resolve(_) | Effect::Describe { .. }));
     }
 
     /// Takes everything back but what stops something.

@@ -81,7 +81,7 @@ impl AgentSession {
             None
         };
         if let Some(reason) = refusal {
-            return self.consent.refuse_run(run, reason, now);
+            return self.consent.refuse(subject, reason, now);
         }
         self.runs.insert(run, Run::LookedUp(proposal.clone()));
         self.effects.push(Effect::Resolve(proposal));

@@ -85,7 +85,7 @@ impl AgentSession {
                         self.denied(Subject::Run(run), reason, now);
                     }
                 }
-                Err(reason) => self.consent.refuse_run(run, reason, now),
+                Err(reason) => self.consent.refuse(Subject::Run(run), reason, now),
             }
         }
         self.settle(now);
@@ -111,7 +111,7 @@ impl AgentSession {
         let (grant, digest, stopping) = (going.grant, going.approved.digest, going.stopping);
         self.effects.send(ToTechnician::RunStarted { run, digest });
         self.effects.changed();
-        if !stopping && !self.consent.begin_run(grant, digest, now) {
+        if !stopping && !self.consent.begin(grant, &consent::Act::Run(digest), now) {
             self.kill(run, RunOutcome::Revoked, now);
         }
         self.settle(now);
@@ -197,7 +197,7 @@ impl AgentSession {
         self.effects.record(Event::RunFinished { run, outcome: outcome.clone(), stdout, stderr });
         self.effects.send(ToTechnician::RunFinished { run, outcome, stdout, stderr });
         self.effects.changed();
-        self.consent.finish_run(going.grant, now);
+        self.consent.finish(going.grant, now);
     }
 
     /// Forgets runs that nobody approved.

@@ -1,7 +1,8 @@
 //! After every input: stop what is no longer covered, tell what happened, start what is covered now, and end.
 
-use consent::{ConsentEvent, Grant, Prompt};
+use consent::{ConsentEvent, Grant, Once, Prompt};
 use wire::{
+    diagnostics::inspect::ApprovedInspection,
     evidence::{AnsweredBy, Event},
     ids::Digest,
     run::{ApprovedRun, OutputCount, RunOutcome, Variable},
@@ -101,8 +102,8 @@ impl AgentSession {
         match event {
             ConsentEvent::Asked(prompt) => self.asked(&prompt),
             ConsentEvent::WordsConfirmed => self.effects.record(Event::WordsConfirmed),
-            ConsentEvent::Granted { grant, run, prompt, answered_by } => {
-                self.granted(&grant, run.map(|run| *run), prompt, answered_by);
+            ConsentEvent::Granted { grant, once, prompt, answered_by } => {
+                self.granted(&grant, once.map(|once| *once), prompt, answered_by);
             }
             ConsentEvent::Denied { subject, reason } => self.denied(subject, reason, now),
             ConsentEvent::Narrowed { grant, abilities } => {
@@ -128,14 +129,21 @@ impl AgentSession {
     }
 
     fn asked(&mut self, prompt: &Prompt) {
-        let record = match &prompt.run {
+        let record = match &prompt.once {
             None => Event::AskedForAbilities {
                 subject: prompt.subject,
                 abilities: prompt.abilities.clone(),
                 reason: prompt.reason.raw().to_owned(),
                 prompt: prompt.digest,
             },
-            Some(ApprovedRun { exact, digest }) => Event::AskedForRun {
+            Some(Once::Inspection(ApprovedInspection { exact, digest })) => Event::AskedForInspection {
+                inspection: exact.inspection,
+                what: exact.what.name(),
+                about: exact.about.name().raw().to_owned(),
+                digest: *digest,
+                prompt: prompt.digest,
+            },
+            Some(Once::Run(ApprovedRun { exact, digest })) => Event::AskedForRun {
                 run: exact.run,
                 reason: prompt.reason.raw().to_owned(),
                 program: recorded(&exact.program),
@@ -153,23 +161,27 @@ impl AgentSession {
         self.effects.send(ToTechnician::Asking { subject: prompt.subject, answer_within_secs });
     }
 
-    fn granted(&mut self, grant: &Grant, run: Option<ApprovedRun>, prompt: Digest, answered_by: AnsweredBy) {
+    fn granted(&mut self, grant: &Grant, once: Option<Once>, prompt: Digest, answered_by: AnsweredBy) {
         let (id, subject, abilities) = (grant.id, grant.subject, grant.abilities.clone());
         let stay_secs = whole_secs(grant.stay_until, grant.given_at);
         let notice = GrantNotice { grant: id, subject, abilities: abilities.clone(), stay_secs };
         self.effects.record(Event::Granted { grant: id, subject, abilities, stay_secs, prompt, answered_by });
         self.effects.send(ToTechnician::Granted(notice));
         self.allowed |= subject == self.first;
-        if let Some(approved) = run {
-            self.start_run(approved.exact.run, approved, id);
+        match once {
+            Some(Once::Run(approved)) => self.start_run(approved.exact.run, approved, id),
+            Some(Once::Inspection(approved)) => self.start_inspection(approved, id),
+            None => {}
         }
     }
 
     pub(super) fn denied(&mut self, subject: Subject, reason: DenyReason, now: Moment) {
         self.effects.deny(subject, reason);
         self.effects.changed();
-        if let Subject::Run(run) = subject {
-            self.runs.remove(&run);
+        match subject {
+            Subject::Run(run) => drop(self.runs.remove(&run)),
+            Subject::Inspection(inspection) => self.inspections.forget(inspection),
+            Subject::Request(_) => {}
         }
         if subject == self.first && !self.allowed {
             self.begin_end(end_after_first_denial(reason), now);

@@ -6,7 +6,8 @@ use wire::{
     diagnostics::{inspect::Inspect, sections::probes::ProbeRequest},
     ids::InspectionId,
     limits,
-    session::{DenyReason, EndReason, ToAgent},
+    session::{Ability, DenyReason, EndReason, ToAgent},
+    time::Moment,
 };
 
 use super::{CommandError, TechnicianEvent, TechnicianProtocolError, TechnicianSession};
@@ -19,17 +20,88 @@ pub(super) struct Inspections {
 }
 
 /// One that is not over.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Open {
     /// Whether the stream of its answer was opened.
     answered: bool,
     /// Whether it measures the session under load, and no load came yet.
     load_to_come: bool,
+    /// The question that the person is asked, if it asks first.
+    question: Option<Question>,
+}
+
+#[derive(Debug)]
+struct Question {
+    asks_for: Ability,
+    state: Answer,
+}
+
+/// How far a question is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    /// Perhaps behind other questions.
+    Waiting,
+    /// The person is being asked.
+    Asking { answer_by: Moment },
+    /// They said yes.
+    Allowed,
+    /// What they said is known by the answer, whose stream overtook the messages.
+    Known,
+}
+
+impl Question {
+    fn is_open(&self) -> bool {
+        matches!(self.state, Answer::Waiting | Answer::Asking { .. })
+    }
+
+    /// Whether the agent may still say of it what an agent says of an open question.
+    fn may_be_told_of(&self) -> bool {
+        self.is_open() || self.state == Answer::Known
+    }
 }
 
 impl Inspections {
     pub(super) fn clear(&mut self) {
         self.open.clear();
+    }
+
+    /// The agent says that the person is being asked. Returns whether that can be.
+    pub(super) fn asking(&mut self, inspection: InspectionId, answer_by: Moment) -> bool {
+        let Some(question) = self.question(inspection).filter(|question| question.may_be_told_of()) else {
+            return false;
+        };
+        let is_new = !matches!(question.state, Answer::Asking { .. });
+        if question.state == Answer::Waiting {
+            question.state = Answer::Asking { answer_by };
+        }
+        is_new
+    }
+
+    /// What a yes can be to, if the agent may say that there was one.
+    pub(super) fn asks_for(&mut self, inspection: InspectionId) -> Option<Ability> {
+        self.question(inspection).filter(|question| question.may_be_told_of()).map(|question| question.asks_for)
+    }
+
+    /// The person said yes.
+    pub(super) fn allowed(&mut self, inspection: InspectionId) {
+        match self.question(inspection) {
+            Some(Question { state: Answer::Known, .. }) => drop(self.open.remove(&inspection)),
+            Some(question) => question.state = Answer::Allowed,
+            None => {}
+        }
+    }
+
+    /// Questions that are not answered, and when silence counts as a no.
+    pub(super) fn pending(&self) -> impl Iterator<Item = (InspectionId, Option<Moment>)> {
+        self.open.iter().filter_map(|(inspection, open)| match open.question.as_ref()?.state {
+            Answer::Waiting => Some((*inspection, None)),
+            Answer::Asking { answer_by } => Some((*inspection, Some(answer_by))),
+            Answer::Allowed | Answer::Known => None,
+        })
+    }
+
+    fn question(&mut self, inspection: InspectionId) -> Option<&mut Question> {
+        self.open.get_mut(&inspection)?.question.as_mut()
     }
 }
 
@@ -50,7 +122,8 @@ impl TechnicianSession {
         self.inspections.last += 1;
         let inspection = InspectionId(self.inspections.last);
         let load_to_come = what == Inspect::Probe(ProbeRequest::Load);
-        self.inspections.open.insert(inspection, Open { answered: false, load_to_come });
+        let question = what.asks_for().map(|asks_for| Question { asks_for, state: Answer::Waiting });
+        self.inspections.open.insert(inspection, Open { answered: false, load_to_come, question });
         self.transmits.push_back(ToAgent::Inspect { inspection, what });
         Ok(inspection)
     }
@@ -103,7 +176,11 @@ impl TechnicianSession {
 
     /// The answer of an inspection came, or its stream broke off.
     pub fn finish_inspection(&mut self, inspection: InspectionId) {
-        self.inspections.open.remove(&inspection);
+        match self.inspections.question(inspection).filter(|question| question.is_open()) {
+            // Streams are not ordered with messages: the one that it was allowed is still to come.
+            Some(question) => question.state = Answer::Known,
+            None => drop(self.inspections.open.remove(&inspection)),
+        }
     }
 
     pub(super) fn not_inspected(

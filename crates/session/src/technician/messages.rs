@@ -18,6 +18,9 @@ const LONGEST_WAIT_SECS: u32 = 3600;
 /// How much longer than its run a grant for it may last: the time to begin and the margin to end.
 const RUN_GRANT_MARGIN_SECS: u32 = 60;
 
+/// Longest that a grant for one inspection may last: the time to begin, to read and to send.
+const INSPECTION_GRANT_SECS: u32 = 120;
+
 /// What an agent did that no honest one does. The session is over on this side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -206,6 +209,11 @@ impl TechnicianSession {
                 let open = self.runs.get_mut(&run).filter(|run| *run.state() == RunState::Proposed);
                 open.ok_or(not_asked)?.set(RunState::Asking { answer_by });
             }
+            Subject::Inspection(inspection) => {
+                if !self.inspections.asking(inspection, answer_by) {
+                    return Err(not_asked);
+                }
+            }
         }
         self.events.push_back(TechnicianEvent::Asking { subject, answer_by });
         Ok(())
@@ -226,6 +234,10 @@ impl TechnicianSession {
                 let open = self.runs.get(&run).filter(|run| run.pending().is_some()).ok_or(not_asked)?;
                 stay_secs <= open.limits().time_secs + RUN_GRANT_MARGIN_SECS && *abilities == [Ability::AdhocArgv]
             }
+            Subject::Inspection(inspection) => {
+                let asks_for = self.inspections.asks_for(inspection).ok_or(not_asked)?;
+                stay_secs <= INSPECTION_GRANT_SECS && *abilities == [asks_for]
+            }
         };
         if !fits {
             return Err(TechnicianProtocolError::BeyondRequest { grant });
@@ -239,6 +251,7 @@ impl TechnicianSession {
                     open.set(RunState::Approved);
                 }
             }
+            Subject::Inspection(inspection) => self.inspections.allowed(inspection),
         }
         self.last_grant = grant;
         let stay_until = now + Duration::from_secs(stay_secs.into());
@@ -258,6 +271,8 @@ impl TechnicianSession {
                 open.ok_or(not_asked)?.set(RunState::Denied(reason));
                 self.forget_old_runs();
             }
+            // A no to an inspection is that it is not inspected.
+            Subject::Inspection(_) => return Err(not_asked),
         }
         self.events.push_back(TechnicianEvent::Denied { subject, reason });
         Ok(())

@@ -5,7 +5,8 @@ use std::time::Duration;
 use proptest::{collection::vec, prelude::*};
 use session::technician::{FINISHED_RUNS, RunDraft, TechnicianSession};
 use wire::{
-    ids::{Digest, GrantId, RequestId, RunId},
+    diagnostics::inspect::Inspect,
+    ids::{Digest, GrantId, InspectionId, RequestId, RunId},
     limits,
     run::{OutputCount, RunLimits, RunOutcome},
     session::{Ability, Absence, DenyReason, EndReason, GrantEnd, GrantNotice, Output, Subject, ToTechnician},
@@ -18,7 +19,10 @@ use crate::scene::START;
 enum Op {
     Message(ToTechnician),
     Output(RunId, Output),
+    /// The stream of an inspection's answer, to its end.
+    Inspected(InspectionId),
     Ask,
+    Inspect,
     Propose,
 }
 
@@ -26,11 +30,13 @@ fn subject() -> impl Strategy<Value = Subject> {
     prop_oneof![
         (0..4u32).prop_map(|number| Subject::Request(RequestId(number))),
         (0..4u32).prop_map(|number| Subject::Run(RunId(number))),
+        (0..4u32).prop_map(|number| Subject::Inspection(InspectionId(number))),
     ]
 }
 
 fn abilities() -> impl Strategy<Value = Vec<Ability>> {
-    let likely = prop_oneof![Just(vec![Ability::DiagBasic]), Just(vec![Ability::AdhocArgv])];
+    let likely = [Ability::DiagBasic, Ability::AdhocArgv, Ability::DiagArguments].map(|ability| vec![ability]);
+    let likely = proptest::sample::select(likely.to_vec());
     prop_oneof![3 => likely, 1 => vec(proptest::sample::select(Ability::ALL), 0..4)]
 }
 
@@ -45,6 +51,9 @@ fn message() -> impl Strategy<Value = ToTechnician> {
             ToTechnician::Granted(GrantNotice { grant, subject, abilities, stay_secs })
         }),
         subject().prop_map(|subject| ToTechnician::Denied { subject, reason: DenyReason::ByUser }),
+        (0..4u32).prop_map(|number| {
+            ToTechnician::NotInspected { inspection: InspectionId(number), reason: DenyReason::ByUser }
+        }),
         (grant(), abilities()).prop_map(|(grant, abilities)| ToTechnician::Narrowed { grant, abilities }),
         grant().prop_map(|grant| ToTechnician::GrantEnded { grant, reason: GrantEnd::Lapsed }),
         time().prop_map(|ends_in_secs| ToTechnician::Paused { reason: Absence::PageClosed, ends_in_secs }),
@@ -64,7 +73,9 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (0..4u32, any::<bool>()).prop_map(|(run, out)| {
             Op::Output(RunId(run), if out { Output::Stdout } else { Output::Stderr })
         }),
+        1 => (0..4u32).prop_map(|number| Op::Inspected(InspectionId(number))),
         2 => Just(Op::Ask),
+        2 => Just(Op::Inspect),
         3 => Just(Op::Propose),
     ]
 }
@@ -89,6 +100,14 @@ proptest! {
                 Op::Output(run, output) => {
                     let _ = session.open_output(run, output);
                 }
+                Op::Inspected(inspection) => {
+                    if session.open_inspection(inspection).is_ok() {
+                        session.finish_inspection(inspection);
+                    }
+                }
+                Op::Inspect => {
+                    let _ = session.inspect(Inspect::Arguments { pid: 1, start_ticks: 1 });
+                }
                 Op::Ask => {
                     prop_assert!(!over || session.request(&[Ability::DiagBasic], why(), stay).is_err());
                 }
@@ -110,11 +129,13 @@ proptest! {
                 let (most, longest) = match grant.subject {
                     Subject::Request(_) => (Ability::DiagBasic, stay),
                     Subject::Run(_) => (Ability::AdhocArgv, Duration::from_secs(60 + 60)),
+                    Subject::Inspection(_) => (Ability::DiagArguments, Duration::from_secs(120)),
                 };
                 prop_assert_eq!(grant.abilities, [most]);
                 prop_assert!(grant.remaining <= longest);
             }
-            prop_assert!(session.pending().count() <= limits::REQUESTS_AT_ONCE + limits::RUNS_AT_ONCE);
+            let most = limits::REQUESTS_AT_ONCE + limits::RUNS_AT_ONCE + limits::INSPECTIONS_AT_ONCE;
+            prop_assert!(session.pending().count() <= most);
             prop_assert!(session.runs().count() <= FINISHED_RUNS + limits::RUNS_AT_ONCE);
         }
     }

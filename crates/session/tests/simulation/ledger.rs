@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use wire::{
     evidence::Event,
-    ids::{Digest, GrantId, RunId},
+    ids::{Digest, GrantId, InspectionId, RunId},
     session::{Ability, DenyReason, GrantEnd, Subject},
 };
 
@@ -15,6 +15,8 @@ pub(crate) struct Ledger {
     ended: bool,
     asked: BTreeMap<Digest, (Subject, BTreeSet<Ability>)>,
     exact: BTreeMap<RunId, Digest>,
+    /// Inspections that the person was asked about, and whether they were read.
+    asked_inspections: BTreeMap<InspectionId, bool>,
     open: BTreeSet<Subject>,
     live: BTreeMap<GrantId, (Subject, BTreeSet<Ability>)>,
     last_grant: Option<GrantId>,
@@ -52,6 +54,11 @@ impl Ledger {
                 assert_eq!(self.exact.insert(*run, *digest), None, "{run} is asked for twice");
                 self.ask(Subject::Run(*run), [Ability::AdhocArgv].into(), *prompt);
             }
+            Event::AskedForInspection { inspection, prompt, .. } => {
+                let before = self.asked_inspections.insert(*inspection, false);
+                assert_eq!(before, None, "{inspection} is asked for twice");
+                self.ask(Subject::Inspection(*inspection), [Ability::DiagArguments].into(), *prompt);
+            }
             Event::Granted { grant, subject, abilities, prompt, .. } => {
                 assert!(!self.paused, "granted while away");
                 let (asked, most) = self.asked.get(prompt).expect("granted without a question");
@@ -75,7 +82,8 @@ impl Ledger {
             }
             Event::GrantEnded { grant, reason } => {
                 let (subject, _) = self.live.remove(grant).expect("a grant ended that is not live");
-                assert!(*reason != GrantEnd::Used || matches!(subject, Subject::Run(_)));
+                let once = matches!(subject, Subject::Run(_) | Subject::Inspection(_));
+                assert!(*reason != GrantEnd::Used || once);
             }
             Event::DiagnosticsStarted { grant, .. } => {
                 assert!(!self.paused, "streaming while away");
@@ -83,9 +91,18 @@ impl Ledger {
                 assert!(held.contains(&Ability::DiagBasic));
                 assert_eq!(self.streaming.replace(*grant), None, "two streams");
             }
-            Event::Inspecting { grant, .. } => {
+            Event::Inspecting { inspection, grant, what } => {
                 assert!(!self.paused, "reading while away");
-                assert!(self.live.contains_key(grant), "reading under a grant that is not live");
+                let (subject, _) = self.live.get(grant).expect("reading under a grant that is not live");
+                let once = Subject::Inspection(*inspection);
+                assert_eq!(*subject == once, what.contains("arguments"), "reading under another one's yes");
+                if *subject == once {
+                    assert_eq!(
+                        self.asked_inspections.insert(*inspection, true),
+                        Some(false),
+                        "{inspection} is read twice"
+                    );
+                }
             }
             Event::InspectionStopped { .. } => {}
             Event::DiagnosticsStopped => assert!(self.streaming.take().is_some(), "no stream to stop"),

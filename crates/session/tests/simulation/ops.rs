@@ -44,6 +44,17 @@ pub(crate) enum Op {
     Inspect {
         logs: bool,
     },
+    /// The technician asks for the arguments of a process, and the shell finds the process or not.
+    InspectArguments {
+        described: bool,
+        found: bool,
+    },
+    /// A process is found that the person is to be asked about.
+    Describe {
+        found: bool,
+    },
+    /// The arguments of a process, from the question to the answer, if nothing stands against it.
+    Arguments,
     /// What is being read was read.
     Inspected,
     /// The technician tells its addresses.
@@ -103,11 +114,14 @@ fn raw() -> impl Strategy<Value = ToAgent> {
         any::<u32>().prop_map(|period_ms| ToAgent::Subscribe { period_ms }),
         any::<bool>()
             .prop_map(|all| ToAgent::Look { view: if all { View::default() } else { Panels::OVERVIEW.into() } }),
-        (0..4u32, any::<bool>()).prop_map(|(number, cancel)| {
+        (0..4u32, any::<bool>(), any::<bool>()).prop_map(|(number, cancel, arguments)| {
             let inspection = InspectionId(number);
-            match cancel {
-                true => ToAgent::CancelInspection { inspection },
-                false => ToAgent::Inspect { inspection, what: Inspect::Report },
+            match (cancel, arguments) {
+                (true, _) => ToAgent::CancelInspection { inspection },
+                (false, true) => {
+                    ToAgent::Inspect { inspection, what: Inspect::Arguments { pid: number, start_ticks: 7 } }
+                }
+                (false, false) => ToAgent::Inspect { inspection, what: Inspect::Report },
             }
         }),
         (0..10usize)
@@ -121,6 +135,7 @@ fn op(peer: Peer) -> impl Strategy<Value = Op> {
     let abilities = prop_oneof![
         4 => Just(vec![Ability::DiagBasic]),
         2 => Just(vec![Ability::DiagBasic, Ability::DiagLogs]),
+        2 => Just(vec![Ability::DiagProcess]),
         1 => Just(vec![Ability::TermControl]),
         1 => Just(vec![Ability::ScreenView]),
     ];
@@ -137,6 +152,9 @@ fn op(peer: Peer) -> impl Strategy<Value = Op> {
         4 => prop_oneof![Just(1000), any::<u32>()].prop_map(Op::Subscribe),
         1 => Just(Op::Unsubscribe),
         4 => any::<bool>().prop_map(|logs| Op::Inspect { logs }),
+        3 => any::<(bool, bool)>().prop_map(|(described, found)| Op::InspectArguments { described, found }),
+        2 => proptest::bool::weighted(0.8).prop_map(|found| Op::Describe { found }),
+        5 => Just(Op::Arguments),
         3 => Just(Op::Inspected),
         4 => Just(Op::Direct),
         26 => (allow, part).prop_map(|((patient, right_word, spoken), part)| {
@@ -145,7 +163,7 @@ fn op(peer: Peer) -> impl Strategy<Value = Op> {
         2 => Just(Op::Deny),
         2 => index().prop_map(Op::Revoke),
         3 => (index(), any::<bool>()).prop_map(|(grant, basic)| {
-            Op::Narrow(grant, if basic { Ability::DiagBasic } else { Ability::DiagLogs })
+            Op::Narrow(grant, if basic { Ability::DiagBasic } else { Ability::DiagProcess })
         }),
         1 => index().prop_map(Op::StopRun),
         2 => Just(Op::Away),

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use session::agent::{AgentSession, Effect};
 use wire::{
+    diagnostics::inspect::{ExactInspection, Inspect},
     evidence::Event,
-    ids::{GrantId, InspectionId, RunId},
+    ids::{Digest, GrantId, InspectionId, RunId},
     path::{CANDIDATES, DirectOffer},
     run::{ApprovedRun, RunProposal},
     session::{EndReason, ToTechnician},
@@ -39,7 +40,10 @@ pub(crate) struct Shell {
     pub(crate) programs: BTreeMap<RunId, Program>,
     handed_out: BTreeSet<RunId>,
     pub(crate) streaming: bool,
-    pub(crate) inspections: BTreeSet<InspectionId>,
+    /// Inspections that wait to be described.
+    pub(crate) descriptions: BTreeMap<InspectionId, Inspect>,
+    /// Those that were handed out, with what the person has to have said yes to, if they were asked.
+    pub(crate) inspections: BTreeMap<InspectionId, Option<Digest>>,
     pub(crate) direct: bool,
     pub(crate) ended: Option<EndReason>,
 }
@@ -54,7 +58,8 @@ impl Shell {
             programs: BTreeMap::new(),
             handed_out: BTreeSet::new(),
             streaming: false,
-            inspections: BTreeSet::new(),
+            descriptions: BTreeMap::new(),
+            inspections: BTreeMap::new(),
             direct: false,
             ended: None,
         }
@@ -113,13 +118,20 @@ impl Shell {
                     self.streaming = false;
                 }
                 Effect::Look { .. } => assert!(self.streaming, "a look at what is not streamed"),
-                Effect::Inspect { inspection, .. } => {
+                Effect::Describe { inspection, what } => drop(self.descriptions.insert(inspection, what)),
+                Effect::Inspect { inspection, what, about } => {
                     let recorded = |event: &Event| matches!(event, Event::Inspecting { inspection: recorded, .. } if *recorded == inspection);
                     assert!(self.log.iter().any(recorded), "{inspection} has no record");
-                    assert!(self.inspections.insert(inspection), "{inspection} is handed out twice");
+                    assert_eq!(about.is_some(), what.asks_for().is_some(), "asked and not asked");
+                    let exact = about.map(|about| ExactInspection { inspection, what, about });
+                    let digest = exact.map(|exact| trust::inspection_digest(&exact).expect("a short one"));
+                    assert_eq!(self.inspections.insert(inspection, digest), None, "{inspection} is handed out twice");
                 }
                 Effect::StopInspection { inspection } => {
-                    assert!(self.inspections.remove(&inspection), "{inspection} is stopped that is not under way");
+                    assert!(
+                        self.inspections.remove(&inspection).is_some(),
+                        "{inspection} is stopped that is not under way"
+                    );
                 }
                 Effect::OpenDirect { addresses } => {
                     assert!(addresses.len() <= CANDIDATES);
@@ -154,6 +166,9 @@ impl Shell {
             (ToTechnician::Asking { subject, .. }, Event::AskedForAbilities { subject: asked, .. }) => subject == asked,
             (ToTechnician::Asking { subject, .. }, Event::AskedForRun { run, .. }) => {
                 *subject == wire::session::Subject::Run(*run)
+            }
+            (ToTechnician::Asking { subject, .. }, Event::AskedForInspection { inspection, .. }) => {
+                *subject == wire::session::Subject::Inspection(*inspection)
             }
             (ToTechnician::Granted(notice), Event::Granted { grant, abilities, stay_secs, .. }) => {
                 notice.grant == *grant && notice.abilities == *abilities && notice.stay_secs == *stay_secs

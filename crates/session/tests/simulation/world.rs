@@ -14,13 +14,16 @@ use session::{
     technician::{RunDraft, TechnicianSession},
 };
 use wire::{
-    diagnostics::{inspect::Inspect, report::SectionId},
+    diagnostics::{
+        inspect::{About, Inspect},
+        report::SectionId,
+    },
     evidence::Event,
     ids::{Digest, GrantId, RunId},
     path::DirectOffer,
     run::{OutputCount, RunLimits, RunOutcome, RunProposal},
     session::{Ability, Absence, DenyReason, EndReason, Output, Subject, TechnicianIdentity, ToAgent, ToTechnician},
-    text::Sentence,
+    text::{Label, Sentence},
     time::Moment,
 };
 
@@ -86,7 +89,7 @@ pub(crate) fn proposal(number: u32, time_secs: u32) -> RunProposal {
 impl World {
     pub(crate) fn new(seed: u64, identity: TechnicianIdentity, peer: Peer) -> Self {
         let mut dice = Dice(seed);
-        let abilities = [Ability::DiagBasic, Ability::DiagLogs];
+        let abilities = [Ability::DiagBasic, Ability::DiagLogs, Ability::DiagProcess];
         let stay = Duration::from_secs(if dice.next_u32().is_multiple_of(2) { 3600 } else { 90 });
         let first = TechnicianSession::first_request(&abilities, Sentence::cut("why"), stay).expect("a good request");
         let ceiling = Ceiling::attended().allow(Ability::DiagLogs).allow(Ability::TermControl);
@@ -144,18 +147,22 @@ impl World {
                 let section = if logs { SectionId::Logs } else { SectionId::Storage };
                 let _ = self.technician.inspect(Inspect::Section(section));
             }
-            Op::Inspected => {
-                if let Some(inspection) = self.shell.inspections.pop_first() {
-                    match self.agent.may_inspect(inspection, self.now) {
-                        true => {
-                            self.agent.handle_inspected(inspection, self.now);
-                            let _ = self.technician.open_inspection(inspection);
-                            self.technician.finish_inspection(inspection);
-                        }
-                        false => self.agent.handle_not_inspected(inspection, self.now),
-                    }
+            Op::InspectArguments { described, found } => {
+                let _ = self.technician.inspect(Inspect::Arguments { pid: 1, start_ticks: 7 });
+                if described {
+                    self.exchange();
+                    self.pass(Duration::from_millis(LONGEST_DELAY_MS.into()), false);
+                    self.describe(found);
                 }
             }
+            Op::Describe { found } => self.describe(found),
+            Op::Arguments => {
+                self.apply(Op::InspectArguments { described: true, found: true });
+                self.allow(true, true, true, None);
+                self.exchange();
+                self.inspected();
+            }
+            Op::Inspected => self.inspected(),
             Op::Unsubscribe => {
                 let _ = self.technician.unsubscribe();
             }
@@ -289,6 +296,36 @@ impl World {
         }
     }
 
+    fn describe(&mut self, found: bool) {
+        let Some((inspection, what)) = self.shell.descriptions.pop_first() else { return };
+        assert!(what.asks_for().is_some(), "{what:?} asks nobody");
+        let about = About::Process { name: Label::cut("mysqld") };
+        let described = if found { Ok(about) } else { Err(DenyReason::ProcessEnded) };
+        self.agent.handle_described(inspection, described, self.now, &mut self.dice);
+    }
+
+    /// The shell reads what was handed out last, and sends it.
+    fn inspected(&mut self) {
+        let Some((inspection, digest)) = self.shell.inspections.pop_last() else { return };
+        if !self.agent.begin_inspection(inspection, self.now) {
+            return self.agent.handle_not_inspected(inspection, DenyReason::NotGranted, self.now);
+        }
+        assert_eq!(self.agent.paused_until(), None, "{inspection} is read while the person is away");
+        if let Some(digest) = digest {
+            assert!(self.approved.contains(&digest), "{inspection} is read and nobody approved exactly that");
+            let live = |grant: &consent::Grant| grant.once() == Some(digest);
+            assert!(self.agent.grants(self.now).any(live), "{inspection} is read without a live yes to it");
+            let held =
+                |grant: &consent::Grant| grant.once().is_none() && grant.abilities.contains(&Ability::DiagProcess);
+            assert!(self.agent.grants(self.now).any(held), "{inspection} is read without the ability beside it");
+            assert!(!self.agent.begin_inspection(inspection, self.now), "{inspection} is read twice");
+        }
+        assert!(self.agent.may_inspect(inspection, self.now));
+        self.agent.handle_inspected(inspection, self.now);
+        let _ = self.technician.open_inspection(inspection);
+        self.technician.finish_inspection(inspection);
+    }
+
     fn propose(&mut self, time_secs: u32) {
         let RunProposal { reason, program, arguments, directory, environment, limits, .. } = proposal(0, time_secs);
         let _ = self.technician.propose_run(RunDraft { reason, program, arguments, directory, environment, limits });
@@ -320,8 +357,8 @@ impl World {
         let answer = Answer { prompt: prompt.id, digest: prompt.digest, verdict };
         if self.agent.handle_answer(&answer, self.now).is_ok() {
             assert!(right_word && prompt.unlocks_at <= self.now && self.now < prompt.deadline);
-            assert!(spoken || !prompt.needs_spoken_words || prompt.run.is_none());
-            self.approved.extend(prompt.run.map(|run| run.digest));
+            assert!(spoken || !prompt.needs_spoken_words || prompt.once.is_none());
+            self.approved.extend(prompt.once.map(|once| once.digest()));
         }
     }
 
@@ -368,7 +405,7 @@ impl World {
         let (grant, digest) = (program.grant, program.approved.digest);
         assert!(self.approved.contains(&digest), "{run} starts and nobody approved exactly that");
         assert_eq!(self.agent.paused_until(), None, "{run} starts while the person is away");
-        let live = self.agent.grants(self.now).any(|live| live.id == grant && live.run() == Some(digest));
+        let live = self.agent.grants(self.now).any(|live| live.id == grant && live.once() == Some(digest));
         assert!(live, "{run} starts without a live covering grant");
         self.agent.handle_run_started(run, self.now);
         for output in [Output::Stdout, Output::Stderr] {
@@ -396,7 +433,7 @@ impl World {
             assert!(self.shell.streaming);
             assert_eq!(self.agent.paused_until(), None);
             let covers =
-                |grant: &consent::Grant| grant.abilities.contains(&Ability::DiagBasic) && grant.run().is_none();
+                |grant: &consent::Grant| grant.abilities.contains(&Ability::DiagBasic) && grant.once().is_none();
             assert!(self.agent.grants(self.now).any(covers), "a sample without a live covering grant");
         }
     }
@@ -430,7 +467,7 @@ impl World {
         self.assert_stopped();
         let live = self.agent.grants(self.now).map(|grant| (grant.id, grant.clone())).collect::<Vec<_>>();
         for (run, program) in &self.shell.programs {
-            let covered = live.iter().any(|(id, grant)| *id == program.grant && grant.run().is_some());
+            let covered = live.iter().any(|(id, grant)| *id == program.grant && grant.once().is_some());
             assert!(program.killed || covered, "{run} goes on without a live covering grant");
         }
         if self.shell.streaming {

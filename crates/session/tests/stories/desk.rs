@@ -126,7 +126,7 @@ impl Desk {
     /// Lets a run be proposed and approved; its start is queued and nothing is carried out.
     pub(crate) fn approve(&mut self, number: u32) -> ApprovedRun {
         self.propose(number);
-        self.allow().run.expect("the question is about a run")
+        self.allow().run().cloned().expect("the question is about a run")
     }
 
     /// Lets a run be approved and started.

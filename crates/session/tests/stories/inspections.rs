@@ -140,7 +140,7 @@ fn a_yes_to_load_is_for_one_use() {
     let load = || Inspect::Probe(ProbeRequest::Load);
     for ends in [
         |desk: &mut Desk| desk.session.handle_inspected(FIRST, desk.now),
-        |desk: &mut Desk| desk.session.handle_not_inspected(FIRST, desk.now),
+        |desk: &mut Desk| desk.session.handle_not_inspected(FIRST, DenyReason::InspectionFailed, desk.now),
         |desk: &mut Desk| desk.tell(ToAgent::CancelInspection { inspection: FIRST }),
     ] {
         let mut desk = granted(Ability::DiagLoad);
@@ -243,7 +243,7 @@ fn only_so_many_are_under_way_at_once() {
         inspect(&mut desk, number, storage());
     }
     assert_eq!(sent(&desk.drain()), [&not_inspected(most + 1, DenyReason::TooMany)]);
-    desk.session.handle_not_inspected(FIRST, desk.now);
+    desk.session.handle_not_inspected(FIRST, DenyReason::InspectionFailed, desk.now);
     assert_eq!(sent(&desk.drain()), [&not_inspected(1, DenyReason::InspectionFailed)]);
     inspect(&mut desk, most + 2, storage());
     assert_eq!(desk.done(), ["record Inspecting", "Inspect"]);

@@ -1,5 +1,6 @@
 //! Both ends of a session, told as stories.
 
+mod asked_inspections;
 mod desk;
 mod diagnostics;
 mod direct;

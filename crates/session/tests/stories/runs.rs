@@ -45,7 +45,7 @@ fn a_run_from_its_proposal_to_its_end() {
     assert_eq!((&environment[..], *asked), (&["LANG=C".to_owned()][..], digest));
     assert_eq!(sent(&effects), [&ToTechnician::Asking { subject: Subject::Run(RUN), answer_within_secs: 120 }]);
 
-    let approved = desk.allow().run.unwrap();
+    let approved = desk.allow().run().cloned().unwrap();
     assert_eq!((&approved.exact, approved.digest), (&exact_run(1), digest));
     let effects = desk.drain();
     let start = Effect::StartRun { approved, grant: GrantId(2) };

@@ -30,7 +30,7 @@ enum Answer {
 pub(super) async fn request(args: RequestArgs, places: &Places) -> Result<Exit, Problem> {
     if let Some(each) = args.abilities.iter().find(|ability| consent::asked_with_each_use(**ability)) {
         let happened = format!("{each} is asked for with each use");
-        let next = "Use assent run for a command: the end user is asked about exactly that.";
+        let next = "Use assent run for a command, and assent diag process --arguments for arguments: the end user is asked about exactly that.";
         return Err(Problem::new(Exit::Usage, happened, "nobody was asked", next));
     }
     let asked = args.abilities.clone();

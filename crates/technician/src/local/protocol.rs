@@ -52,7 +52,8 @@ pub(crate) enum Ask {
     /// One run. Answered with [`Reply::Asking`] and so on to [`Reply::Finished`] or [`Reply::Denied`]. If the command goes
     /// away before that, the run is cancelled: nobody would read its output.
     Run(RunAsk),
-    /// Something to be read once. Answered with [`Reply::Inspected`] or [`Reply::Denied`].
+    /// Something to be read once. Answered with [`Reply::Inspected`] or [`Reply::Denied`], and before with [`Reply::Asking`] and
+    /// [`Reply::Granted`] if the end user is asked first. If the command goes away before that, it is taken back.
     Inspect(Inspect),
     /// More abilities.
     Request(RequestAsk),

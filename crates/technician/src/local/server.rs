@@ -275,23 +275,33 @@ impl Client {
     }
 
     async fn inspect(&mut self, what: Inspect) -> Result<(), Gone> {
-        let (replies, mut told) = mpsc::channel(1);
+        let (replies, mut told) = mpsc::channel(REPLIES);
         let (accepted, answer) = oneshot::channel();
         let inspection = match self.command(Command::Inspect { what, replies, accepted }, answer).await {
             Ok(inspection) => inspection,
             Err(reason) => return self.refuse(reason).await,
         };
-        let reply = tokio::select! {
-            reply = told.recv() => reply,
-            _ = self.requests.next::<More>() => {
-                // Nobody waits for the answer any more.
-                let _ = self.handle.commands.send(Command::CancelInspection { inspection }).await;
-                return Err(Gone::Left);
+        let outcome = self.follow_inspection(&mut told).await;
+        if outcome.is_err() {
+            // Nobody waits for the answer any more. One that is over is left alone.
+            let _ = self.handle.commands.send(Command::CancelInspection { inspection }).await;
+        }
+        outcome
+    }
+
+    async fn follow_inspection(&mut self, told: &mut mpsc::Receiver<Reply>) -> Result<(), Gone> {
+        loop {
+            tokio::select! {
+                reply = told.recv() => {
+                    let Some(reply) = reply else { return Ok(()) };
+                    let more_follows = matches!(reply, Reply::Asking { .. } | Reply::Granted { .. });
+                    self.tell(&reply).await?;
+                    if !more_follows {
+                        return Ok(());
+                    }
+                }
+                _ = self.requests.next::<More>() => return Err(Gone::Left),
             }
-        };
-        match reply {
-            Some(reply) => self.tell(&reply).await,
-            None => Ok(()),
         }
     }
 

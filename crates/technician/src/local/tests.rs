@@ -10,8 +10,11 @@ use tokio::{
 };
 use transport::clock;
 use wire::{
-    diagnostics::{Panel, Panels, View},
-    ids::{RunId, SessionId},
+    diagnostics::{
+        Panel, Panels, View,
+        inspect::{Inspect, Inspected},
+    },
+    ids::{InspectionId, RunId, SessionId},
     run::{OutputCount, RunOutcome},
     session::{Ability, DenyReason, EndReason, Output},
     text::Sentence,
@@ -201,6 +204,38 @@ async fn a_run_is_cancelled_when_asked_and_when_nobody_waits_for_it_any_more() {
     assert!(matches!(played.commands.recv().await, Some(Command::CancelRun { run: RunId(1) })));
     drop(conversation);
     assert!(matches!(played.commands.recv().await, Some(Command::CancelRun { run: RunId(1) })));
+}
+
+async fn accept_inspection(played: &mut Played) -> mpsc::Sender<Reply> {
+    let Some(Command::Inspect { accepted, replies, .. }) = played.commands.recv().await else { panic!() };
+    accepted.send(Ok(InspectionId(3))).unwrap();
+    replies
+}
+
+#[tokio::test]
+async fn an_inspection_that_asks_first_is_told_of_until_its_answer() {
+    let mut played = Played::start();
+    let mut conversation = played.ask(Ask::Inspect(Inspect::Arguments { pid: 7, start_ticks: 1 })).await;
+    let replies = accept_inspection(&mut played).await;
+    let asking = Reply::Asking { answer_within_secs: 9 };
+    let granted = Reply::Granted { abilities: vec![Ability::DiagArguments], stay_secs: 90 };
+    let answer = Reply::Inspected(Box::new(Inspected::History(Vec::new())));
+    for reply in [asking, granted, answer] {
+        replies.send(reply.clone()).await.unwrap();
+        assert_eq!(conversation.next().await.unwrap(), reply);
+    }
+}
+
+#[tokio::test]
+async fn the_question_of_an_inspection_is_taken_back_when_nobody_waits_for_it_any_more() {
+    let mut played = Played::start();
+    let mut conversation = played.ask(Ask::Inspect(Inspect::Arguments { pid: 7, start_ticks: 1 })).await;
+    let replies = accept_inspection(&mut played).await;
+    replies.send(Reply::Asking { answer_within_secs: 9 }).await.unwrap();
+    assert!(matches!(conversation.next().await.unwrap(), Reply::Asking { .. }));
+    drop(conversation);
+    let cancelled = played.commands.recv().await;
+    assert!(matches!(cancelled, Some(Command::CancelInspection { inspection: InspectionId(3) })));
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ use std::{
 use session::technician::{RunState as CoreRunState, TechnicianSession};
 use transport::sealed::PathStats;
 use wire::{
-    ids::{RequestId, RunId, SessionId},
+    ids::{InspectionId, RequestId, RunId, SessionId},
     link::RelayLink,
     run::OutputCount,
     session::{Ability, Absence, EndReason, Subject},
@@ -58,6 +58,8 @@ pub(super) struct Board {
     pub(super) answered: bool,
     pub(super) end_detail: Option<String>,
     asked: BTreeMap<RequestId, Vec<Ability>>,
+    /// Inspections of which the end user is asked first, in words.
+    inspections: BTreeMap<InspectionId, String>,
     runs: BTreeMap<RunId, RunRecord>,
     activity: VecDeque<(Moment, String)>,
     activity_dropped: u64,
@@ -91,6 +93,7 @@ impl Board {
             answered: false,
             end_detail: None,
             asked: BTreeMap::new(),
+            inspections: BTreeMap::new(),
             runs: BTreeMap::new(),
             activity: VecDeque::new(),
             activity_dropped: 0,
@@ -124,6 +127,16 @@ impl Board {
         self.asked.insert(request, abilities);
     }
 
+    /// An inspection was asked for that asks the end user first.
+    pub(super) fn inspecting(&mut self, inspection: InspectionId, what: String) {
+        self.inspections.insert(inspection, what);
+    }
+
+    /// One of them is over. Returns what it was.
+    pub(super) fn inspection_over(&mut self, inspection: InspectionId) -> Option<String> {
+        self.inspections.remove(&inspection)
+    }
+
     /// A run was proposed.
     pub(super) fn proposed(&mut self, run: RunId, command: String, tail: Arc<Mutex<Tail>>) {
         self.runs.insert(run, RunRecord { command, tail, cancelling: false });
@@ -144,6 +157,10 @@ impl Board {
             Subject::Run(run) => match self.runs.get(&run) {
                 Some(record) => record.command.clone(),
                 None => run.to_string(),
+            },
+            Subject::Inspection(inspection) => match self.inspections.get(&inspection) {
+                Some(what) => what.clone(),
+                None => inspection.to_string(),
             },
         }
     }

@@ -11,7 +11,7 @@ const SHORTEST_LOOK_AT_STRANGER_MS = 3000;
 const RETRY_PAUSES_MS = [100, 400, 1000, 1500];
 
 const SHORT = {
-  "diag.basic": "Vital signs", "diag.logs": "Logs", "diag.network": "Network", "diag.process": "Programs",
+  "diag.basic": "Vital signs", "diag.logs": "Logs", "diag.network": "Network", "diag.process": "Programs", "diag.arguments": "One program, once",
   "screen.view": "See screen", "screen.control": "Control screen", "term.view": "See terminal", "term.control": "Type in terminal",
   "file.read": "Files from here", "file.write": "Files to here", "tunnel": "Network services", "run.r0": "Checks",
   "run.r1": "Changes that can be undone", "run.r2": "Changes", "run.r3": "Permanent changes", "adhoc.argv": "One command",
@@ -282,6 +282,7 @@ function openQuestion(key, prompt, technician) {
     session: stranger ? ["Somebody wants to connect to this computer"] : ["May ", ...nameOf({ ...technician, organisation: null }), " connect to this computer?"],
     abilities: [...nameOf(technician), " asks for more"],
     run: [...nameOf(technician), " asks to run a command"],
+    inspection: [...nameOf(technician), ` asks ${prompt.inspection?.asks}`],
   };
   const card = byId("question");
   card.classList.toggle("unknown", stranger);
@@ -291,17 +292,19 @@ function openQuestion(key, prompt, technician) {
   byId("stranger-name").replaceChildren(...nameOf(technician));
   byId("known").hidden = stranger || !technician.organisation;
   byId("known-text").replaceChildren(...(byId("known").hidden ? [] : [node("bdi", {}, technician.organisation), " vouches that this is ", node("bdi", {}, technician.name), "."]));
-  byId("reason").hidden = prompt.reason === "";
+  byId("reason").hidden = !prompt.reason;
   byId("no-reason").hidden = prompt.reason !== "";
-  byId("reason-text").textContent = prompt.reason;
-  byId("abilities").hidden = prompt.abilities.length === 0 || prompt.run !== null;
-  byId("abilities-list").replaceChildren(...(prompt.run ? [] : prompt.abilities).map((ability) => {
+  byId("reason-text").textContent = prompt.reason ?? "";
+  byId("abilities").hidden = prompt.abilities.length === 0 || isOnce(prompt);
+  byId("abilities-list").replaceChildren(...(isOnce(prompt) ? [] : prompt.abilities).map((ability) => {
     const box = node("input", { type: "checkbox", value: ability.ability, oninput: tick });
     box.checked = ability.ticked;
     return node("label", {}, box, node("span", {}, ability.words));
   }));
   byId("run").hidden = !prompt.run;
   if (prompt.run) renderRun(prompt.run);
+  byId("reading").hidden = !prompt.inspection;
+  if (prompt.inspection) renderReading(prompt.inspection);
   byId("lasts").textContent = `If you allow it, that counts ${prompt.lasts}.`;
   byId("addresses").hidden = prompt.addresses === "";
   setText("addresses", prompt.addresses);
@@ -328,6 +331,16 @@ function renderRun(run) {
   );
 }
 
+// What is done once is allowed as it is shown, without boxes to tick.
+function isOnce(prompt) {
+  return prompt.run !== null || prompt.inspection !== null;
+}
+
+function renderReading(reading) {
+  byId("reading-facts").replaceChildren(...reading.facts.map(({ name, text }) => node("li", {}, node("span", { class: "place" }, name), node("span", { class: "part" }, text))));
+  byId("reading-notes").replaceChildren(...reading.notes.map((note) => node("p", {}, note)));
+}
+
 function closeQuestion() {
   if (!question) return;
   question = null;
@@ -345,7 +358,7 @@ function lockedMs(now) {
 }
 
 function chosen() {
-  if (question.prompt.run) return question.prompt.abilities.map((ability) => ability.ability);
+  if (isOnce(question.prompt)) return question.prompt.abilities.map((ability) => ability.ability);
   return [...byId("abilities-list").querySelectorAll("input")].filter((box) => box.checked).map((box) => box.value);
 }
 
@@ -354,7 +367,7 @@ function obstacle(now) {
   if (question.sent) return "Sent. Waiting for the program…";
   const locked = lockedMs(now);
   if (locked > 0) return `Take your time to read. You can allow ${Number.isFinite(locked) ? `in ${clock(locked)}` : "when this page is in view"}.`;
-  if (!question.prompt.run && question.prompt.abilities.length > 0 && chosen().length === 0) return "Nothing is ticked. Tick what you want to allow, or deny.";
+  if (!isOnce(question.prompt) && question.prompt.abilities.length > 0 && chosen().length === 0) return "Nothing is ticked. Tick what you want to allow, or deny.";
   if (question.prompt.needs_spoken_words && byId("words-input").value.trim() === "") return "Type the two words first.";
   return null;
 }

@@ -9,7 +9,9 @@ use crate::{
     diagnostics::sections::{
         logs::{LogQuery, MAX_LINES, MAX_UNITS},
         probes::ProbeRequest,
+        process::{Arguments, MAX_ARGUMENTS},
     },
+    ids::{Digest, InspectionId},
     session::Ability,
     text::Label,
     time::WallTime,
@@ -37,6 +39,13 @@ pub enum Inspect {
     Logs(LogQuery),
     /// One probe of the network. One at a time: a list of them would be a scan.
     Probe(ProbeRequest),
+    /// The arguments of one process. The person is asked about each, see [`Inspect::asks_for`].
+    Arguments {
+        /// Its number.
+        pid: u32,
+        /// Its start, in clock ticks since the machine started: no other process is read, whatever has the number by then.
+        start_ticks: u64,
+    },
 }
 
 /// Which part of the history.
@@ -56,14 +65,28 @@ pub struct HistoryQuery {
 pub const MAX_PATTERNS: usize = 32;
 
 impl Inspect {
-    /// What has to be granted for it.
+    /// What has to be granted for it, for as long as it goes on.
     pub fn ability(&self) -> Ability {
         match self {
             Self::Report | Self::History(_) => Ability::DiagBasic,
-            Self::Process { .. } => Ability::DiagProcess,
+            Self::Process { .. } | Self::Arguments { .. } => Ability::DiagProcess,
             Self::Logs(_) => Ability::DiagLogs,
             Self::Section(section) => section.ability(),
             Self::Probe(probe) => probe.ability(),
+        }
+    }
+
+    /// What the person is asked for, beside [`Inspect::ability`], each time that something of the kind is to be read: a yes is for one
+    /// [`ExactInspection`]. `None` for what is read without a question of its own.
+    pub fn asks_for(&self) -> Option<Ability> {
+        match self {
+            Self::Arguments { .. } => Some(Ability::DiagArguments),
+            Self::Report
+            | Self::Section(_)
+            | Self::Process { .. }
+            | Self::History(_)
+            | Self::Logs(_)
+            | Self::Probe(_) => None,
         }
     }
 
@@ -76,13 +99,14 @@ impl Inspect {
             Self::History(_) => "history".to_owned(),
             Self::Logs(_) => "log lines".to_owned(),
             Self::Probe(probe) => probe.name(),
+            Self::Arguments { pid, .. } => format!("arguments of process {pid}"),
         }
     }
 
     /// Whether it keeps the bounds that its sender has to keep.
     pub fn is_sound(&self) -> bool {
         match self {
-            Self::Report | Self::Section(_) | Self::Process { .. } => true,
+            Self::Report | Self::Section(_) | Self::Process { .. } | Self::Arguments { .. } => true,
             Self::Probe(probe) => probe.is_sound(),
             Self::Logs(query) => query.units.len() <= MAX_UNITS && query.limit <= MAX_LINES,
             Self::History(query) => {
@@ -90,6 +114,68 @@ impl Inspect {
             }
         }
     }
+}
+
+/// Exactly what would be read: a person is asked about this, and a yes is bound to its digest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExactInspection {
+    /// The inspection that this is.
+    pub inspection: InspectionId,
+    /// What would be read.
+    pub what: Inspect,
+    /// Of what, as the machine itself found it. The technician's words have no place here.
+    pub about: About,
+}
+
+/// What an inspection that asks first is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum About {
+    /// The process of [`Inspect::Arguments`].
+    Process {
+        /// Its name when the person was asked.
+        name: Label,
+    },
+}
+
+impl About {
+    /// What the machine calls it.
+    pub fn name(&self) -> &Label {
+        match self {
+            Self::Process { name } => name,
+        }
+    }
+}
+
+impl ExactInspection {
+    /// Whether `about` is of the kind that `what` is about.
+    pub fn is_consistent(&self) -> bool {
+        match (&self.what, &self.about) {
+            (Inspect::Arguments { .. }, About::Process { .. }) => true,
+            (
+                Inspect::Report
+                | Inspect::Section(_)
+                | Inspect::Process { .. }
+                | Inspect::History(_)
+                | Inspect::Logs(_)
+                | Inspect::Probe(_),
+                About::Process { .. },
+            ) => false,
+        }
+    }
+}
+
+/// An inspection and the digest that binds the person's decision to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApprovedInspection {
+    /// What will be read.
+    pub exact: ExactInspection,
+    /// Digest that the grant covers.
+    pub digest: Digest,
+}
+
+impl Message for ExactInspection {
+    const MAX_BYTES: usize = 64 * 1024;
 }
 
 impl SectionId {
@@ -131,6 +217,8 @@ pub enum Inspected {
     Section(Box<SectionReport>),
     /// Answer to [`Inspect::History`].
     History(Vec<Series>),
+    /// Answer to [`Inspect::Arguments`].
+    Arguments(Box<Arguments>),
 }
 
 impl Inspected {
@@ -147,6 +235,8 @@ impl Inspected {
             Self::History(series) if series.len() > MAX_SERIES => over("series"),
             Self::History(series) if series.iter().any(|series| series.values.len() > MAX_VALUES) => over("values"),
             Self::History(_) => Ok(()),
+            Self::Arguments(arguments) if arguments.arguments.0.len() > MAX_ARGUMENTS => over("arguments"),
+            Self::Arguments(_) => Ok(()),
         }
     }
 }
@@ -157,6 +247,7 @@ impl Redact for Inspected {
             Self::Report(report) => report.redact(egress),
             Self::Section(section) => section.redact(egress),
             Self::History(series) => series.redact(egress),
+            Self::Arguments(arguments) => arguments.redact(egress),
         }
     }
 }

@@ -56,6 +56,10 @@ impl Class {
 pub trait Egress {
     /// What is sent instead of `text`; `None` to send it as it is. Never called for a blank text.
     fn replacement(&mut self, class: Class, text: &str) -> Option<String>;
+
+    /// What is sent in place of the arguments of a program, which are free text, each in its place: one may say what the next one is, as
+    /// in `--password hunter2`.
+    fn arguments(&mut self, arguments: &[&str]) -> Vec<String>;
 }
 
 /// A type of the schema: it can be made fit to leave.
@@ -343,6 +347,11 @@ mod tests {
     struct Witness(Vec<(Class, String)>);
 
     impl Egress for Witness {
+        fn arguments(&mut self, arguments: &[&str]) -> Vec<String> {
+            self.0.extend(arguments.iter().map(|argument| (Class::Text, (*argument).to_owned())));
+            arguments.iter().map(|_| Class::Text.name().to_owned()).collect()
+        }
+
         fn replacement(&mut self, class: Class, text: &str) -> Option<String> {
             self.0.push((class, text.to_owned()));
             Some(class.name().to_owned())

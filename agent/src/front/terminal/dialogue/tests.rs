@@ -328,3 +328,22 @@ fn another_width_writes_the_question_again() {
     dialogue.handle_width(39);
     assert_eq!(written(&mut dialogue), "");
 }
+
+#[test]
+fn a_reading_is_allowed_by_its_word_and_has_nothing_to_tick() {
+    let mut dialogue = open(samples::live_with_reading_prompt());
+    assert!(!live(&dialogue, 2_999).contains("river"), "it is read first");
+    type_keys(&mut dialogue, "river\r", 2_999);
+    assert_eq!(acts(&mut dialogue), []);
+    assert!(live(&dialogue, 3_000).contains("To allow it, type the word «river»"));
+    assert!(!live(&dialogue, 3_000).contains("ticks"));
+    type_keys(&mut dialogue, "river\r", 3_000);
+    assert_eq!(acts(&mut dialogue), [yes(&[], "river", None)]);
+}
+
+#[test]
+fn a_reading_is_denied_at_any_time() {
+    let mut dialogue = open(samples::live_with_reading_prompt());
+    type_keys(&mut dialogue, "n\r", 0);
+    assert_eq!(acts(&mut dialogue), [no()]);
+}

@@ -8,8 +8,15 @@ use wire::session::Ability;
 
 #[derive(Debug, Clone)]
 pub(crate) enum Op {
-    Request { abilities: BTreeSet<Ability>, stay_secs: u32 },
-    Run { time_secs: u32 },
+    Request {
+        abilities: BTreeSet<Ability>,
+        stay_secs: u32,
+    },
+    Run {
+        time_secs: u32,
+    },
+    /// The arguments of a process.
+    Inspect,
     Answer(Reply),
     Withdraw(Index),
     Revoke(Index),
@@ -19,7 +26,10 @@ pub(crate) enum Op {
     Finish(Index),
     Away,
     Back,
-    Pass { millis: u64, tell: bool },
+    Pass {
+        millis: u64,
+        tell: bool,
+    },
 }
 
 /// A person's answer, right in everything unless one part says otherwise.
@@ -47,7 +57,8 @@ pub(crate) enum Spoken {
 
 pub(crate) fn ability() -> impl Strategy<Value = Ability> {
     // What acts exist for comes up more often.
-    prop_oneof![Just(Ability::DiagBasic), Just(Ability::AdhocArgv), proptest::sample::select(Ability::ALL)]
+    let likely = [Ability::DiagBasic, Ability::AdhocArgv, Ability::DiagProcess, Ability::DiagArguments];
+    prop_oneof![2 => proptest::sample::select(likely.to_vec()), 1 => proptest::sample::select(Ability::ALL)]
 }
 
 pub(crate) fn abilities() -> impl Strategy<Value = BTreeSet<Ability>> {
@@ -88,6 +99,7 @@ pub(crate) fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         4 => (abilities(), stay_secs).prop_map(|(abilities, stay_secs)| Op::Request { abilities, stay_secs }),
         4 => (1..600u32).prop_map(|time_secs| Op::Run { time_secs }),
+        4 => Just(Op::Inspect),
         10 => reply().prop_map(Op::Answer),
         1 => any::<Index>().prop_map(Op::Withdraw),
         1 => any::<Index>().prop_map(Op::Revoke),

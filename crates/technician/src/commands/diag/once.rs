@@ -9,8 +9,8 @@ use wire::{
         View,
         findings::Amount,
         inspect::{HistoryQuery, Inspect},
-        report::{REPORT_BYTES, Report, SectionReport, Series},
-        sections::logs::LogQuery,
+        report::{Content, REPORT_BYTES, Report, SectionReport, Series},
+        sections::{logs::LogQuery, process::Arguments},
     },
     text::Label,
     time::WallTime,
@@ -18,7 +18,10 @@ use wire::{
 
 use super::{Next, Readings};
 use crate::{
-    cli::{DiagCommand, DiagDiffArgs, DiagExportArgs, DiagHistoryArgs, DiagLogsArgs, DiagReportArgs, ExportForm},
+    cli::{
+        DiagCommand, DiagDiffArgs, DiagExportArgs, DiagHistoryArgs, DiagLogsArgs, DiagProcessArgs, DiagReportArgs,
+        ExportForm,
+    },
     commands::inspect,
     exit::Exit,
     output,
@@ -44,7 +47,7 @@ pub(super) async fn read(what: DiagCommand, places: &Places) -> Result<Exit, Pro
         DiagCommand::Process(args) => {
             let what = Inspect::Process { pid: args.pid, start_ticks: None };
             let section = inspect::section(super::super::wanted(&args.session), what, places).await?;
-            show_section(&section, args.json)
+            if args.arguments { arguments(&args, &section, places).await } else { show_section(&section, args.json) }
         }
         DiagCommand::Logs(args) => {
             let section =
@@ -101,6 +104,37 @@ async fn report(args: &DiagReportArgs, places: &Places) -> Result<Exit, Problem>
         None if args.md => print(&report::markdown::markdown(&found)),
         None => print(&plain(report::text::text(&found, WIDTH))),
     }
+}
+
+/// The arguments of the process that was just read: of that one and of none that takes its number meanwhile.
+async fn arguments(args: &DiagProcessArgs, process: &SectionReport, places: &Places) -> Result<Exit, Problem> {
+    let Some(Content::Process(process)) = &process.content else {
+        let happened = format!("there is no process {} that can be read", args.pid);
+        return Err(Problem::new(Exit::Runner, happened, "nobody was asked", "See what runs now: assent diag."));
+    };
+    let what = Inspect::Arguments { pid: process.pid, start_ticks: process.start_ticks };
+    let found = inspect::arguments(super::super::wanted(&args.session), what, places).await?;
+    print(&if args.json { output::json_line(&found) } else { lines_of_arguments(&found) })
+}
+
+/// One argument a line, and what is not shown of them.
+fn lines_of_arguments(found: &Arguments) -> String {
+    let mut text = format!("{} ({}) was started with\n", found.name, found.pid);
+    for argument in &found.arguments.0 {
+        text.push_str(&format!("  {argument}\n"));
+    }
+    if found.arguments.0.is_empty() {
+        text.push_str("  nothing: it is a part of the system's kernel, or took its arguments away\n");
+    }
+    let more = if found.uncounted { " at least" } else { "" };
+    if found.left_out > 0 {
+        text.push_str(&format!("not shown:{more} {} more\n", found.left_out));
+    }
+    if found.shortened > 0 {
+        text.push_str(&format!("shown without their end: {}\n", found.shortened));
+    }
+    text.push_str("What looked like a secret was taken out. Others may be left: treat it as one.\n");
+    text
 }
 
 fn query(args: &DiagLogsArgs) -> LogQuery {

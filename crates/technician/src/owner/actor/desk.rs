@@ -165,7 +165,12 @@ impl Desk {
         now: Moment,
     ) -> Result<InspectionId, RefusedReason> {
         self.ready(now)?;
+        let question = what.asks_for().map(|_| what.name());
         let inspection = self.core.inspect(what).map_err(refused)?;
+        if let Some(question) = question {
+            self.board.note(format!("you asked for the {question}"), now);
+            self.board.inspecting(inspection, format!("the {question}"));
+        }
         self.inspecting.insert(inspection, replies);
         Ok(inspection)
     }
@@ -174,6 +179,7 @@ impl Desk {
     pub(super) fn inspected(&mut self, inspection: InspectionId, inspected: Option<Inspected>) {
         let Some(inspected) = inspected else { return };
         self.core.finish_inspection(inspection);
+        self.board.inspection_over(inspection);
         if let Some(replies) = self.inspecting.remove(&inspection) {
             let _ = replies.try_send(Reply::Inspected(Box::new(inspected)));
         }
@@ -211,6 +217,13 @@ impl Desk {
         }
     }
 
+    fn tell_inspecting(&self, inspection: InspectionId, reply: Reply) {
+        if let Some(replies) = self.inspecting.get(&inspection) {
+            // A command that left does not want to know.
+            let _ = replies.try_send(reply);
+        }
+    }
+
     /// Takes everything that the agent told.
     pub(super) fn take_events(&mut self, now: Moment) {
         let mut settled = false;
@@ -230,6 +243,9 @@ impl Desk {
                 match subject {
                     Subject::Request(request) => self.tell_waiting(request, Reply::Asking { answer_within_secs: secs }),
                     Subject::Run(run) => self.tell_courier(run, News::Asking { answer_within_secs: secs }),
+                    Subject::Inspection(inspection) => {
+                        self.tell_inspecting(inspection, Reply::Asking { answer_within_secs: secs });
+                    }
                 }
                 false
             }
@@ -247,6 +263,12 @@ impl Desk {
                         self.waiting.remove(&request);
                     }
                     Subject::Run(run) => self.board.note(format!("{run}: the end user allowed it"), now),
+                    Subject::Inspection(inspection) => {
+                        let what = self.board.subject(notice.subject);
+                        self.board.note(format!("the end user allowed, once: {what}"), now);
+                        let granted = Reply::Granted { abilities: notice.abilities, stay_secs: notice.stay_secs };
+                        self.tell_inspecting(inspection, granted);
+                    }
                 }
                 true
             }
@@ -263,6 +285,8 @@ impl Desk {
                         self.board.note(format!("{run}: not run: {reason}"), now);
                         self.tell_courier(run, News::Denied { reason });
                     }
+                    // Told as not inspected.
+                    Subject::Inspection(_) => {}
                 }
                 true
             }
@@ -299,6 +323,9 @@ impl Desk {
                 false
             }
             TechnicianEvent::NotInspected { inspection, reason } => {
+                if let Some(what) = self.board.inspection_over(inspection) {
+                    self.board.note(format!("not read: {what}: {reason}"), now);
+                }
                 if let Some(replies) = self.inspecting.remove(&inspection) {
                     let _ = replies.try_send(Reply::Denied { reason });
                 }

@@ -1,8 +1,12 @@
 //! One process in full, without its arguments, and its arguments apart. Its environment is never read.
 
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
 use crate::{
     closed,
-    codec::Message,
+    diagnostics::schema::{Class, Egress, Sensitive},
     schema,
     text::{Label, Sentence},
     time::WallTime,
@@ -23,8 +27,11 @@ pub const MAX_FILES: usize = 65_536;
 /// Most arguments that are shown.
 pub const MAX_ARGUMENTS: usize = 64;
 
-/// Most bytes of arguments that are read.
-pub const MAX_ARGUMENT_BYTES: usize = 4096;
+/// Most bytes of arguments that are shown, all together; of each at most the length of a [`Sentence`].
+pub const MAX_ARGUMENT_BYTES: usize = 8 * 1024;
+
+/// Most bytes of arguments that are read, to count what is not shown.
+pub const MAX_COUNTED_BYTES: usize = 256 * 1024;
 
 schema! {
     /// One process in full, without its arguments.
@@ -159,15 +166,45 @@ schema! {
         technical pid: u32,
         /// Start in clock ticks since the machine started.
         technical start_ticks: u64,
-        /// The name that it was called by, and its arguments; at most [`MAX_ARGUMENTS`].
-        text arguments: Vec<Sentence>,
-        /// Whether there are more, or longer ones.
-        technical cut: bool,
+        /// The program's name, by which the person was asked about it.
+        technical name: Label,
+        /// The name that it was called by, and its arguments. A worker of the kernel has none.
+        text arguments: CommandLine,
+        /// How many of them are shown without their end.
+        technical shortened: u32,
+        /// How many more there are.
+        technical left_out: u32,
+        /// Whether there are more than that: they were not read, as they are over [`MAX_COUNTED_BYTES`].
+        technical uncounted: bool,
     }
 }
 
-impl Message for Arguments {
-    const MAX_BYTES: usize = 8 * 1024;
+/// What stands in a file in place of each argument.
+pub const NOT_KEPT: &str = "[not kept]";
+
+impl Arguments {
+    /// What may be kept of it: whose arguments they were and how many, and not a word of them.
+    pub fn without_text(&self) -> Self {
+        let arguments = self.arguments.0.iter().map(|_| Sentence::cut(NOT_KEPT)).collect();
+        Self { arguments: CommandLine(arguments), ..self.clone() }
+    }
+}
+
+/// What a program was called with, at most [`MAX_ARGUMENTS`]. Never in anything that is printed for a developer.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandLine(pub Vec<Sentence>);
+
+impl fmt::Debug for CommandLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CommandLine({} arguments)", self.0.len())
+    }
+}
+
+impl Sensitive for CommandLine {
+    fn redact_as(&mut self, _: Class, egress: &mut dyn Egress) {
+        let texts = self.0.iter().map(Sentence::raw).collect::<Vec<_>>();
+        self.0 = egress.arguments(&texts).iter().map(|argument| Sentence::cut(argument)).collect();
+    }
 }
 
 closed! {

@@ -70,7 +70,7 @@ async fn the_person_finds_everything_that_was_sent() -> anyhow::Result<()> {
     assert_eq!(sent("section"), [serde_json::json!([1, section])]);
     assert_eq!(sent("opening").len(), 1);
     let listed = world.share.told(&["sent", &copy]).await?;
-    assert!(listed.contains("inspection 1: system"), "{listed}");
+    assert!(listed.contains("inspection-1: system"), "{listed}");
     Ok(())
 }
 

@@ -55,6 +55,12 @@ impl Collector {
         self.machine.identity()
     }
 
+    /// Which device is mounted where, as of the last sample that had file systems.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn places(&self) -> crate::history::Places {
+        self.machine.places()
+    }
+
     /// Measures what is `wanted` at `now`: [`Panels`], a [`View`] or a [`Wanted`].
     ///
     /// Rates cover the time since the sample before, or since [`Collector::new`]; if that is shorter than [`MIN_INTERVAL`] they

@@ -5,13 +5,14 @@
 pub mod backtest;
 mod cluster;
 mod level;
+mod past;
 mod predict;
 mod season;
 mod trend;
 
 pub use cluster::{MAX_MODELS, Model, Vote};
-pub use level::{Cusum, Ewma, Holt, LevelShift, Shift, Side, Spikes};
-pub use predict::{Growth, NoForecast, battery_health, disk_full, disk_wear, memory_leak};
+pub use level::{Cusum, Ewma, LevelShift, Shift, Side, Spikes};
+pub use predict::{Foreseen, Growth, NoForecast, battery_health, disk_full, disk_wear, memory_leak};
 pub use season::{Seasonal, Usual};
 pub use trend::{MAX_POINTS, Point, Spread, Trend, lows, thinned};
 

@@ -97,6 +97,8 @@ mod processes {
     #[cfg(target_os = "linux")]
     mod files;
     #[cfg(target_os = "linux")]
+    pub(crate) mod hidden;
+    #[cfg(target_os = "linux")]
     pub(crate) mod linux;
     #[cfg(target_os = "linux")]
     pub(crate) mod owners;
@@ -144,6 +146,7 @@ mod network {
 mod groups {
     mod files;
     pub(crate) mod linux;
+    pub(crate) mod own;
     mod tree;
 }
 #[cfg(target_os = "linux")]

@@ -12,13 +12,17 @@ use crate::{
     disks::linux::Disks,
     filesystems::linux::{AskSpace, Filesystems, ask_kernel},
     gaps::Gaps,
+    history::Places,
     identity,
     limits::linux::LimitFiles,
     memory::linux::MemoryFiles,
     networks::{linux::Networks, traffic::TrafficFiles},
     own::linux::OwnFiles,
     pressure::linux::PressureFiles,
-    processes::linux::{Order, Period, Processes, Units},
+    processes::{
+        hidden::HIDDEN,
+        linux::{Order, Period, Processes, Units},
+    },
     processor::{linux::Processors, throttles::Throttles},
     roots::Roots,
     temperatures::linux::{Readings, Sensors},
@@ -105,6 +109,11 @@ impl Machine {
         identity::linux::read(&self.roots)
     }
 
+    /// Which device is mounted where, as of the last sample that had file systems.
+    pub(crate) fn places(&self) -> Places {
+        Places::of(self.filesystems.mounts())
+    }
+
     pub(crate) fn sample(&mut self, interval: Duration, now: Moment, wanted: Wanted) -> Snapshot {
         let panels = wanted.view.panels;
         self.seen.sampled += interval;
@@ -136,7 +145,7 @@ impl Machine {
             snapshot.processes = scan.listed;
             snapshot.stuck = scan.stuck;
             if self.filesystems.hides_processes() && !self.processes.sees_the_first() {
-                gaps.note("processes of other users", "the machine hides them (hidepid)");
+                gaps.note("processes of other users", HIDDEN);
             }
         }
         snapshot.order_processes();
@@ -179,7 +188,7 @@ impl Machine {
             Ok(text) => (snapshot.load_centi, tasks) = load(text),
             Err(error) => gaps.note_error("load", &error),
         }
-        snapshot.memory = self.memory.read(interval, buffer, gaps);
+        snapshot.memory = self.memory.read(interval, now, buffer, gaps);
         snapshot.pressure = self.pressure.read(buffer, gaps);
         snapshot.traffic = self.traffic.read(interval, buffer, gaps);
         snapshot.limits = self.limits.read(tasks, now, buffer, gaps);

@@ -13,12 +13,13 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 use wire::{
     codec::Message,
     diagnostics::{
-        IdentityCard, Panels, Snapshot, View,
+        IdentityCard, MAX_UNREADABLE, Panels, Snapshot, Unreadable, View,
         findings::{Check, Finding, Severity, Verdict},
         inspect::HistoryQuery,
         report::{OPENING_BYTES, Outcome, Report, SectionId, SectionReport, Series},
         schema::Named,
     },
+    text::{Label, Sentence},
     time::{Moment, WallTime},
 };
 
@@ -90,7 +91,6 @@ pub struct Monitor {
     started: Moment,
     collector: Collector,
     card: IdentityCard,
-    roots: Roots,
     newest: Option<Snapshot>,
     /// When everything was measured last, not only what somebody looks at.
     whole_at: Option<Moment>,
@@ -114,13 +114,12 @@ pub struct Monitor {
 impl Monitor {
     /// Takes the first reading of every counter at `now`.
     pub fn new(roots: Roots, now: Moment) -> Self {
-        let collector = Collector::new(roots.clone(), now);
+        let collector = Collector::new(roots, now);
         Self {
             started: now,
             card: collector.identity(),
             collector,
-            places: Places::read(&roots),
-            roots,
+            places: Places::default(),
             newest: None,
             whole_at: None,
             due_at: now + crate::MIN_INTERVAL,
@@ -181,13 +180,23 @@ impl Monitor {
 
     fn measure(&mut self, wanted: Wanted, now: Moment, wall: WallTime) -> Snapshot {
         self.due_at = now + IDLE_PERIOD;
-        let sample = self.collector.sample(now, wanted);
+        let mut sample = self.collector.sample(now, wanted);
+        self.tell_what_is_not_kept(&mut sample);
         let whole = wanted.view.panels == Panels::ALL;
         if whole {
-            self.places = Places::read(&self.roots);
+            self.places = self.collector.places();
         }
         self.take(&sample, whole, now, wall);
         sample
+    }
+
+    /// Whoever looks at a machine should know that there will be no history of it.
+    fn tell_what_is_not_kept(&self, sample: &mut Snapshot) {
+        let why = self.kept().and_then(|kept| kept.state.why_not());
+        if let Some(why) = why.filter(|_| sample.unreadable.len() < MAX_UNREADABLE) {
+            let reason = Sentence::cut(&format!("it is not kept: {why}"));
+            sample.unreadable.push(Unreadable { source: Label::cut("history"), reason });
+        }
     }
 
     /// Remembers a sample, and thinks about one that has everything.
@@ -254,7 +263,6 @@ impl Monitor {
     }
 
     fn judge(&mut self, now: Moment, wall: WallTime) {
-        let sections = self.sections.values().cloned().collect::<Vec<_>>();
         let judgement = self.engine.judge(&Facts {
             now,
             wall,
@@ -263,7 +271,7 @@ impl Monitor {
             history: self.ring.history(),
             trends: self.outlook.trends(),
             round_trip: self.round_trip,
-            sections: &sections,
+            sections: &self.sections,
         });
         let news = !self.findings.iter().map(standing).eq(judgement.findings.iter().map(standing));
         let moved = || self.findings != judgement.findings && now - self.findings_told_at >= EVIDENCE_EVERY;

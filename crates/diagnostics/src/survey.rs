@@ -270,7 +270,10 @@ fn read(section: SectionId, sources: &Sources, manifest: &mut Manifest) -> Optio
         ($($variant:ident => $module:ident,)*) => {
             match section {
                 $(SectionId::$variant => crate::$module::linux::read(sources, manifest).map(|c| Content::$variant(Box::new(c))),)*
-                _ => None,
+                _ => {
+                    manifest.missing(section.name(), "it is read only for a question that says of what");
+                    None
+                }
             }
         };
     }
@@ -316,6 +319,7 @@ mod tests {
         assert_eq!(reports.iter().map(|report| report.section).collect::<Vec<_>>(), asked);
         assert!(reports.iter().all(|report| report.taken_at == WallTime(7) && report.outcome != Outcome::TimedOut));
         assert_eq!(reports[2].outcome, Outcome::Unavailable, "a process is not read without its number");
+        assert!(!reports[2].sources[0].reason.is_blank());
     }
 
     /// Tools that answer when they are let.

@@ -268,11 +268,13 @@ fn what_an_agent_says_to_a_paired_technician() {
 #[test]
 fn what_stands_before_everything_that_was_sent() {
     let header = |what| SentHeader { at: WallTime(300), what };
-    pin(&[
-        (header(SentKind::StreamBegan), "fb2c0100"),
-        (header(SentKind::Frame), "fb2c0101"),
-        (header(SentKind::Inspected(InspectionId(2))), "fb2c010202"),
-    ]);
+    let kinds = [SentKind::StreamBegan, SentKind::Frame, SentKind::Inspected(InspectionId(2))];
+    for (what, golden) in kinds.into_iter().zip(["fb2c0100", "fb2c0101", "fb2c010202"]) {
+        let bytes = codec::encode(&header(what)).unwrap();
+        assert_eq!(hex(&bytes), golden, "{what:?}");
+        assert_eq!(codec::decode::<SentHeader>(&bytes), Ok(header(what)));
+    }
+    nothing_is::<SentHeader>(&[0, 3]);
 }
 
 #[test]

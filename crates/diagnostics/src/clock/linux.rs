@@ -16,6 +16,7 @@ use zbus::OwnedVariant;
 use crate::{
     bus::{Bus, Talk},
     manifest::Manifest,
+    processes::hidden::{HIDDEN, are_hidden},
     roots::Roots,
     sources::Sources,
     sysfs::{label, numbered, whole},
@@ -57,8 +58,10 @@ pub(crate) fn read(sources: &Sources, manifest: &mut Manifest) -> Option<Clock> 
         if let Some(source) = &mut clock.source {
             source.compared_at = source.compared_at.or_else(|| timesyncd_was_right_at(&roots.run));
         }
-    } else if clock.services.is_empty() {
+    } else if clock.services.is_empty() && !are_hidden(&roots.proc) {
         manifest.missing("time service", "none runs here that is known");
+    } else if clock.services.is_empty() {
+        manifest.missing("time service", &format!("no process of other users is seen: {HIDDEN}"));
     } else {
         manifest.missing("time service", "it has no interface that is asked");
     }

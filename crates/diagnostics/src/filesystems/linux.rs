@@ -86,6 +86,11 @@ impl Filesystems {
         self.hides_processes
     }
 
+    /// The mounts that were read last.
+    pub(crate) fn mounts(&self) -> &[Mount] {
+        &self.mounts
+    }
+
     /// The mounted file systems, at most five seconds old.
     pub(crate) fn read(&mut self, now: Moment, buffer: &mut Vec<u8>, gaps: &mut Gaps) -> Vec<Filesystem> {
         let refresh = now >= self.next;

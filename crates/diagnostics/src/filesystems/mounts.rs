@@ -65,6 +65,10 @@ const PSEUDO: [&str; 39] = [
     "tracefs",
 ];
 
+/// What file systems say of themselves when nothing can be written to them. Since Linux 6.15 ext4 says by words of its own that an
+/// error made it so, and that it was shut down; before, the former was `ro` and the latter was not said.
+const READ_ONLY: [&[u8]; 3] = [b"ro", b"emergency_ro", b"shutdown"];
+
 /// The mounts worth showing: at each place the one that can be seen, of each device one, without [`PSEUDO`] kinds. The root
 /// is always shown. Ordered by place.
 pub(crate) fn worth_showing(mountinfo: &[u8]) -> Vec<Mount> {
@@ -134,8 +138,9 @@ fn parse(line: &[u8]) -> Option<Mount> {
     let _source = fields.next()?;
     // The mount says what it was mounted as. The file system says what it is: after an error it turns read-only itself.
     let own_options = fields.next().unwrap_or_default();
-    let read_only =
-        [options, own_options].iter().any(|options| options.split(|byte| *byte == b',').any(|o| o == b"ro"));
+    let says =
+        |options: &[u8], what: &[&[u8]]| options.split(|byte| *byte == b',').any(|option| what.contains(&option));
+    let read_only = says(options, &[b"ro"]) || says(own_options, &READ_ONLY);
     point.is_absolute().then_some(Mount { point, device, kind, read_only, whole })
 }
 
@@ -213,9 +218,11 @@ mod tests {
     fn a_file_system_that_turned_read_only_by_itself_is_read_only() {
         let mounts = "1 0 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 ro,errors=remount-ro\n\
                       2 0 8:2 / /home ro,relatime shared:1 master:2 - ext4 /dev/sda2 rw\n\
-                      3 0 8:3 / /rows rw,relatime - ext4 /dev/sda3 rw,errors=remount-ro\n";
+                      3 0 8:3 / /rows rw,relatime - ext4 /dev/sda3 rw,errors=remount-ro\n\
+                      4 0 8:4 / /srv rw,relatime - ext4 /dev/sda4 rw,errors=remount-ro,emergency_ro\n\
+                      5 0 8:5 / /var rw,relatime - ext4 /dev/sda5 rw,shutdown\n";
         let read_only = shown(mounts).into_iter().map(|(_, _, read_only)| read_only).collect::<Vec<_>>();
-        assert_eq!(read_only, [true, true, false]);
+        assert_eq!(read_only, [true, true, false, true, true]);
     }
 
     #[test]

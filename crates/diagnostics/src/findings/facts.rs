@@ -1,6 +1,6 @@
 //! What a check sees.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use serde::{Deserialize, Serialize};
 use wire::{
@@ -40,7 +40,7 @@ pub struct Facts<'a> {
     /// What a round trip takes with and without load, if that was measured.
     pub round_trip: Option<RoundTrip>,
     /// The newest reading of each section that was read.
-    pub sections: &'a [SectionReport],
+    pub sections: &'a BTreeMap<SectionId, SectionReport>,
 }
 
 /// What a round trip to the internet takes.
@@ -128,7 +128,7 @@ impl<'a> View<'a> {
 
     /// Whether a section was read a moment ago, so that what it counts says something about now.
     pub(crate) fn is_recent(&self, section: SectionId) -> bool {
-        let report = self.facts.sections.iter().find(|report| report.section == section);
+        let report = self.facts.sections.get(&section);
         report.is_some_and(|report| self.facts.wall.0.saturating_sub(report.taken_at.0) <= RECENT_MS)
     }
 
@@ -197,7 +197,7 @@ impl<'a> View<'a> {
 
     /// Why `section` does not have all of `source`, if it does not. A source whose name begins so counts.
     pub(crate) fn gap(&self, section: SectionId, source: &str) -> Option<Missing> {
-        let report = self.facts.sections.iter().find(|report| report.section == section)?;
+        let report = self.facts.sections.get(&section)?;
         let lacking = |one: &&Source| one.coverage != Coverage::Read && one.name.raw().starts_with(source);
         report.sources.iter().find(lacking).map(|source| Missing::Unknown(source.reason.clone()))
     }
@@ -208,7 +208,7 @@ impl<'a> View<'a> {
     }
 
     fn content(&self, section: SectionId) -> Result<&'a Content, Missing> {
-        let Some(report) = self.facts.sections.iter().find(|report| report.section == section) else {
+        let Some(report) = self.facts.sections.get(&section) else {
             return Err(Missing::unknown("it was not read yet"));
         };
         if let Some(content) = &report.content {

@@ -58,7 +58,7 @@ pub(super) fn forecast(facts: &View<'_>) -> Answers {
     let answers = trends.iter().filter_map(|trend| {
         let filesystem = filesystems.iter().find(|one| one.mount == trend.mount)?;
         let share = permille(filesystem.available_kib, filesystem.total_kib)?;
-        let full = amount(trend.full.earliest_secs);
+        let full = amount(trend.likely_secs);
         let soon = Level::below(full, &FORECAST_WARNING).and(Level::below(share, &FORECAST_LEFT_WARNING));
         let now = Level::below(full, &FORECAST_CRITICAL).and(Level::below(share, &FORECAST_LEFT_CRITICAL));
         let reading = Reading::new(soon.or(now))

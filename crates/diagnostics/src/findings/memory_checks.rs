@@ -175,7 +175,7 @@ pub(super) fn leak(facts: &View<'_>) -> Answers {
     }
     let left = facts.sample()?.memory.available_kib;
     let answer = |leak: &super::trends::LeakTrend| {
-        let level = Level::below(amount(leak.exhausted.earliest_secs), &LEAK);
+        let level = Level::below(amount(leak.likely_secs), &LEAK);
         let reading = Reading::new(level)
             .sure(Confidence::Medium)
             .figure(What::Used, leak.resident_kib, Unit::Kib)

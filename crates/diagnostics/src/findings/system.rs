@@ -15,6 +15,7 @@ use wire::{
             updates::RebootReason,
         },
     },
+    text::Label,
     time::WallTime,
 };
 
@@ -259,7 +260,11 @@ pub(super) fn level_shift(facts: &View<'_>) -> Answers {
         return machine(Reading::new(Level::FINE).sure(Confidence::Medium));
     }
     let answer = |shift: &LevelShift| {
-        let figure = Named::Technical(shift.figure.clone());
+        // Each disk and each interface shifts for itself.
+        let figure = match &shift.subject {
+            Some(subject) => Named::Technical(Label::cut(&format!("{} of {}", shift.figure.raw(), subject.raw()))),
+            None => Named::Technical(shift.figure.clone()),
+        };
         let ago = days_or_less(shift.since, facts.wall());
         let mut reading = Reading::new(Level::is(Severity::Info))
             .sure(shift.confidence)
@@ -267,7 +272,7 @@ pub(super) fn level_shift(facts: &View<'_>) -> Answers {
             .figure(What::After, shift.after, shift.unit)
             .figure(What::Age, ago, Unit::Seconds);
         if let Some(subject) = &shift.subject {
-            reading = reading.name(What::About, subject.clone());
+            reading = reading.word(What::About, subject);
         }
         Answer::about(figure, Ok(reading))
     };

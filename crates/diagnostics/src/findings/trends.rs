@@ -10,7 +10,7 @@ use wire::{
     time::WallTime,
 };
 
-use crate::forecast::{Growth, NoForecast, Point, Trend, battery_health, disk_full, disk_wear, memory_leak};
+use crate::forecast::{Foreseen, Growth, NoForecast, Point, Trend, battery_health, disk_full, disk_wear, memory_leak};
 
 /// What a battery that is worn out holds, in thousandths of what it held when new: where its check calls it critical.
 pub(super) const BATTERY_WORN_PERMILLE: i64 = 500;
@@ -39,6 +39,8 @@ pub struct SpaceTrend {
     pub mount: Label,
     /// How much less there is after an hour.
     pub shrinks_kib_per_hour: u64,
+    /// Seconds until it is full, most likely.
+    pub likely_secs: u64,
     /// When it is full.
     pub full: Forecast,
 }
@@ -53,6 +55,8 @@ pub struct LeakTrend {
     pub resident_kib: u64,
     /// How much more there is after an hour.
     pub grows_kib_per_hour: u64,
+    /// Seconds until it has taken what is left, most likely.
+    pub likely_secs: u64,
     /// When it has taken what is left.
     pub exhausted: Forecast,
 }
@@ -73,8 +77,8 @@ pub struct WearTrend {
 pub struct LevelShift {
     /// Which figure, such as `cpu.busy`.
     pub figure: Label,
-    /// Of which thing; absent where it is the whole machine.
-    pub subject: Option<Named>,
+    /// Of which thing, as the kernel or its vendor calls it; absent where it is the whole machine.
+    pub subject: Option<Label>,
     /// What it counts.
     pub unit: Unit,
     /// The level before.
@@ -93,22 +97,24 @@ impl Trends {
     /// As long as there is too little to say anything of any of them, nothing is known.
     pub fn look_at_space(&mut self, filesystems: &[(Label, u64, Vec<Point>)]) {
         let forecasts = filesystems.iter().map(|(mount, total_kib, points)| {
-            let full = disk_full(points, i64::try_from(*total_kib).unwrap_or(i64::MAX))?;
+            let Foreseen { likely_secs, range: full } =
+                disk_full(points, i64::try_from(*total_kib).unwrap_or(i64::MAX))?;
             let shrinks_kib_per_hour = an_hour(points, -1.0);
-            Ok(SpaceTrend { mount: mount.clone(), shrinks_kib_per_hour, full })
+            Ok(SpaceTrend { mount: mount.clone(), shrinks_kib_per_hour, likely_secs, full })
         });
         self.space = known(forecasts.collect());
     }
 
-    /// Looks which processes grow: for each its name, and its resident memory over the last hours in KiB. `available` and `total` are the
-    /// machine's.
-    pub fn look_at_processes(&mut self, processes: &[(Label, Vec<Point>)], available_kib: u64, total_kib: u64) {
+    /// Looks which processes grow: for each its name, how it grows, and its resident memory over the last hours in KiB. `available` and
+    /// `total` are the machine's.
+    pub fn look_at_processes(&mut self, processes: &[(Label, Growth, Vec<Point>)], available_kib: u64, total_kib: u64) {
         let whole = |kib: u64| i64::try_from(kib).unwrap_or(i64::MAX);
-        let forecasts = processes.iter().map(|(name, points)| {
-            let exhausted = memory_leak(points, Growth::Own, whole(available_kib), whole(total_kib))?;
+        let forecasts = processes.iter().map(|(name, growth, points)| {
+            let Foreseen { likely_secs, range: exhausted } =
+                memory_leak(points, *growth, whole(available_kib), whole(total_kib))?;
             let resident_kib = points.last().map_or(0, |last| last.value.max(0).unsigned_abs());
             let grows_kib_per_hour = an_hour(points, 1.0);
-            Ok(LeakTrend { name: name.clone(), resident_kib, grows_kib_per_hour, exhausted })
+            Ok(LeakTrend { name: name.clone(), resident_kib, grows_kib_per_hour, likely_secs, exhausted })
         });
         self.leaks = known(forecasts.collect());
     }
@@ -116,9 +122,9 @@ impl Trends {
     /// Looks how disks and batteries wear: for each its name and what was told over the last month, in thousandths of the endurance that
     /// is used up, or of what it held when new.
     pub fn look_at_wear(&mut self, disks: &[(Named, Vec<Point>)], batteries: &[(Named, Vec<Point>)]) {
-        let trends = |rows: &[(Named, Vec<Point>)], forecast: &dyn Fn(&[Point]) -> Result<Forecast, NoForecast>| {
+        let trends = |rows: &[(Named, Vec<Point>)], forecast: &dyn Fn(&[Point]) -> Result<Foreseen, NoForecast>| {
             let one = |(name, points): &(Named, Vec<Point>)| {
-                forecast(points).map(|worn| WearTrend { name: name.clone(), worn })
+                forecast(points).map(|worn| WearTrend { name: name.clone(), worn: worn.range })
             };
             known(rows.iter().map(one).collect())
         };
@@ -196,7 +202,7 @@ mod tests {
     fn a_process_that_grows_steadily_is_foreseen() {
         let grows = points(|step| (1 << 20) + step * (10 << 10));
         let mut trends = Trends::default();
-        trends.look_at_processes(&[(Label::cut("exporter"), grows)], 4 << 20, 16 << 20);
+        trends.look_at_processes(&[(Label::cut("exporter"), Growth::Own, grows)], 2 << 20, 16 << 20);
         let leaks = trends.leaks.unwrap();
         assert_eq!((leaks[0].name.raw(), leaks[0].grows_kib_per_hour), ("exporter", 12 * (10 << 10)));
     }

@@ -1,27 +1,52 @@
 //! How good the predictors are: run over made series whose truth is known, the same every time.
+//!
+//! There are two sets, with other seeds and other kinds of series. Predictors may be changed until they do well on [`Set::Tuning`];
+//! what is told of them comes from [`Set::HeldOut`] alone, which nobody may look at while changing them.
 
-use std::time::Duration;
+mod disks;
+mod levels;
+mod memory;
+mod random;
+mod series;
+mod wear;
 
-use wire::{diagnostics::findings::Forecast, time::Moment};
+use std::collections::BTreeSet;
+
+use wire::diagnostics::findings::Forecast;
 
 use super::{
-    level::LevelShift,
-    predict::{Growth, disk_full, memory_leak},
-    trend::{Point, f64_of, seconds},
+    predict::{Foreseen, Growth, battery_health, disk_full, disk_wear, is_restart, memory_leak},
+    trend::Point,
 };
+
+use random::Random;
+use series::Kind;
 
 const STEP_SECS: u64 = 300;
 const HOUR: u64 = 3600;
 const DAY: u64 = 24 * HOUR;
 
-/// An alarm is a forecast of less than this.
-const ALARM_SECS: u64 = DAY;
-/// An alarm that comes earlier than this before the event was a wrong one.
-const PREMATURE_SECS: u64 = 3 * DAY;
-/// One that comes later than this was of no use.
-const USEFUL_SECS: u64 = HOUR;
+/// Which series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Set {
+    /// Those that predictors may be changed for.
+    Tuning,
+    /// Those that they are judged by.
+    HeldOut,
+}
 
-/// How one predictor did.
+impl Set {
+    /// Neither set has a seed of the other.
+    fn seed(self, case: u32) -> u64 {
+        let from = match self {
+            Self::Tuning => 0,
+            Self::HeldOut => 1 << 41,
+        };
+        from + u64::from(case) + 1
+    }
+}
+
+/// How one predictor did with one kind of series.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Score {
     /// Which.
@@ -30,16 +55,33 @@ pub struct Score {
     pub series: &'static str,
     /// How many there were.
     pub cases: u32,
-    /// Cases in which something happened and was foretold in time.
-    pub foretold: u32,
-    /// Cases in which something happened and was not foretold.
-    pub missed: u32,
-    /// Cases with an alarm about nothing, or much too early.
+    /// Alarms that were followed by what they foretell.
+    pub right_alarms: u32,
+    /// Alarms about nothing, or much too early. One that clears and comes again counts again.
     pub false_alarms: u32,
-    /// Alarms whose range held what came.
-    pub in_range: u32,
+    /// Events that were foretold in time.
+    pub foretold: u32,
+    /// Events that were not.
+    pub missed: u32,
+    /// What became of the ranges that were told.
+    pub ranges: Ranges,
     /// Seconds from each right alarm to the event; from a shift to its finding.
     pub lead_secs: Vec<u64>,
+}
+
+/// What became of the ranges that were told while an alarm stood.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Ranges {
+    /// With two ends, and the truth is known.
+    pub told: u32,
+    /// Those of them that held it.
+    pub held: u32,
+    /// Without a latest date.
+    pub open: u32,
+    /// Those of them that began before the truth, or the series ended before it came.
+    pub open_held: u32,
+    /// How much later than the earliest date the latest one was, in thousandths, by sum over those with two ends.
+    pub width_permille: u64,
 }
 
 /// All cases of a predictor together.
@@ -51,280 +93,218 @@ pub struct Total {
     pub recall_permille: u32,
     /// See [`Score::lead_secs`]; none without a right alarm.
     pub median_lead_secs: Option<u64>,
+    /// Truths inside their range of all that were told with two ends, in thousandths; none if no range was told.
+    pub coverage_permille: Option<u32>,
+    /// Ranges without a latest date of all ranges, in thousandths.
+    pub open_permille: u32,
+    /// How much later than the earliest date the latest one was on average, in thousandths of it; none if no range was told.
+    pub width_permille: Option<u64>,
 }
 
 impl Total {
     /// Adds up what belongs together.
     pub fn of<'a>(scores: impl Iterator<Item = &'a Score>) -> Self {
-        let (mut foretold, mut missed, mut wrong, mut leads) = (0, 0, 0, Vec::new());
+        let (mut foretold, mut missed, mut right, mut wrong) = (0, 0, 0, 0);
+        let (mut ranges, mut leads) = (Ranges::default(), Vec::new());
         for score in scores {
             foretold += score.foretold;
             missed += score.missed;
+            right += score.right_alarms;
             wrong += score.false_alarms;
+            ranges.told += score.ranges.told;
+            ranges.held += score.ranges.held;
+            ranges.open += score.ranges.open;
+            ranges.width_permille += score.ranges.width_permille;
             leads.extend_from_slice(&score.lead_secs);
         }
         leads.sort_unstable();
-        let share = |part: u32, other: u32| (part * 1000).checked_div(part + other).unwrap_or(1000);
+        let share = |part: u32, whole: u32| (part * 1000).checked_div(whole);
         Self {
-            precision_permille: share(foretold, wrong),
-            recall_permille: share(foretold, missed),
+            precision_permille: share(right, right + wrong).unwrap_or(1000),
+            recall_permille: share(foretold, foretold + missed).unwrap_or(1000),
             median_lead_secs: leads.get(leads.len() / 2).copied(),
+            coverage_permille: share(ranges.held, ranges.told),
+            open_permille: share(ranges.open, ranges.told + ranges.open).unwrap_or(0),
+            width_permille: ranges.width_permille.checked_div(ranges.told.into()),
         }
     }
 }
 
-/// Runs every predictor over `cases` series of each kind, and looks `every` so many steps of five minutes (a shift is looked for at
-/// every second).
-pub fn run(cases: u32, every: usize) -> Vec<Score> {
-    let every = every.max(1);
-    let disks = DISKS.iter().map(|(name, make)| {
-        score("disk full", name, cases, |random| {
-            let series = make(random);
-            let full = series.iter().position(|value| *value <= 0);
-            let upto = full.unwrap_or(series.len());
-            let ask = |now: usize| disk_full(&points(&series, now, 7 * DAY), DISK_KIB).ok();
-            watch(upto, full, every, ask)
+/// Runs every predictor over `cases` series of each kind of `set`, and looks `every` so many values (a shift and a spike are looked
+/// for at every one).
+pub fn run(set: Set, cases: u32, every: usize) -> Vec<Score> {
+    let of = |tuning, held_out| if set == Set::Tuning { tuning } else { held_out };
+    let run = Run { set, cases, every: every.max(1) };
+    let full = |points: &[Point]| disk_full(last(points, 7 * DAY), disks::DISK_KIB).ok();
+    let gone = |points: &[Point]| {
+        let left = memory::MEMORY_KIB - memory::OTHERS_KIB - points.last().map_or(0, |point| point.value);
+        memory_leak(last(points, 6 * HOUR), growth(points), left, memory::MEMORY_KIB).ok()
+    };
+    let worn = |points: &[Point]| disk_wear(last(points, 31 * DAY)).ok();
+    let faded = |points: &[Point]| battery_health(last(points, 31 * DAY), wear::WORN_OUT).ok();
+    let mut scores = run.watch("disk full", of(disks::TUNING, disks::HELD_OUT), &Terms::SPACE, full);
+    scores.extend(run.watch("memory leak", of(memory::TUNING, memory::HELD_OUT), &Terms::MEMORY, gone));
+    scores.extend(run.watch("disk wear", of(wear::DISKS_TUNING, wear::DISKS_HELD_OUT), &Terms::WEAR, worn));
+    scores.extend(run.watch("battery", of(wear::BATTERIES_TUNING, wear::BATTERIES_HELD_OUT), &Terms::WEAR, faded));
+    let shifts = if set == Set::Tuning { levels::TUNING } else { levels::HELD_OUT };
+    scores.extend(shifts.iter().map(|(name, event, make)| {
+        run.score("level shift", name, |score, random| levels::shift_case(score, *event, &make(random)))
+    }));
+    let spikes = if set == Set::Tuning { levels::SPIKES_TUNING } else { levels::SPIKES_HELD_OUT };
+    scores.extend(spikes.iter().map(|(name, make)| {
+        run.score("spike", name, |score, random| {
+            let (series, spikes) = make(random);
+            levels::spike_case(score, &series, &spikes);
         })
-    });
-    let leaks = LEAKS.iter().map(|(name, make)| {
-        score("memory leak", name, cases, |random| {
-            let series = make(random);
-            let others = MEMORY_KIB * 3 / 10;
-            let available = |now: usize| MEMORY_KIB - others - series.get(now).copied().unwrap_or(0);
-            let gone = (0..series.len()).find(|now| available(*now) <= 0);
-            let ask =
-                |now: usize| memory_leak(&points(&series, now, 6 * HOUR), Growth::Own, available(now), MEMORY_KIB).ok();
-            watch(gone.unwrap_or(series.len()), gone, every, ask)
-        })
-    });
-    let shifts = SHIFTS
-        .iter()
-        .map(|(name, shifts, make)| score("level shift", name, cases, |random| shift_case(*shifts, &make(random))));
-    disks.chain(leaks).chain(shifts).collect()
+    }));
+    scores
 }
 
-/// What became of one series.
-enum Case {
-    Foretold { lead_secs: u64, in_range: bool },
-    Missed,
-    FalseAlarm,
-    Quiet,
+/// A made series up to what happens at its end, if anything does.
+struct Made {
+    points: Vec<Point>,
+    event_secs: Option<u64>,
+    ends_secs: u64,
 }
 
-fn score(predictor: &'static str, series: &'static str, cases: u32, run: impl Fn(&mut Random) -> Case) -> Score {
-    let mut score =
-        Score { predictor, series, cases, foretold: 0, missed: 0, false_alarms: 0, in_range: 0, lead_secs: Vec::new() };
-    for case in 0..cases {
-        match run(&mut Random(u64::from(case) + 1)) {
-            Case::Foretold { lead_secs, in_range } => {
-                score.foretold += 1;
-                score.in_range += u32::from(in_range);
-                score.lead_secs.push(lead_secs);
-            }
-            Case::Missed => score.missed += 1,
-            Case::FalseAlarm => score.false_alarms += 1,
-            Case::Quiet => {}
+/// When a forecast is an alarm, and when that was right.
+struct Terms {
+    /// It says that it may happen within this.
+    alarm_secs: u64,
+    /// It says no longer that it may happen within this, and the alarm ends.
+    clear_secs: u64,
+    /// It has to say so for this long before anybody is told.
+    hold_secs: u64,
+    /// An alarm that comes earlier than this before the event was a wrong one.
+    premature_secs: u64,
+    /// One that comes later than this was of no use.
+    useful_secs: u64,
+}
+
+impl Terms {
+    /// As the check of space judges it.
+    const SPACE: Self =
+        Self { alarm_secs: DAY, clear_secs: 30 * HOUR, hold_secs: HOUR, premature_secs: 3 * DAY, useful_secs: HOUR };
+    /// As the check of leaks does.
+    const MEMORY: Self = Self { hold_secs: 0, ..Self::SPACE };
+    /// Wear is told with whatever range it has; within three months is what we call soon.
+    const WEAR: Self = Self {
+        alarm_secs: 90 * DAY,
+        clear_secs: 110 * DAY,
+        hold_secs: 0,
+        premature_secs: 270 * DAY,
+        useful_secs: 7 * DAY,
+    };
+}
+
+#[derive(Clone, Copy)]
+struct Run {
+    set: Set,
+    cases: u32,
+    every: usize,
+}
+
+impl Run {
+    fn score(self, predictor: &'static str, series: &'static str, case: impl Fn(&mut Score, &mut Random)) -> Score {
+        let mut score = Score {
+            predictor,
+            series,
+            cases: self.cases,
+            right_alarms: 0,
+            false_alarms: 0,
+            foretold: 0,
+            missed: 0,
+            ranges: Ranges::default(),
+            lead_secs: Vec::new(),
+        };
+        (0..self.cases).for_each(|number| case(&mut score, &mut Random::new(self.set.seed(number))));
+        score
+    }
+
+    fn watch(
+        self,
+        predictor: &'static str,
+        kinds: &[Kind],
+        terms: &Terms,
+        ask: impl Fn(&[Point]) -> Option<Foreseen>,
+    ) -> Vec<Score> {
+        let one = |(series, make): &Kind| {
+            self.score(predictor, series, |score, random| watch(score, &make(random), self.every, terms, &ask))
+        };
+        kinds.iter().map(one).collect()
+    }
+}
+
+/// Looks at a series as it comes, raises and clears as a check does, and holds what was told against what came.
+fn watch(score: &mut Score, made: &Made, every: usize, terms: &Terms, ask: impl Fn(&[Point]) -> Option<Foreseen>) {
+    let (mut over_since, mut stands) = (None, false);
+    let mut foretold = None;
+    for upto in (1..=made.points.len()).step_by(every) {
+        let seen = made.points.get(..upto).unwrap_or_default();
+        let Some(now) = seen.last().map(|point| point.at_secs) else { continue };
+        let forecast = ask(seen);
+        let within = |limit: u64| forecast.filter(|forecast| forecast.likely_secs < limit);
+        over_since = within(terms.alarm_secs).and(over_since.or(Some(now)));
+        let raised = !stands && over_since.is_some_and(|since| now - since >= terms.hold_secs);
+        stands = raised || stands && within(terms.clear_secs).is_some();
+        let lead = made.event_secs.map(|event| event.saturating_sub(now));
+        if raised {
+            let right = lead.is_some_and(|lead| lead < terms.premature_secs);
+            score.right_alarms += u32::from(right);
+            score.false_alarms += u32::from(!right);
+            let in_time = lead.filter(|lead| right && *lead >= terms.useful_secs);
+            foretold = foretold.or(in_time);
+        }
+        if let Some(forecast) = forecast.filter(|_| stands) {
+            score.ranges.take(forecast.range, lead, made.ends_secs.saturating_sub(now));
         }
     }
-    score
+    if made.event_secs.is_some() {
+        score.foretold += u32::from(foretold.is_some());
+        score.missed += u32::from(foretold.is_none());
+        score.lead_secs.extend(foretold);
+    }
 }
 
-/// Looks until the first alarm.
-fn watch(upto: usize, event: Option<usize>, every: usize, ask: impl Fn(usize) -> Option<Forecast>) -> Case {
-    let alarms = (0..upto).step_by(every).filter_map(|now| ask(now).map(|forecast| (now, forecast)));
-    let alarm = alarms.into_iter().find(|(_, forecast)| forecast.earliest_secs < ALARM_SECS);
-    match (event, alarm) {
-        (None, None) => Case::Quiet,
-        (None, Some(_)) => Case::FalseAlarm,
-        (Some(_), None) => Case::Missed,
-        (Some(event), Some((now, forecast))) => {
-            let lead_secs = steps(event.saturating_sub(now)) * STEP_SECS;
-            let latest = forecast.latest_secs.unwrap_or(u64::MAX);
-            match lead_secs {
-                ..USEFUL_SECS => Case::Missed,
-                PREMATURE_SECS.. => Case::FalseAlarm,
-                _ => Case::Foretold { lead_secs, in_range: (forecast.earliest_secs..=latest).contains(&lead_secs) },
+impl Ranges {
+    /// Of what is not known to happen it is known that it does not for `known_secs`.
+    fn take(&mut self, forecast: Forecast, lead_secs: Option<u64>, known_secs: u64) {
+        let begun = lead_secs.is_none_or(|lead| forecast.earliest_secs <= lead);
+        match (forecast.latest_secs, lead_secs) {
+            (None, _) => {
+                self.open += 1;
+                self.open_held += u32::from(begun);
             }
+            (Some(latest), Some(lead)) => {
+                self.told += 1;
+                self.width_permille += (latest * 1000 / forecast.earliest_secs.max(300)).min(100_000);
+                self.held += u32::from(begun && lead <= latest);
+            }
+            // By then it should have happened, and did not.
+            (Some(latest), None) => self.told += u32::from(latest < known_secs),
         }
     }
 }
 
-/// Where a shift is, the first finding within five minutes of it is right and any other is wrong.
-fn shift_case(event: Option<usize>, series: &[f64]) -> Case {
-    let mut detector = LevelShift::new(50.0);
-    let at = |second: usize| Moment::from_origin(Duration::from_secs(1_000_000 + steps(second)));
-    let found = series
-        .iter()
-        .enumerate()
-        .filter_map(|(second, value)| detector.push(*value, at(second)).map(|shift| (second, shift)));
-    match (event, found.collect::<Vec<_>>().as_slice()) {
-        (None, []) => Case::Quiet,
-        (Some(_), []) => Case::Missed,
-        (Some(event), [(second, shift)]) if (event..event + 300).contains(second) => Case::Foretold {
-            lead_secs: steps(second - event),
-            in_range: shift.since + Duration::from_secs(15) >= at(event) && at(event + 15) >= shift.since,
-        },
-        _ => Case::FalseAlarm,
-    }
+/// What was held before the last restart, as the monitor remembers it.
+fn growth(points: &[Point]) -> Growth {
+    let pairs = points.iter().zip(points.iter().skip(1));
+    let ends = pairs.filter(|(before, after)| is_restart(before.value, after.value));
+    ends.map(|(before, _)| before.value).max().map_or(Growth::Own, Growth::Again)
 }
 
-fn points(series: &[i64], now: usize, window_secs: u64) -> Vec<Point> {
-    let from = now.saturating_sub(usize::try_from(window_secs / STEP_SECS).unwrap_or(usize::MAX));
-    let values = (from..).zip(series.get(from..=now).unwrap_or_default());
-    values.map(|(step, value)| Point { at_secs: 1_000_000 + steps(step) * STEP_SECS, value: *value }).collect()
+/// The names of predictors, in the order of `scores`.
+pub fn predictors(scores: &[Score]) -> Vec<&'static str> {
+    let mut seen = BTreeSet::new();
+    scores.iter().map(|score| score.predictor).filter(|name| seen.insert(*name)).collect()
+}
+
+fn last(points: &[Point], window_secs: u64) -> &[Point] {
+    let newest = points.last().map_or(0, |point| point.at_secs);
+    let from = points.partition_point(|point| point.at_secs.saturating_add(window_secs) < newest);
+    points.get(from..).unwrap_or_default()
 }
 
 fn steps(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
-}
-
-/// SplitMix64 (Steele, Lea, Flood 2014): the same numbers from the same seed on every machine.
-#[derive(Debug)]
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = self.0;
-        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        bits ^ (bits >> 31)
-    }
-
-    /// In `from..to`.
-    fn between(&mut self, from: f64, to: f64) -> f64 {
-        from + (to - from) * f64_of(i128::from(self.next() >> 11)) / f64_of(1 << 53)
-    }
-
-    /// About normal, with a standard deviation of 1: the sum of twelve.
-    fn normal(&mut self) -> f64 {
-        (0..12).map(|_| self.between(0.0, 1.0)).sum::<f64>() - 6.0
-    }
-}
-
-const DISK_KIB: i64 = 500 << 20;
-const MEMORY_KIB: i64 = 16 << 20;
-const GIB: f64 = 1048576.0;
-
-type Make = fn(&mut Random) -> Vec<i64>;
-
-/// Space available over nine days, a value every five minutes.
-const DISKS: [(&str, Make); 8] = [
-    ("linear fill", |random| {
-        let days = random.between(1.5, 6.0);
-        space(random, 150.0, move |day, _| 150.0 * (day / days))
-    }),
-    ("accelerating fill", |random| {
-        let days = random.between(3.0, 6.0);
-        space(random, 150.0, move |day, _| 150.0 * (day / days).powi(2))
-    }),
-    ("flat, then a fill", |random| {
-        let (start, hours) = (random.between(3.0, 6.0), random.between(14.0, 40.0));
-        space(random, 120.0, move |day, _| 120.0 * ((day - start) * 24.0 / hours).max(0.0))
-    }),
-    ("logs rotated daily", |random| {
-        let (size, phase) = (random.between(5.0, 30.0), random.between(0.0, 1.0));
-        space(random, 60.0, move |day, _| size * (day + phase).fract())
-    }),
-    ("logs rotated every few hours", |random| {
-        let (size, a_day) = (random.between(2.0, 20.0), random.between(3.0, 24.0));
-        space(random, 60.0, move |day, _| size * (day * a_day).fract())
-    }),
-    ("noisy flat", |random| {
-        let noise = random.between(0.01, 3.0);
-        space(random, 40.0, move |_, random| noise * random.normal())
-    }),
-    ("one large download", |random| {
-        let (start, size) = (random.between(2.0, 6.0), random.between(5.0, 30.0));
-        space(random, 80.0, move |day, _| size * ((day - start) * 24.0).clamp(0.0, 1.0))
-    }),
-    ("day and night", |random| {
-        let (size, phase) = (random.between(2.0, 15.0), random.between(0.0, 6.0));
-        space(random, 60.0, move |day, _| size * (std::f64::consts::TAU * day + phase).sin())
-    }),
-];
-
-fn space(random: &mut Random, free_gib: f64, used_gib: impl Fn(f64, &mut Random) -> f64) -> Vec<i64> {
-    let value = |step: usize| {
-        let used = used_gib(day_of(step), random) + 0.02 * random.normal();
-        // The ring keeps whole MiB.
-        whole_kib(free_gib - used) / 1024 * 1024
-    };
-    (0..9 * 288).map(value).collect()
-}
-
-/// What a process holds over two days, a value every five minutes.
-const LEAKS: [(&str, Make); 6] = [
-    ("leak", |random| {
-        let hours = random.between(10.0, 40.0);
-        memory(random, move |hour, _| 0.5 + 11.0 * hour / hours)
-    }),
-    ("leak with restarts", |random| {
-        // Restarted by hand every now and then, and then no more.
-        let (hours, every) = (random.between(10.0, 20.0), random.between(4.0, 7.0));
-        memory(random, move |hour, _| {
-            0.5 + 11.0 * if hour < 2.0 * every { hour % every } else { hour - 2.0 * every } / hours
-        })
-    }),
-    ("cache that fills up", |random| {
-        let (size, hours) = (random.between(2.0, 6.0), random.between(0.5, 2.0));
-        memory(random, move |hour, _| 0.3 + size * (1.0 - (-hour / hours).exp()))
-    }),
-    ("collected garbage", |random| {
-        let (size, every) = (random.between(0.5, 3.0), random.between(0.3, 1.5));
-        memory(random, move |hour, _| 1.0 + size * (hour / every).fract())
-    }),
-    ("noisy flat", |random| {
-        let noise = random.between(0.01, 0.4);
-        memory(random, move |_, random| 2.0 + noise * random.normal())
-    }),
-    ("day and night", |random| {
-        let size = random.between(0.2, 1.2);
-        memory(random, move |hour, _| 2.0 + size * (std::f64::consts::TAU * hour / 24.0).sin())
-    }),
-];
-
-fn memory(random: &mut Random, held_gib: impl Fn(f64, &mut Random) -> f64) -> Vec<i64> {
-    let value = |step: usize| whole_kib(held_gib(day_of(step) * 24.0, random) + 0.01 * random.normal());
-    (0..2 * 288).map(value).collect()
-}
-
-type MakeLevel = fn(&mut Random) -> Vec<f64>;
-
-/// A share in thousandths over forty minutes, a value every second, and when its level shifts.
-const SHIFTS: [(&str, Option<usize>, MakeLevel); 5] = [
-    ("step", Some(1200), |random| {
-        let (noise, step) = (random.between(5.0, 40.0), random.between(200.0, 500.0));
-        levels(random, noise, move |second, _| if second < 1200 { 200.0 } else { 200.0 + step })
-    }),
-    ("small step in noise", Some(1200), |random| {
-        let noise = random.between(12.0, 25.0);
-        levels(random, noise, move |second, _| if second < 1200 { 300.0 } else { 300.0 - 5.0 * noise })
-    }),
-    ("noisy flat", None, |random| {
-        let noise = random.between(1.0, 60.0);
-        levels(random, noise, |_, _| 300.0)
-    }),
-    ("spikes", None, |random| {
-        levels(random, 10.0, |_, random| if random.between(0.0, 1.0) < 0.02 { 900.0 } else { 100.0 })
-    }),
-    ("slow drift", None, |random| levels(random, 20.0, |second, _| 200.0 + f64_of(second.into()) / 40.0)),
-];
-
-/// Noise in which half of each value is that of the one before, as machines have it.
-fn levels(random: &mut Random, noise: f64, level: impl Fn(u32, &mut Random) -> f64) -> Vec<f64> {
-    let mut held = 0.0;
-    let value = |second: u32| {
-        held = 0.5 * held + 0.866 * noise * random.normal();
-        (level(second, random) + held).clamp(0.0, 1000.0)
-    };
-    (0..2400).map(value).collect()
-}
-
-fn day_of(step: usize) -> f64 {
-    f64_of(i128::try_from(step).unwrap_or(i128::MAX)) / 288.0
-}
-
-fn whole_kib(gib: f64) -> i64 {
-    i64::try_from(seconds(gib.max(0.0) * GIB)).unwrap_or(i64::MAX)
 }

@@ -53,42 +53,6 @@ impl Ewma {
     }
 }
 
-/// Holt's linear smoothing: a level and its change from value to value.
-#[derive(Debug, Clone, Copy)]
-pub struct Holt {
-    alpha: f64,
-    beta: f64,
-    state: Option<(f64, f64)>,
-}
-
-impl Holt {
-    /// With the weight of a new value for the level and for the change, each within 0..=1.
-    pub fn new(alpha: f64, beta: f64) -> Self {
-        Self { alpha: alpha.clamp(0.0, 1.0), beta: beta.clamp(0.0, 1.0), state: None }
-    }
-
-    /// Takes a value, one step after the one before.
-    pub fn push(&mut self, value: f64) {
-        self.state = Some(match self.state {
-            None => (value, 0.0),
-            Some((level, change)) => {
-                let next = self.alpha * value + (1.0 - self.alpha) * (level + change);
-                (next, self.beta * (next - level) + (1.0 - self.beta) * change)
-            }
-        });
-    }
-
-    /// The change a step; none before the first value.
-    pub fn change(&self) -> Option<f64> {
-        self.state.map(|(_, change)| change)
-    }
-
-    /// What the value will be after so many more steps; none before the first value.
-    pub fn ahead(&self, steps: f64) -> Option<f64> {
-        self.state.map(|(level, change)| level + change * steps)
-    }
-}
-
 /// Two-sided cumulative sum of standardised values (Page 1954).
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Cusum {
@@ -232,6 +196,10 @@ impl LevelShift {
         self.cusum = Cusum::default();
         self.leaving = [None; 2];
         let after = self.median_since(since)?;
+        let since = self.turned(usual.median, after.median).unwrap_or(since);
+        if !self.stays(since, f64::midpoint(usual.median, after.median), side) {
+            return None;
+        }
         let step = match side {
             Side::Up => after.median - usual.median,
             Side::Down => usual.median - after.median,
@@ -247,6 +215,32 @@ impl LevelShift {
         self.recent.retain(|(at, _)| *at >= since);
         self.usual = None;
         Some(Shift { since, side, before: usual.median, after: after.median })
+    }
+
+    /// Whether four of five values since then are on the far side of `middle`: a job that ends within the minute is no level.
+    fn stays(&self, since: Moment, middle: f64, side: Side) -> bool {
+        let (mut all, mut there) = (0_usize, 0_usize);
+        for (_, value) in self.recent.iter().filter(|(at, _)| *at >= since) {
+            all += 1;
+            there += usize::from((*value > middle) == (side == Side::Up));
+        }
+        there * 5 >= all * 4
+    }
+
+    /// When it went from one level to the other: where what came before is nearest to the first of them, and what came after to the
+    /// second (the most likely change of mean, Hinkley 1970).
+    fn turned(&self, before: f64, after: f64) -> Option<Moment> {
+        let middle = f64::midpoint(before, after);
+        let way = if after > before { 1.0 } else { -1.0 };
+        let (mut sum, mut least, mut turned) = (0.0, f64::INFINITY, None);
+        for (at, value) in self.recent.iter().rev() {
+            // One value, however far away, does not weigh more than two.
+            sum -= ((value - middle) * way).clamp(-(after - before).abs(), (after - before).abs());
+            if sum < least {
+                (least, turned) = (sum, Some(*at));
+            }
+        }
+        turned
     }
 
     /// What a standard deviation is taken to be: never less than a third of the smallest shift that concerns anybody.

@@ -105,7 +105,12 @@ impl Trend {
 
 /// At most [`MAX_POINTS`] of `points`, evenly chosen, with the newest among them.
 pub fn thinned(points: &[Point]) -> Vec<Point> {
-    let every = points.len().div_ceil(MAX_POINTS).max(1);
+    thinned_to(points, MAX_POINTS)
+}
+
+/// As [`thinned`], to at most `most`.
+pub(super) fn thinned_to(points: &[Point], most: usize) -> Vec<Point> {
+    let every = points.len().div_ceil(most.max(1)).max(1);
     let mut chosen = points.iter().rev().step_by(every).copied().collect::<Vec<_>>();
     chosen.reverse();
     chosen

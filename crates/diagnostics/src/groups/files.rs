@@ -9,7 +9,7 @@ use wire::diagnostics::{
 };
 
 use crate::{
-    pressure::linux::Stalls,
+    pressure::linux::{Stalls, pressure},
     text::{fields, first_line, number, read_file, values},
 };
 
@@ -56,7 +56,7 @@ pub(super) fn group_v2(group: &Path) -> ControlGroup {
         memory_max_kib: kib("memory.max"),
         memory_events,
         cpu,
-        pressure: pressure(group),
+        pressure: pressure_v2(group),
         tasks: file_number(&group.join("pids.current")),
         tasks_max: file_number(&group.join("pids.max")),
         ..ControlGroup::default()
@@ -75,26 +75,15 @@ fn share(quota: u64, period: u64) -> Option<u32> {
 }
 
 /// Each kind of pressure that the kernel counts for the group; `None` if it is none.
-fn pressure(group: &Path) -> Option<Pressure> {
+fn pressure_v2(group: &Path) -> Option<Pressure> {
     let mut buffer = Vec::new();
     let mut stalls = |file: &str| read_file(&group.join(file), &mut buffer).ok().map(Stalls::parse);
-    let (cpu, memory, io) = (stalls("cpu.pressure"), stalls("memory.pressure"), stalls("io.pressure"));
-    if cpu.is_none() && memory.is_none() && io.is_none() {
+    let kinds = [stalls("cpu.pressure"), stalls("memory.pressure"), stalls("io.pressure")];
+    if kinds.iter().all(Option::is_none) {
         return None;
     }
-    let [cpu, memory, io] = [cpu, memory, io].map(Option::unwrap_or_default);
-    Some(Pressure {
-        cpu_some_centi: cpu.some.now,
-        memory_some_centi: memory.some.now,
-        memory_full_centi: memory.full.now,
-        io_some_centi: io.some.now,
-        io_full_centi: io.full.now,
-        cpu_some_minute_centi: cpu.some.minute,
-        memory_some_minute_centi: memory.some.minute,
-        memory_full_minute_centi: memory.full.minute,
-        io_some_minute_centi: io.some.minute,
-        io_full_minute_centi: io.full.minute,
-    })
+    let [cpu, memory, io] = kinds.map(Option::unwrap_or_default);
+    Some(pressure(&cpu, &memory, &io))
 }
 
 /// All figures of the group at the same place under each controller of version 1, without its name. Pressure, and a limit that

@@ -2,29 +2,23 @@
 
 use std::{
     cmp::Reverse,
-    ffi::OsStr,
-    os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
 };
 
 use wire::{
-    diagnostics::sections::groups::{ControlGroup, Groups, GroupsVersion, MAX_GROUPS, OwnLimits},
+    diagnostics::sections::groups::{ControlGroup, Groups, GroupsVersion, MAX_GROUPS},
     text::Label,
 };
 
-use super::{files, tree};
-use crate::{
-    manifest::Manifest,
-    sources::Sources,
-    text::{lines, read_file},
-};
+use super::{files, own::OwnPlaces, tree};
+use crate::{manifest::Manifest, sources::Sources};
 
 const SOURCE: &str = "control groups";
 
 /// Reads the section; `None` if this system has nothing of the kind.
 pub(crate) fn read(sources: &Sources, manifest: &mut Manifest) -> Option<Groups> {
     let root = sources.roots.sys.join("fs/cgroup");
-    let own = own_places(&sources.roots.proc);
+    let own = OwnPlaces::read(&sources.roots.proc);
     // Where version 2 is alone, its root has this file; beside version 1 it is mounted one level down and has no memory.
     let (version, root) = if root.join("cgroup.controllers").exists() {
         (GroupsVersion::Unified, root)
@@ -83,63 +77,9 @@ fn name(place: &Path) -> Label {
         .map_or(whole, |(l, _)| l)
 }
 
-/// Where the agent itself is, by the controllers of each hierarchy; version 2 has no controllers in the list (cgroups(7)).
-#[derive(Debug, Default)]
-struct OwnPlaces(Vec<(Vec<u8>, PathBuf)>);
-
-fn own_places(proc: &Path) -> OwnPlaces {
-    let mut buffer = Vec::new();
-    let text = read_file(&proc.join("self/cgroup"), &mut buffer).unwrap_or_default();
-    let place = |line: &[u8]| {
-        let mut parts = line.splitn(3, |byte| *byte == b':');
-        let (_hierarchy, controllers, place) = (parts.next()?, parts.next()?, parts.next()?);
-        let place = Path::new(OsStr::from_bytes(place.strip_prefix(b"/")?)).to_path_buf();
-        // A group outside of what the container sees begins with `..`.
-        let inside = place.components().all(|part| matches!(part, std::path::Component::Normal(_)));
-        Some((controllers.to_vec(), if inside { place } else { PathBuf::new() }))
-    };
-    OwnPlaces(lines(text).filter_map(place).collect())
-}
-
-impl OwnPlaces {
-    /// The agent's group of a controller and all around it, the root included.
-    fn around<'a>(&'a self, controller: &'a [u8], root: &'a Path) -> impl Iterator<Item = PathBuf> + 'a {
-        let of = |controllers: &[u8]| controllers.split(|byte| *byte == b',').any(|one| one == controller);
-        let own = self.0.iter().find(move |(controllers, _)| of(controllers));
-        own.into_iter().flat_map(move |(_, place)| place.ancestors().map(move |place| root.join(place)))
-    }
-
-    fn unified(&self, root: &Path) -> OwnLimits {
-        let groups = self.around(b"", root).collect::<Vec<_>>();
-        let kib = |path: PathBuf| files::file_number(&path).map(|bytes| bytes / 1024);
-        let limits = groups.iter().filter_map(|group| Some((kib(group.join("memory.max"))?, group)));
-        let memory = limits.min_by_key(|(limit, _)| *limit);
-        OwnLimits {
-            memory_max_kib: memory.map(|(limit, _)| limit),
-            memory_used_kib: memory.and_then(|(_, group)| kib(group.join("memory.current"))),
-            cpu_max_permille: groups.iter().filter_map(|group| files::cpu_max_v2(group)).min(),
-            tasks_max: groups.iter().filter_map(|group| files::file_number(&group.join("pids.max"))).min(),
-        }
-    }
-
-    fn legacy(&self, root: &Path) -> OwnLimits {
-        let groups =
-            |controller: &'static str| self.around(controller.as_bytes(), &root.join(controller)).collect::<Vec<_>>();
-        let memory = groups("memory");
-        let limits = memory.iter().filter_map(|group| Some((files::memory_max_v1(group)?, group)));
-        let memory = limits.min_by_key(|(limit, _)| *limit);
-        OwnLimits {
-            memory_max_kib: memory.map(|(limit, _)| limit),
-            memory_used_kib: memory.and_then(|(_, group)| Some(files::memory_v1(group)? / 1024)),
-            cpu_max_permille: groups("cpu").iter().filter_map(|group| files::cpu_max_v1(group)).min(),
-            tasks_max: groups("pids").iter().filter_map(|group| files::file_number(&group.join("pids.max"))).min(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use wire::diagnostics::report::Coverage;
+    use wire::diagnostics::{report::Coverage, sections::groups::OwnLimits};
 
     use super::*;
     use crate::testing::{Printing, Tree, told};

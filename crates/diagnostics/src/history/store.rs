@@ -50,10 +50,22 @@ pub enum StoreState {
     Failing,
 }
 
+impl StoreState {
+    /// Why samples do not get to the disk, in words; `None` if they do.
+    pub fn why_not(self) -> Option<&'static str> {
+        match self {
+            Self::Writing => None,
+            Self::LowSpace => Some("less than five percent of its disk is free"),
+            Self::NoSpace => Some("its disk, or the user's share of it, is full"),
+            Self::Failing => Some("its disk fails or does not let this program write"),
+        }
+    }
+}
+
 /// What became of everything so far.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct StoreStatus {
-    /// Whether samples get to the disk now.
+    /// Whether samples get to the disk now, and the minutes that are made of them.
     pub state: StoreState,
     /// Bytes of all files.
     pub bytes: u64,
@@ -88,6 +100,8 @@ pub struct Store {
     keep_all_until: Option<Moment>,
     limits: Limits,
     status: StoreStatus,
+    /// What became of the last block of each tier.
+    states: BTreeMap<Tier, StoreState>,
 }
 
 /// The file that is written to.
@@ -141,6 +155,7 @@ impl Store {
                 clock_set_back: 0,
                 damage: Damage::default(),
             },
+            states: BTreeMap::new(),
         };
         store.next_number = store.files.keys().map(|name| name.number.saturating_add(1)).max().unwrap_or(0);
         store.full = store.go_on(Tier::Full);
@@ -182,7 +197,10 @@ impl Store {
         };
         let bytes = sum(&mut self.files.iter());
         let full_bytes = sum(&mut self.files.iter().filter(|(name, _)| name.tier == Tier::Full));
-        StoreStatus { bytes, full_bytes, values_left_out: self.sealer.left_out(), ..self.status }
+        // A minute that was written does not make up for the samples that were not.
+        let trouble = self.states.values().copied().find(|state| *state != StoreState::Writing);
+        let state = trouble.unwrap_or(StoreState::Writing);
+        StoreStatus { state, bytes, full_bytes, values_left_out: self.sealer.left_out(), ..self.status }
     }
 
     /// The newest file of a tier, cut behind its last good block.
@@ -209,16 +227,12 @@ impl Store {
             self.status.clock_set_back += 1;
         }
         self.expire(block, now);
-        match self.try_write(block) {
-            Ok(()) => {
-                self.status.state = StoreState::Writing;
-                self.status.blocks_written += 1;
-            }
-            Err(state) => {
-                self.status.state = state;
-                self.status.blocks_lost += 1;
-            }
+        let written = self.try_write(block);
+        match written {
+            Ok(()) => self.status.blocks_written += 1,
+            Err(_) => self.status.blocks_lost += 1,
         }
+        self.states.insert(block.tier, written.err().unwrap_or(StoreState::Writing));
     }
 
     fn try_write(&mut self, block: &Block) -> Result<(), StoreState> {

@@ -195,16 +195,18 @@ impl Places {
     #[cfg(target_os = "linux")]
     pub fn read(roots: &crate::Roots) -> Self {
         let mut buffer = Vec::new();
-        match crate::text::read_file(&roots.proc.join("self/mountinfo"), &mut buffer) {
-            Ok(mountinfo) => {
-                Self::new(crate::filesystems::mounts::worth_showing(mountinfo).iter().filter_map(|mount| {
-                    let (major, minor) = std::str::from_utf8(&mount.device).ok()?.split_once(':')?;
-                    let place = Label::cut(&mount.point.to_string_lossy());
-                    Some((place, (major.parse().ok()?, minor.parse().ok()?)))
-                }))
-            }
-            Err(_) => Self::default(),
-        }
+        let mountinfo = crate::text::read_file(&roots.proc.join("self/mountinfo"), &mut buffer);
+        mountinfo.map(|text| Self::of(&crate::filesystems::mounts::worth_showing(text))).unwrap_or_default()
+    }
+
+    /// Those of `mounts`.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn of(mounts: &[crate::filesystems::mounts::Mount]) -> Self {
+        Self::new(mounts.iter().filter_map(|mount| {
+            let (major, minor) = std::str::from_utf8(&mount.device).ok()?.split_once(':')?;
+            let place = Label::cut(&mount.point.to_string_lossy());
+            Some((place, (major.parse().ok()?, minor.parse().ok()?)))
+        }))
     }
 
     /// What the figures of a file system are remembered under; none if its place is no technical name and its device is unknown.

@@ -1,19 +1,22 @@
 //! Memory from `/proc/meminfo` and `/proc/vmstat` (proc_meminfo(5), proc_vmstat(5)), and the limit of the agent's own
-//! control group from cgroup v2 (the kernel's `Documentation/admin-guide/cgroup-v2.rst`).
+//! control group.
 
 use std::{
-    io,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use wire::diagnostics::Memory;
+use wire::{diagnostics::Memory, time::Moment};
 
 use crate::{
     gaps::Gaps,
+    groups::own::{MemoryLimit, OwnPlaces},
     rates::per_second_u32,
-    text::{KernelFile, fields, first_line, lines, number, read_file, values},
+    text::{KernelFile, values},
 };
+
+/// How old the limit of the control group may be: it can be changed while its processes run, but seldom is.
+const LIMIT_EVERY: Duration = Duration::from_secs(60);
 
 #[derive(Debug)]
 pub(crate) struct MemoryFiles {
@@ -22,7 +25,10 @@ pub(crate) struct MemoryFiles {
     page_kib: u64,
     /// Pages swapped in and out, and major faults, when last read.
     before: Option<[u64; 3]>,
-    group: Option<ControlGroup>,
+    limit: Option<MemoryLimit>,
+    limit_read: Option<Moment>,
+    proc: PathBuf,
+    groups: PathBuf,
 }
 
 impl MemoryFiles {
@@ -32,11 +38,14 @@ impl MemoryFiles {
             vmstat: KernelFile::new(proc.join("vmstat")),
             page_kib,
             before: None,
-            group: ControlGroup::tightest(proc, sys),
+            limit: None,
+            limit_read: None,
+            proc: proc.to_owned(),
+            groups: sys.join("fs/cgroup"),
         }
     }
 
-    pub(crate) fn read(&mut self, interval: Duration, buffer: &mut Vec<u8>, gaps: &mut Gaps) -> Memory {
+    pub(crate) fn read(&mut self, interval: Duration, now: Moment, buffer: &mut Vec<u8>, gaps: &mut Gaps) -> Memory {
         let mut memory = Memory::default();
         match self.meminfo.read(buffer) {
             Ok(text) => read_totals(text, &mut memory),
@@ -49,11 +58,15 @@ impl MemoryFiles {
             }
             Err(error) => gaps.note_error("swap rates", &error),
         }
-        if let Some(group) = self.group.as_ref().filter(|group| group.limit_kib < memory.total_kib) {
-            memory.limit_kib = group.limit_kib;
-            match group.used_kib() {
-                Ok(used) => memory.limit_used_kib = used,
-                Err(error) => gaps.note_error("control group", &error),
+        if self.limit_read.is_none_or(|read| now - read >= LIMIT_EVERY) {
+            self.limit_read = Some(now);
+            self.limit = OwnPlaces::read(&self.proc).memory(&self.groups);
+        }
+        if let Some(limit) = self.limit.as_ref().filter(|limit| limit.max_kib < memory.total_kib) {
+            memory.limit_kib = limit.max_kib;
+            match limit.used_kib() {
+                Some(used) => memory.limit_used_kib = used,
+                None => gaps.note("control group", "what is in use of its limit cannot be read"),
             }
         }
         memory
@@ -96,36 +109,6 @@ fn read_totals(text: &[u8], memory: &mut Memory) {
     memory.corrupted_kib = corrupted.unwrap_or(0);
     memory.swap_total_kib = swap_total.unwrap_or(0);
     memory.swap_used_kib = memory.swap_total_kib.saturating_sub(swap_free.unwrap_or(memory.swap_total_kib));
-}
-
-/// The control group, of those around the agent, with the tightest limit. Limits are looked up once.
-#[derive(Debug, PartialEq, Eq)]
-struct ControlGroup {
-    limit_kib: u64,
-    usage: PathBuf,
-}
-
-impl ControlGroup {
-    fn tightest(proc: &Path, sys: &Path) -> Option<Self> {
-        let mut buffer = Vec::new();
-        let groups = read_file(&proc.join("self/cgroup"), &mut buffer).ok()?;
-        let own = lines(groups).find_map(|line| line.strip_prefix(b"0::/"))?;
-        let root = sys.join("fs/cgroup");
-        let own = root.join(std::str::from_utf8(own).ok()?);
-        let around = own.ancestors().take_while(|group| group.starts_with(&root));
-        let limits = around.filter_map(|group| {
-            let limit = first_line(&group.join("memory.max"))?;
-            Some(Self { limit_kib: number(limit.as_bytes())? / 1024, usage: group.join("memory.current") })
-        });
-        limits.min_by_key(|group| group.limit_kib)
-    }
-
-    fn used_kib(&self) -> io::Result<u64> {
-        let mut buffer = Vec::new();
-        let text = read_file(&self.usage, &mut buffer)?;
-        let bytes = fields(text).next().and_then(number).ok_or(io::ErrorKind::InvalidData)?;
-        Ok(bytes / 1024)
-    }
 }
 
 #[cfg(test)]

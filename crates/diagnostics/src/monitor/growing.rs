@@ -12,7 +12,10 @@ use wire::{
     time::Moment,
 };
 
-use crate::{findings::Trends, forecast::Point};
+use crate::{
+    findings::Trends,
+    forecast::{Growth, Point},
+};
 
 /// So many processes are watched at a time, those with the most memory.
 const LARGEST: usize = 20;
@@ -32,10 +35,15 @@ const FORGOTTEN: Duration = Duration::from_mins(15);
 /// Before that no growth can be told from a program that starts.
 const LEAST_WATCHED: Duration = Duration::from_hours(2);
 
+/// So long it is remembered how much a program held before it ended: what happens once a week is seen twice.
+const REMEMBERED: Duration = Duration::from_hours(8 * 24);
+
 /// The largest processes over the last hours. A process that was started again is another one.
 #[derive(Debug, Default)]
 pub(super) struct Growing {
     processes: BTreeMap<(u32, u64), Watched>,
+    /// By program, the most that processes of it held that are watched no longer, and when that was seen; at most [`MAX_REMEMBERED`].
+    ended: BTreeMap<Label, (u64, Moment)>,
     began: Option<Moment>,
 }
 
@@ -44,6 +52,7 @@ struct Watched {
     name: Label,
     lows: VecDeque<Point>,
     resident_kib: u64,
+    most_kib: u64,
     seen: Moment,
 }
 
@@ -57,10 +66,21 @@ impl Growing {
         let mut largest = sample.processes.iter().collect::<Vec<_>>();
         largest.sort_by_key(|process| Reverse(process.resident_kib));
         for process in largest.into_iter().take(LARGEST) {
-            let new = || Watched { name: Label::default(), lows: VecDeque::new(), resident_kib: 0, seen: now };
+            let new =
+                || Watched { name: Label::default(), lows: VecDeque::new(), resident_kib: 0, most_kib: 0, seen: now };
             self.processes.entry((process.pid, process.start_ticks)).or_insert_with(new).take(process, now);
         }
-        self.processes.retain(|_, watched| now - watched.seen <= FORGOTTEN);
+        let gone = self.processes.extract_if(.., |_, watched| now - watched.seen > FORGOTTEN);
+        for (_, watched) in gone {
+            let (most_kib, seen) = self.ended.entry(watched.name).or_default();
+            (*most_kib, *seen) = (watched.most_kib.max(*most_kib), watched.seen.max(*seen));
+        }
+        self.ended.retain(|_, (_, seen)| now - *seen <= REMEMBERED);
+        while self.ended.len() > MAX_REMEMBERED {
+            let least = self.ended.iter().min_by_key(|(_, (most_kib, _))| *most_kib).map(|(name, _)| name.clone());
+            let Some(least) = least else { break };
+            self.ended.remove(&least);
+        }
         while self.processes.len() > MAX_REMEMBERED {
             let oldest = self.processes.iter().min_by_key(|(_, watched)| (watched.seen, watched.resident_kib));
             let Some(oldest) = oldest.map(|(key, _)| *key) else { break };
@@ -77,13 +97,22 @@ impl Growing {
         }
         let here = self.processes.values().filter(|watched| watched.seen == now);
         let large = here.filter(|watched| watched.resident_kib > memory.total_kib / 100);
-        let rows = large.map(|watched| (watched.name.clone(), watched.lows.iter().copied().collect()));
+        let rows = large
+            .map(|watched| (watched.name.clone(), self.growth(watched, now), watched.lows.iter().copied().collect()));
         let rows = rows.collect::<Vec<_>>();
         if rows.is_empty() {
             trends.leaks = Some(Vec::new());
         } else {
             trends.look_at_processes(&rows, memory.available_kib, memory.total_kib);
         }
+    }
+
+    /// How `watched` grows: whether the same program ended before, and what it held then.
+    fn growth(&self, watched: &Watched, now: Moment) -> Growth {
+        let ended = self.processes.values().filter(|other| other.name == watched.name && other.seen < now);
+        let ended = ended.map(|other| other.most_kib);
+        let before = ended.chain(self.ended.get(&watched.name).map(|(most_kib, _)| *most_kib)).max();
+        before.map_or(Growth::Own, |most_kib| Growth::Again(i64::try_from(most_kib).unwrap_or(i64::MAX)))
     }
 
     /// How many processes are remembered, and the lows of the one with most.
@@ -100,6 +129,7 @@ impl Watched {
         }
         self.seen = now;
         self.resident_kib = process.resident_kib;
+        self.most_kib = self.most_kib.max(process.resident_kib);
         let point = Point {
             at_secs: now.since_origin().as_secs(),
             value: i64::try_from(process.resident_kib).unwrap_or(i64::MAX),

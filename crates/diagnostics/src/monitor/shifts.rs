@@ -11,7 +11,7 @@ use wire::{
 use crate::{
     findings::LevelShift,
     forecast,
-    history::{Figure, RING_TIME, SeriesKey, Subject},
+    history::{Figure, RING_TIME, SeriesKey},
 };
 
 /// Most series that are watched: each takes at most 5 KiB.
@@ -81,7 +81,7 @@ impl Shifts {
         let ago = u64::try_from((now - shift.since).as_millis()).unwrap_or(u64::MAX);
         let told = LevelShift {
             figure: Label::cut(key.figure.name()),
-            subject: key.subject.as_ref().map(Subject::named),
+            subject: key.subject.as_ref().map(|subject| subject.named().label().clone()),
             unit: key.figure.unit(),
             before: whole(shift.before),
             after: whole(shift.after),

@@ -1,7 +1,9 @@
 //! A monitor that is fed by hand: samples as a machine would give them, and a clock that the test moves.
 
+use std::collections::BTreeSet;
+
 use wire::diagnostics::{
-    Filesystem, FilesystemState, Memory, Panel, Process, Processor,
+    Disk, Filesystem, FilesystemState, Memory, Panel, Process, Processor,
     findings::{Evidence, Forecast, MAX_EVIDENCE, MAX_FINDINGS},
     report::Content,
     sections::{
@@ -110,6 +112,10 @@ fn process(pid: u32, start_ticks: u64, name: &str, resident_kib: u64) -> Process
     }
 }
 
+fn disk(name: &str, await_us: u32) -> Disk {
+    Disk { name: Label::cut(name), requests_s: 50, await_us, busy_permille: 100, ..Disk::default() }
+}
+
 /// An idle desktop with 16 GiB.
 fn machine() -> Snapshot {
     Snapshot {
@@ -128,9 +134,9 @@ fn machine() -> Snapshot {
 #[test]
 fn a_file_system_that_fills_is_forecast_as_a_range_after_six_hours_and_not_before() {
     let mut story = Story::begin();
-    // It loses two GiB an hour, and has thirty.
+    // It loses two GiB an hour, and has twenty-six.
     let fill = |machine: &mut Snapshot, secs: u64| {
-        machine.filesystems[0].available_kib = 30 * GIB - secs * 2 * GIB / HOUR;
+        machine.filesystems[0].available_kib = 26 * GIB - secs * 2 * GIB / HOUR;
     };
     story.goes_on(5 * HOUR + 50 * MINUTE, 30, fill);
     assert_eq!(story.verdicts(Check::SpaceForecast), [Verdict::Unknown]);
@@ -141,8 +147,9 @@ fn a_file_system_that_fills_is_forecast_as_a_range_after_six_hours_and_not_befor
     assert_eq!(space[0].mount.raw(), "/");
     // The history keeps whole MiB.
     assert!((space[0].shrinks_kib_per_hour).abs_diff(2 * GIB) < GIB / 50, "{space:?}");
+    assert!((5 * HOUR..6 * HOUR).contains(&space[0].likely_secs), "{space:?}");
     let full = space[0].full;
-    assert!((7 * HOUR..8 * HOUR).contains(&full.earliest_secs), "{full:?}");
+    assert!(full.earliest_secs < space[0].likely_secs && full.latest_secs.is_none(), "{full:?}");
     story.goes_on(HOUR, 30, |machine, secs| fill(machine, from + 90 * MINUTE + secs));
     let found = story.findings(Check::SpaceForecast);
     assert_eq!((found[0].verdict, found[0].severity), (Verdict::Fail, Some(Severity::Warning)));
@@ -208,6 +215,41 @@ fn a_change_of_level_is_told_once_with_since_when_and_clears() {
     assert_eq!(story.verdicts(Check::LevelShift), [Verdict::Fail]);
     story.goes_on(5 * MINUTE, 5, |machine, _| machine.processor.busy_permille = 50);
     assert_eq!(story.verdicts(Check::LevelShift), [Verdict::Pass], "it is as it was");
+}
+
+#[test]
+fn of_two_disks_that_slow_down_both_are_told() {
+    let mut story = Story::begin();
+    let disks = |machine: &mut Snapshot, await_us: u32| {
+        machine.disks = ["sda", "sdb"].map(|name| disk(name, await_us)).into();
+    };
+    story.goes_on(20 * MINUTE, 5, |machine, _| disks(machine, 500));
+    story.goes_on(5 * MINUTE, 5, |machine, _| disks(machine, 40_000));
+    let found = story.findings(Check::LevelShift);
+    let subjects = found.iter().filter_map(|finding| Some(finding.subject.as_ref()?.label().raw()));
+    assert_eq!(subjects.collect::<BTreeSet<_>>(), BTreeSet::from(["disk.await of sda", "disk.await of sdb"]));
+    assert!(found.iter().all(|finding| finding.verdict == Verdict::Fail), "{found:?}");
+}
+
+#[test]
+fn a_program_that_is_restarted_each_few_hours_is_a_leak_once_it_outgrows_its_last_life() {
+    let mut story = Story::begin();
+    // It holds three GiB when it is started again for the first time.
+    for (life, hours) in [(1, 5), (2, 4)] {
+        story.machine.processes[0] = process(7, life * 1000, "exporter", 0);
+        story.goes_on(hours * HOUR, 60, |machine, secs| {
+            machine.processes[0].resident_kib = GIB / 2 + secs * GIB / 2 / HOUR;
+            machine.memory.available_kib = 3 * GIB;
+        });
+        let told = story.verdicts(Check::MemoryLeak);
+        assert_eq!(told, [if life == 1 { Verdict::Fail } else { Verdict::Pass }], "life {life}");
+    }
+    story.goes_on(3 * HOUR, 60, |machine, secs| {
+        machine.processes[0].resident_kib = 5 * GIB / 2 + secs * GIB / 2 / HOUR;
+    });
+    let found = story.findings(Check::MemoryLeak);
+    assert_eq!(found[0].verdict, Verdict::Fail, "{found:?}");
+    assert_eq!(found[0].forecast.unwrap().latest_secs, None, "it may be restarted again");
 }
 
 #[test]

@@ -19,15 +19,15 @@ pub(crate) struct PressureFiles {
 /// Shares in hundredths of a percent.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Stalls {
-    pub(crate) some: Shares,
-    pub(crate) full: Shares,
+    some: Shares,
+    full: Shares,
 }
 
 /// Of the last ten seconds, and of the last minute.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Shares {
-    pub(crate) now: u16,
-    pub(crate) minute: u16,
+struct Shares {
+    now: u16,
+    minute: u16,
 }
 
 impl PressureFiles {
@@ -39,18 +39,7 @@ impl PressureFiles {
     pub(crate) fn read(&mut self, buffer: &mut Vec<u8>, gaps: &mut Gaps) -> Option<Pressure> {
         let mut stalls = |file: &mut KernelFile| file.read(buffer).map(Stalls::parse);
         match (stalls(&mut self.cpu), stalls(&mut self.memory), stalls(&mut self.io)) {
-            (Ok(cpu), Ok(memory), Ok(io)) => Some(Pressure {
-                cpu_some_centi: cpu.some.now,
-                memory_some_centi: memory.some.now,
-                memory_full_centi: memory.full.now,
-                io_some_centi: io.some.now,
-                io_full_centi: io.full.now,
-                cpu_some_minute_centi: cpu.some.minute,
-                memory_some_minute_centi: memory.some.minute,
-                memory_full_minute_centi: memory.full.minute,
-                io_some_minute_centi: io.some.minute,
-                io_full_minute_centi: io.full.minute,
-            }),
+            (Ok(cpu), Ok(memory), Ok(io)) => Some(pressure(&cpu, &memory, &io)),
             (Err(error), _, _) | (_, Err(error), _) | (_, _, Err(error)) => {
                 if error.kind() == io::ErrorKind::Unsupported {
                     gaps.note("pressure", "it is switched off in this kernel");
@@ -59,6 +48,22 @@ impl PressureFiles {
                 None
             }
         }
+    }
+}
+
+/// Pressure of a machine, or of one of its control groups.
+pub(crate) fn pressure(cpu: &Stalls, memory: &Stalls, io: &Stalls) -> Pressure {
+    Pressure {
+        cpu_some_centi: cpu.some.now,
+        memory_some_centi: memory.some.now,
+        memory_full_centi: memory.full.now,
+        io_some_centi: io.some.now,
+        io_full_centi: io.full.now,
+        cpu_some_minute_centi: cpu.some.minute,
+        memory_some_minute_centi: memory.some.minute,
+        memory_full_minute_centi: memory.full.minute,
+        io_some_minute_centi: io.some.minute,
+        io_full_minute_centi: io.full.minute,
     }
 }
 

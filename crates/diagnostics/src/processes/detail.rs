@@ -2,9 +2,9 @@
 //! arguments only by [`super::arguments`].
 
 use std::{
+    cmp::Reverse,
     collections::BTreeMap,
     fs, io,
-    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
@@ -17,7 +17,11 @@ use wire::{
     time::WallTime,
 };
 
-use super::{owners::Owners, stat::Stat};
+use super::{
+    hidden::{HIDDEN, are_hidden},
+    owners::Owners,
+    stat::Stat,
+};
 use crate::{
     manifest::Manifest,
     roots::Roots,
@@ -27,12 +31,25 @@ use crate::{
 /// Processes that are looked at for children.
 const MAX_LOOKED_AT: usize = 32_768;
 
+/// Threads that are looked at: each costs some ten microseconds.
+const MAX_THREADS_LOOKED_AT: u32 = 8192;
+
 /// Reads the process `pid`, if it is the one that started at `wanted_ticks`; without that, whichever has the number now. `None` if it
 /// has ended.
 pub(crate) fn read(roots: &Roots, pid: u32, wanted_ticks: Option<u64>, manifest: &mut Manifest) -> Option<Process> {
     let clock = rustix::param::clock_ticks_per_second().max(1);
     let one = One { proc: &roots.proc, folder: roots.proc.join(pid.to_string()), clock };
-    let stat = manifest.keep("stat", one.stat(&one.folder))?;
+    let stat = match one.stat(&one.folder) {
+        Err(_) if pid != std::process::id() && are_hidden(&roots.proc) => {
+            manifest.missing("stat", &format!("it has ended, or is another user's: {HIDDEN}"));
+            return None;
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            manifest.missing("stat", "the process has ended");
+            return None;
+        }
+        stat => manifest.keep("stat", stat)?,
+    };
     let start_ticks = stat.start_ticks;
     if wanted_ticks.is_some_and(|wanted| wanted != start_ticks) {
         manifest.missing("stat", "the process has ended, and its number is used by another");
@@ -133,7 +150,11 @@ impl One<'_> {
     fn children(&self, pid: u32, manifest: &mut Manifest) -> Vec<Relative> {
         let Some(entries) = manifest.keep("processes", fs::read_dir(self.proc)) else { return Vec::new() };
         let mut children = BTreeMap::new();
-        for entry in entries.filter_map(io::Result::ok).take(MAX_LOOKED_AT) {
+        for (looked_at, entry) in entries.filter_map(io::Result::ok).enumerate() {
+            if looked_at >= MAX_LOOKED_AT {
+                manifest.partial("processes", &format!("there are more than the {MAX_LOOKED_AT} that are looked at"));
+                break;
+            }
             let Some(child) = number_of(&entry) else { continue };
             if let Ok(stat) = self.stat(&entry.path())
                 && stat.parent == pid
@@ -146,24 +167,25 @@ impl One<'_> {
         children
     }
 
+    /// How many there are, and those to look at: that are stuck, and that used the processor most.
     fn threads(&self, manifest: &mut Manifest) -> (u32, Vec<Thread>) {
         let tasks = manifest.keep("threads", fs::read_dir(self.folder.join("task")));
-        let mut numbers =
-            tasks.into_iter().flatten().filter_map(io::Result::ok).map(|entry| (number_of(&entry), entry));
         let mut total = 0;
         let mut threads = Vec::new();
-        for (tid, entry) in numbers.by_ref() {
+        for entry in tasks.into_iter().flatten().filter_map(io::Result::ok) {
             total += 1;
-            if threads.len() >= MAX_THREADS {
+            if total > MAX_THREADS_LOOKED_AT {
                 continue;
             }
-            let Some((tid, stat)) = tid.zip(self.stat(&entry.path()).ok()) else { continue };
+            let Some((tid, stat)) = number_of(&entry).zip(self.stat(&entry.path()).ok()) else { continue };
             let state = char::from(stat.state);
             threads.push(Thread { tid, name: stat.name.label(), state, cpu_ms: self.millis(stat.ticks) });
         }
-        if usize::try_from(total).is_ok_and(|total| total > MAX_THREADS) {
-            manifest.partial("threads", &format!("there are more than the {MAX_THREADS} that are listed"));
+        if total > MAX_THREADS_LOOKED_AT {
+            manifest.partial("threads", &format!("only {MAX_THREADS_LOOKED_AT} of {total} were looked at"));
         }
+        threads.sort_by_key(|thread| (thread.state != 'D', Reverse(thread.cpu_ms), thread.tid));
+        manifest.bound("threads", &mut threads, MAX_THREADS);
         threads.sort_by_key(|thread| thread.tid);
         (total, threads)
     }
@@ -197,7 +219,8 @@ impl One<'_> {
         proportional
     }
 
-    /// Only what kind each file is of: what they are called may tell what somebody works on.
+    /// Only what kind each file is of: what they are called may tell what somebody works on. The files themselves are not touched,
+    /// for they may lie where nobody answers any more; the kernel says of a link whether its file was deleted.
     fn files(&self, manifest: &mut Manifest) -> Option<OpenFiles> {
         let entries = manifest.keep("fd", fs::read_dir(self.folder.join("fd")))?;
         let mut files = OpenFiles::default();
@@ -211,7 +234,7 @@ impl One<'_> {
                 &mut files.pipes
             } else if target.starts_with(b"anon_inode:") {
                 &mut files.kernel
-            } else if fs::metadata(entry.path()).is_ok_and(|file| file.nlink() == 0) {
+            } else if target.ends_with(b" (deleted)") {
                 &mut files.deleted
             } else {
                 &mut files.files

@@ -9,7 +9,13 @@ use wire::{
 };
 
 use super::systemd;
-use crate::{manifest::Manifest, roots::Roots, sources::Sources, text::first_line};
+use crate::{
+    manifest::Manifest,
+    processes::hidden::{HIDDEN, are_hidden},
+    roots::Roots,
+    sources::Sources,
+    text::first_line,
+};
 
 /// Most entries of a folder that are looked at.
 const MAX_ENTRIES: usize = 4096;
@@ -17,7 +23,7 @@ const MAX_ENTRIES: usize = 4096;
 /// Reads services and what starts with the system.
 pub(crate) fn read(sources: &Sources, manifest: &mut Manifest) -> Option<Services> {
     let roots = &sources.roots;
-    let manager = manager(roots);
+    let manager = manager(roots, manifest);
     let systemd = systemd::read(&sources.bus, manifest);
     let mut autostart = names(&roots.etc.join("xdg/autostart"), "autostart", manifest);
     autostart.retain(|name| name.ends_with(".desktop"));
@@ -37,12 +43,15 @@ pub(crate) fn read(sources: &Sources, manifest: &mut Manifest) -> Option<Service
 }
 
 /// What starts and watches the services; sd_booted(3) asks for the same folder.
-fn manager(roots: &Roots) -> Manager {
+fn manager(roots: &Roots, manifest: &mut Manifest) -> Manager {
     if roots.run.join("systemd/system").is_dir() {
         return Manager::Systemd;
     }
     if roots.run.join("openrc").is_dir() {
         return Manager::OpenRc;
+    }
+    if are_hidden(&roots.proc) {
+        manifest.missing("service manager", &format!("no process of other users is seen: {HIDDEN}"));
     }
     match first_line(&roots.proc.join("1/comm")).as_deref() {
         Some("systemd") => Manager::Systemd,

@@ -12,6 +12,7 @@ use wire::{
 use crate::{
     bus::{Bus, Talk},
     manifest::Manifest,
+    processes::hidden::{HIDDEN, are_hidden},
     roots::Roots,
     sources::Sources,
     sysfs::label,
@@ -40,6 +41,9 @@ pub(crate) fn read(sources: &Sources, manifest: &mut Manifest) -> Option<System>
     system.kernel = label(&roots.proc.join("sys/kernel/osrelease"));
     system.kernel_build = label(&roots.proc.join("sys/kernel/version"));
     system.init = label(&roots.proc.join("1/comm"));
+    if are_hidden(&roots.proc) {
+        manifest.missing("process 1", &format!("no process of other users is seen: {HIDDEN}"));
+    }
     system.locale = locale(&roots.etc);
     system.time_zone = time_zone(&roots.etc);
     if let Some(times) = manifest.keep("systemd", ask_systemd(bus)) {

@@ -110,8 +110,9 @@ impl Story {
 fn judge(engine: &mut Engine, ring: &mut Ring, seen: Seen, elapsed: u64) -> Vec<Finding> {
     let now = Moment::from_origin(Duration::from_secs(1_000_000 + elapsed));
     let wall = WallTime(BEGINS.0 + elapsed * 1000);
-    let mut sections = seen.sections.into_values().collect::<Vec<_>>();
-    for section in sections.iter_mut().filter(|section| section.taken_at == WallTime(0)) {
+    let sections = seen.sections.into_values().map(|section| (section.section, section));
+    let mut sections = sections.collect::<BTreeMap<_, _>>();
+    for section in sections.values_mut().filter(|section| section.taken_at == WallTime(0)) {
         section.taken_at = wall;
     }
     ring.push(&figures_of(&seen.sample, &Places::default()), wall, now);

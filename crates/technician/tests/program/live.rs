@@ -5,7 +5,7 @@ use std::time::Duration;
 use pty::{Key, Terminal};
 use rustix::process::Signal;
 use wire::{
-    diagnostics::{Core, DeltaEncoder, IdentityCard, Snapshot, StreamFrame, report::Report},
+    diagnostics::{DeltaEncoder, IdentityCard, Processor, Snapshot, StreamFrame, report::Report},
     ids::RequestId,
     run::{OutputCount, RunOutcome},
     session::{DenyReason, EndReason, Output, StreamHeader, Subject, ToAgent, ToTechnician},
@@ -36,8 +36,8 @@ fn frames() -> [StreamFrame; 2] {
         user: label("ana"),
         administrator: false,
     };
-    let core = Core { busy_permille: 420, ..Core::default() };
-    let sample = Snapshot { tick: 1, interval_ms: 1000, cores: vec![core], ..Snapshot::default() };
+    let processor = Processor { busy_permille: 420, ..Processor::default() };
+    let sample = Snapshot { tick: 1, interval_ms: 1000, processor, ..Snapshot::default() };
     [StreamFrame::Opening(Box::new(Report::new(card, WallTime(0)))), DeltaEncoder::new().encode(&sample)]
 }
 

@@ -13,7 +13,7 @@ struct Need {
 }
 
 /// aws-lc-rs brings its bindings and its build along; of the usual list (cmake, bindgen, NASM) it needs only a C compiler here.
-const NEEDS: [Need; 8] = [
+const NEEDS: [Need; 11] = [
     Need { program: "cc", packages: &["gcc", "libc6-dev"], why: "aws-lc-rs compiles C" },
     Need { program: "chromium", packages: &["chromium"], why: "browser tests open the consent page" },
     Need {
@@ -29,6 +29,9 @@ const NEEDS: [Need; 8] = [
     },
     Need { program: "ip", packages: &["iproute2"], why: "the network lab makes machines of network namespaces" },
     Need { program: "nft", packages: &["nftables"], why: "the network lab has routers that translate and block" },
+    Need { program: "mount", packages: &["mount"], why: "tests of faulty machines mount what is faulty" },
+    Need { program: "mkfs.ext4", packages: &["e2fsprogs"], why: "tests break file systems of their own" },
+    Need { program: "perl", packages: &["perl-base"], why: "tests have a file server that dies" },
     Need { program: "chromedriver", packages: &["chromium-driver"], why: "browser tests drive Chromium" },
 ];
 

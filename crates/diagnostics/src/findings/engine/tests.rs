@@ -189,7 +189,7 @@ fn judge(sample: Option<&Snapshot>) -> Judgement {
         history: ring.history(),
         trends: &trends,
         round_trip: None,
-        sections: &[],
+        sections: &BTreeMap::new(),
     };
     Engine::new().judge(&facts)
 }

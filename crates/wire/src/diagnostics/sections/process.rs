@@ -54,7 +54,7 @@ schema! {
         nested children: Vec<Relative>,
         /// Number of threads.
         technical threads_total: u32,
-        /// Its threads; at most [`MAX_THREADS`].
+        /// Its threads; at most [`MAX_THREADS`]: those that are stuck, and those that used the processor most.
         nested threads: Vec<Thread>,
         /// The program's file; absent if the agent may not know.
         path executable: Option<Label>,

@@ -119,8 +119,8 @@ async fn load_is_measured_once_for_one_yes_and_within_its_bytes() -> anyhow::Res
     assert!(found["idle_us"].is_u64() && found["loaded_us"].is_u64() && found["grade"].is_string(), "{load}");
 
     let again = world.technician.run(["diag", "probe", "load"]).await?;
-    assert_eq!(again.code(), 3, "{}", again.stdout);
-    assert!(again.stderr.contains("assent request diag.load"), "{}", again.stderr);
+    // Either it is not over at the machine yet, or the yes is used up.
+    assert_eq!((again.code(), again.stdout.as_str()), (3, ""), "{}", again.stderr);
     allow(&world, "diag.load").await?;
     assert_eq!(probe(&world, &["load"]).await?.0["kind"], "load");
     Ok(())

@@ -143,8 +143,12 @@ impl Privacy {
         if !scopes.logs {
             return arguments.iter().map(|_| WITHHELD.to_owned()).collect();
         }
-        let shown = arguments::without_secrets(arguments).into_iter();
-        shown.map(|argument| self.scrub_text(&argument, scopes)).collect()
+        let mut shown = arguments::without_secrets(arguments);
+        // A name that one argument gives away may stand in an earlier one.
+        for _ in 0..2 {
+            shown = shown.iter().map(|argument| self.scrub_text(argument, scopes)).collect();
+        }
+        shown
     }
 
     fn personal(&mut self, text: &str) -> String {

@@ -25,7 +25,7 @@ pub(super) fn without_secrets(arguments: &[&str]) -> Vec<String> {
         let options = options_of(argument);
         let (shown, next) = judged(argument, &letters);
         // A program may have a name like that of a secret.
-        let is_program = at == 0 || argument.ends_with("sshpass");
+        let is_program = at == 0 && !argument.starts_with('-') || argument.ends_with("sshpass");
         let next = next && !is_program;
         letters.push_str(&options);
         // An option without its value, as in `--password --token x`, is hidden and hides the next one all the same.

@@ -637,7 +637,7 @@ fn cleared_arguments(privacy: &mut Privacy, arguments: &[&str], scopes: Scopes) 
     let arguments = CommandLine(arguments.iter().map(|argument| Sentence::cut(argument)).collect());
     let cleared = privacy.clear(Arguments { arguments, ..Arguments::default() }, scopes).into_inner();
     let again = privacy.clear(cleared.clone(), scopes).into_inner();
-    assert_eq!(again, cleared, "doing so again changes nothing");
+    assert_eq!(again.arguments.0, cleared.arguments.0, "doing so again changes nothing");
     cleared.arguments.0.iter().map(|argument| argument.raw().to_owned()).collect()
 }
 
@@ -692,7 +692,7 @@ proptest! {
     ) {
         let secret = format!("qanary{words}qanary");
         let given = if apart { vec![key.to_owned(), secret] } else { vec![format!("{key}={secret}")] };
-        let all = [before, given].concat();
+        let all = [vec!["program".to_owned()], before, given].concat();
         let (_folder, mut privacy) = machine();
         let shown = privacy.arguments(&all.iter().map(String::as_str).collect::<Vec<_>>(), LOGS);
         prop_assert_eq!(shown.len(), all.len());

@@ -96,7 +96,10 @@ async fn a_disk_that_fills_up_in_a_session_ends_it_and_leaves_a_sound_record() -
     let Some((mut world, _disk)) = world().await? else { return Ok(()) };
     let mut attached = world.attach().await?;
     let state = state_of(&world)?;
-    let log = std::fs::read_dir(state.join("assent/sessions"))?.next().context("there is a log")??.path();
+    let files = std::fs::read_dir(state.join("assent/sessions"))?.map(|entry| Ok(entry?.path()));
+    let files = files.collect::<anyhow::Result<Vec<_>>>()?;
+    let is_log = |path: &&PathBuf| path.extension().is_some_and(|extension| extension == "jsonl");
+    let log = files.iter().find(is_log).context("there is a log")?;
     // The disk goes with the agent; what is open stays readable.
     let mut log = File::open(log)?;
     fill(&state)?;

@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use audit::files::FileError;
+use audit::{Obstacle, files::FileError};
 use wire::{
     codec::{self, CodecError, FRAME_PREFIX_BYTES, Message},
     diagnostics::{
@@ -38,7 +38,7 @@ pub(crate) enum Sent {
 #[non_exhaustive]
 pub enum NotKept {
     /// The system refused.
-    #[error("the copy of what is sent could not be written")]
+    #[error("the copy of what is sent could not be written: {}", Obstacle::of(.0))]
     Io(#[from] io::Error),
     /// There is more than a session needs.
     #[error("the copy of what is sent has {} MiB, and that is the most", COPY_BYTES >> 20)]

@@ -93,7 +93,8 @@ pub enum Obstacle {
 }
 
 impl Obstacle {
-    fn of(error: &io::Error) -> Self {
+    /// What an error of a file stands for.
+    pub fn of(error: &io::Error) -> Self {
         const EIO: i32 = 5;
         #[expect(clippy::wildcard_enum_match_arm, reason = "everything that has no advice of its own, now and later")]
         match error.kind() {

@@ -334,7 +334,7 @@ fn what_can_be_inspected() {
 fn what_a_person_is_asked_to_let_be_read() {
     let what = Inspect::Arguments { pid: 300, start_ticks: 7 };
     let exact = ExactInspection { inspection: InspectionId(1), what, about: About::Process { name: Label::cut("sh") } };
-    pin_one(&exact, "0105fb2c010700027368");
+    pin_one(&exact, "0106fb2c010700027368");
     nothing_is::<ExactInspection>(&[1, 0, 1]);
     let asking = ToTechnician::Asking { subject: Subject::Inspection(InspectionId(3)), answer_within_secs: 60 };
     pin_one(&asking, "0002033c");

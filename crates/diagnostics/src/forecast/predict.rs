@@ -118,7 +118,12 @@ impl Foreseen {
             Some((early, late)) => (band.0.min(ahead * early), band.1.max(ahead * late)),
             None => (band.0.min(ahead * UNPROVEN), f64::INFINITY),
         };
-        let likely_secs = seconds((ahead * past.likely(ahead)).clamp(earliest, latest.max(earliest)));
+        Self::within((earliest, latest), ahead * past.likely(ahead), fit_permille)
+    }
+
+    /// The most likely date is one of those of the range.
+    fn within((earliest, latest): (f64, f64), likely: f64, fit_permille: u16) -> Self {
+        let likely_secs = seconds(likely.min(latest).max(earliest));
         Self { likely_secs, range: range((earliest, latest), fit_permille) }
     }
 }
@@ -248,8 +253,7 @@ pub fn disk_wear(points: &[Point]) -> Result<Foreseen, NoForecast> {
     let left = f64_of(1000 - i128::from(last.value)).max(0.0);
     let earliest = (left - WEAR_STEP).max(0.0) / (fast * WEAR_DOUBT);
     let latest = if slow > 0.0 { left * WEAR_DOUBT / slow } else { f64::INFINITY };
-    let likely_secs = seconds(left / line.slope);
-    Ok(Foreseen { likely_secs, range: range((earliest, latest), line.fit_permille) })
+    Ok(Foreseen::within((earliest, latest), left / line.slope, line.fit_permille))
 }
 
 /// Wear is told in steps of so many thousandths.
@@ -278,9 +282,8 @@ pub fn battery_health(points: &[Point], limit: i64) -> Result<Foreseen, NoForeca
     }
     let left = last.value.saturating_sub(limit);
     let (earliest, latest) = until_nothing(left, line.slope_low, line.slope_high);
-    let likely_secs = seconds(f64_of(left.max(0).into()) / -line.slope);
-    let range = range((earliest / BATTERY_DOUBT, latest * BATTERY_DOUBT), line.fit_permille);
-    Ok(Foreseen { likely_secs, range })
+    let likely = f64_of(left.max(0).into()) / -line.slope;
+    Ok(Foreseen::within((earliest / BATTERY_DOUBT, latest * BATTERY_DOUBT), likely, line.fit_permille))
 }
 
 /// A battery that lost fewer thousandths in a month does not fade to speak of.

@@ -39,7 +39,7 @@ proptest! {
             battery_health(&points, available),
         ];
         for Foreseen { likely_secs, range: forecast } in forecasts.into_iter().flatten() {
-            prop_assert!(forecast.earliest_secs <= likely_secs || likely_secs == 0);
+            prop_assert!(forecast.earliest_secs <= likely_secs);
             prop_assert!(forecast.latest_secs.is_none_or(|latest| latest >= forecast.earliest_secs));
             prop_assert!(forecast.fit_permille <= 1000);
         }

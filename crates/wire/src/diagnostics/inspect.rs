@@ -48,6 +48,11 @@ pub enum Inspect {
     },
 }
 
+/// Whether programs can write it with four digits of the year.
+fn has_a_date(time: WallTime) -> bool {
+    time.civil().0 < 10_000
+}
+
 /// Which part of the history.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HistoryQuery {
@@ -108,7 +113,10 @@ impl Inspect {
         match self {
             Self::Report | Self::Section(_) | Self::Process { .. } | Self::Arguments { .. } => true,
             Self::Probe(probe) => probe.is_sound(),
-            Self::Logs(query) => query.units.len() <= MAX_UNITS && query.limit <= MAX_LINES,
+            Self::Logs(query) => {
+                let times = query.since.iter().chain(&query.until);
+                query.units.len() <= MAX_UNITS && query.limit <= MAX_LINES && times.copied().all(has_a_date)
+            }
             Self::History(query) => {
                 query.figures.len() <= MAX_PATTERNS && query.step_secs > 0 && query.from <= query.to
             }

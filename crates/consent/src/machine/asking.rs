@@ -89,7 +89,7 @@ impl Consent {
     }
 
     /// Says whether the person could be asked for a run now, before anything about it is looked up on the device. A run that was
-    /// announced goes on with [`Consent::ask_run`], [`Consent::refuse_run`] or [`Consent::withdraw`].
+    /// announced goes on with [`Consent::ask_run`], [`Consent::refuse`] or [`Consent::withdraw`].
     ///
     /// # Errors
     ///

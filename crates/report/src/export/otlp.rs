@@ -93,7 +93,7 @@ enum AnyValue {
 
 /// `measured` as the body of an OTLP/HTTP request with metrics, encoded as JSON.
 ///
-/// The names are those of [`super::prometheus`] without `_total`, the units those of UCUM.
+/// The names are those of [`super::prometheus()`] without `_total`, the units those of UCUM.
 pub fn otlp(measured: &Measured<'_>) -> String {
     let attribute = |key, value: String| Attribute { key, value: AnyValue::StringValue(value) };
     let mut attributes = vec![attribute("service.name", "assent-agent".to_owned())];

@@ -28,13 +28,13 @@ pub const KEYFRAME_EVERY: u32 = 60;
 /// One frame of a diagnostics stream.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StreamFrame {
-    /// What is known of the machine, at most [`OPENING_BYTES`]. The first frame of a stream.
+    /// What is known of the machine, at most [`OPENING_BYTES`](super::report::OPENING_BYTES). The first frame of a stream.
     Opening(Box<Report>),
     /// A sample in full.
     Key(Box<Snapshot>),
     /// A sample by what changed since the one before.
     Delta(Delta),
-    /// The answers of all checks, where they are no longer those that were sent last; at most [`MAX_FINDINGS`].
+    /// The answers of all checks, where they are no longer those that were sent last; at most [`MAX_FINDINGS`](super::findings::MAX_FINDINGS).
     Findings(Vec<Finding>),
 }
 

@@ -1,6 +1,6 @@
 //! What may leave a machine: every field of every type that does declares its class, or it does not build.
 //!
-//! [`schema!`] is the only way to write such a type. It wants a class in front of each field:
+//! `schema!` is the only way to write such a type. It wants a class in front of each field:
 //!
 //! | class | what it holds | level |
 //! |---|---|---|

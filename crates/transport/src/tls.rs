@@ -178,6 +178,35 @@ macro_rules! verifies_raw_ed25519_keys {
     };
 }
 
+/// The rest of a verifier that takes certificates: what the other end signed is checked with `self.algorithms` ([`rustls::crypto::WebPkiSupportedAlgorithms`]).
+macro_rules! verifies_signatures_of_certificates {
+    () => {
+        fn verify_tls12_signature(
+            &self,
+            message: &[u8],
+            cert: &rustls::pki_types::CertificateDer<'_>,
+            dss: &rustls::DigitallySignedStruct,
+        ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+            rustls::crypto::verify_tls12_signature(message, cert, dss, &self.algorithms)
+        }
+
+        fn verify_tls13_signature(
+            &self,
+            message: &[u8],
+            cert: &rustls::pki_types::CertificateDer<'_>,
+            dss: &rustls::DigitallySignedStruct,
+        ) -> Result<rustls::client::danger::HandshakeSignatureValid, rustls::Error> {
+            rustls::crypto::verify_tls13_signature(message, cert, dss, &self.algorithms)
+        }
+
+        fn supported_verify_schemes(&self) -> Vec<rustls::SignatureScheme> {
+            self.algorithms.supported_schemes()
+        }
+    };
+}
+
+pub(crate) use verifies_signatures_of_certificates;
+
 /// Accepts the one key with this digest.
 pub(crate) struct Pin {
     digest: [u8; 32],

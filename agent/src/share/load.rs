@@ -39,8 +39,9 @@ const FILLING: usize = 100;
 /// Bytes that are handed over at once.
 const PIECE: usize = 16 * 1024;
 
-/// Kept below [`LOAD_BYTES`]: what one batch of packets holds, and what the session says besides.
-const SPARE_BYTES: u64 = 512 * 1024;
+/// Kept below [`LOAD_BYTES`]. What a session holds unsent, 1 MiB, may all go out between one look at what was sent and the next; as much
+/// again is for what has to be sent twice meanwhile, for headers, and for what the session says besides.
+const SPARE_BYTES: u64 = 2 * 1024 * 1024;
 
 /// Measures. Stops sending when it is dropped.
 pub(super) async fn measure(session: &Sealed, inspection: InspectionId) -> ProbeResult {

@@ -70,6 +70,16 @@ impl Aged {
         view
     }
 
+    /// Whether `view`, made at `now`, reads as this one does by then. Times that only went on running are no news.
+    pub(crate) fn reads_as(&self, view: &View, now: Moment) -> bool {
+        let (mut mine, mut theirs) = (self.at(now), view.clone());
+        let (my_times, their_times) = (take_times(&mut mine), take_times(&mut theirs));
+        let same = |((my_owner, mine), (their_owner, theirs)): (&(Owner, u64), &(Owner, u64))| {
+            my_owner == their_owner && mine.abs_diff(*theirs) <= ROUNDING_MS
+        };
+        mine == theirs && my_times.len() == their_times.len() && my_times.iter().zip(&their_times).all(same)
+    }
+
     fn tie(&mut self, now: Moment) {
         let before = std::mem::take(&mut self.seen);
         let seen = &mut self.seen;
@@ -79,6 +89,16 @@ impl Aged {
             seen.push((owner, *value, since));
         });
     }
+}
+
+/// Whole milliseconds of two moments and of the time between them differ by so much at most.
+const ROUNDING_MS: u64 = 2;
+
+/// The times of a view, which has none afterwards.
+fn take_times(view: &mut View) -> Vec<(Owner, u64)> {
+    let mut times = Vec::new();
+    for_each_time(view, |owner, _, value| times.push((owner, std::mem::take(value))));
+    times
 }
 
 fn for_each_time(view: &mut View, mut each: impl FnMut(Owner, Runs, &mut u64)) {
@@ -139,6 +159,23 @@ mod tests {
         next.prompt.as_mut().unwrap().answer_within_ms = 30_000;
         aged.update(next, at(130));
         assert_eq!(aged.at(at(131)).prompt.unwrap().answer_within_ms, 29_000);
+    }
+
+    #[test]
+    fn times_that_went_on_running_are_no_news_and_everything_else_is() {
+        let aged = Aged::new(samples::live_with_run_prompt(), at(100));
+        let later = aged.at(at(103));
+        assert!(aged.reads_as(&later, at(103)));
+        assert!(!aged.reads_as(&later, at(104)), "its times stood still for a second");
+        let mut other = later.clone();
+        other.prompts_waiting += 1;
+        assert!(!aged.reads_as(&other, at(103)));
+        let mut longer = later.clone();
+        longer.grants[0].remaining_ms += 1000;
+        assert!(!aged.reads_as(&longer, at(103)));
+        let mut fewer = later;
+        fewer.runs.pop();
+        assert!(!aged.reads_as(&fewer, at(103)));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //! had the question in front of them: from the one page that was let in, or typed at a terminal after the whole question
 //! was written to it.
 
-mod aged;
+pub(crate) mod aged;
 pub mod browser;
 #[cfg(test)]
 mod samples;

@@ -14,38 +14,31 @@ use wire::text::{shown, shown_bytes};
 use wire::time::Moment;
 
 use super::wording;
+use crate::front::aged::Aged;
 use crate::view::{
     ACTIVITY_LINES, AbilityView, ActivityLine, FactView, GrantView, InspectionPromptView, Phase,
     PromptKind as PromptKindView, PromptView, RunPromptView, RunView, TechnicianView, View,
 };
 
-/// Keeps the view that the front ends show. Every change is published at once.
+/// Keeps the view that the front ends show. Every change is published at once, and nothing else: each time wakes a terminal or a page.
 #[derive(Debug)]
 pub(super) struct Stage {
     view: watch::Sender<View>,
+    /// What was published last of the session that is on, without the rest of the view.
+    session: Option<Aged>,
     activity: VecDeque<ActivityLine>,
 }
 
 impl Stage {
     pub(super) fn new(relay: String) -> (Self, watch::Receiver<View>) {
-        let view = View {
-            phase: Phase::Connecting { detail: "Reaching the relay".to_owned() },
-            relay,
-            technician: None,
-            grants: vec![],
-            prompt: None,
-            prompts_waiting: 0,
-            runs: vec![],
-            activity: vec![],
-            connection: String::new(),
-            notice: None,
-        };
+        let view = View { relay, ..blank(Phase::Connecting { detail: "Reaching the relay".to_owned() }) };
         let (view, receiver) = watch::channel(view);
-        (Self { view, activity: VecDeque::new() }, receiver)
+        (Self { view, session: None, activity: VecDeque::new() }, receiver)
     }
 
     /// Shows a phase in which no session is on.
     pub(super) fn phase(&mut self, phase: Phase) {
+        self.session = None;
         self.view.send_modify(|view| {
             view.phase = phase;
             view.technician = None;
@@ -90,24 +83,43 @@ impl Stage {
             // The end is shown once its record is written.
             SessionPhase::Ending(_) | SessionPhase::Ended(_) => return,
         };
-        self.view.send_modify(|view| {
-            view.phase = phase;
-            view.technician = Some(technician(core.identity(), core.words_confirmed()));
-            view.grants = core.grants(now).map(|held| grant(held, now)).collect();
-            view.prompt = core.prompt().map(|open| prompt(open, core.direct_wish(), now));
-            view.prompts_waiting = core.prompts_waiting();
-            view.runs = core
-                .runs()
-                .filter_map(|run| {
-                    let running_ms = milliseconds(now - run.started_at?);
-                    Some(RunView {
-                        run: run.approved.exact.run,
-                        command: command_line(&run.approved.exact),
-                        running_ms,
-                    })
-                })
-                .collect();
+        let runs = core.runs().filter_map(|run| {
+            let running_ms = milliseconds(now - run.started_at?);
+            Some(RunView { run: run.approved.exact.run, command: command_line(&run.approved.exact), running_ms })
         });
+        let session = View {
+            technician: Some(technician(core.identity(), core.words_confirmed())),
+            grants: core.grants(now).map(|held| grant(held, now)).collect(),
+            prompt: core.prompt().map(|open| prompt(open, core.direct_wish(), now)),
+            prompts_waiting: core.prompts_waiting(),
+            runs: runs.collect(),
+            ..blank(phase)
+        };
+        if self.session.as_ref().is_some_and(|told| told.reads_as(&session, now)) {
+            return;
+        }
+        self.session = Some(Aged::new(session.clone(), now));
+        self.view.send_modify(|view| {
+            let View { phase, technician, grants, prompt, prompts_waiting, runs, .. } = session;
+            (view.phase, view.technician, view.grants) = (phase, technician, grants);
+            (view.prompt, view.prompts_waiting, view.runs) = (prompt, prompts_waiting, runs);
+        });
+    }
+}
+
+/// A view of nothing but `phase`.
+fn blank(phase: Phase) -> View {
+    View {
+        phase,
+        relay: String::new(),
+        technician: None,
+        grants: vec![],
+        prompt: None,
+        prompts_waiting: 0,
+        runs: vec![],
+        activity: vec![],
+        connection: String::new(),
+        notice: None,
     }
 }
 

@@ -36,8 +36,8 @@ use self::{
 use super::FrontError;
 use crate::view::{UserAct, View};
 
-/// How often running times are written anew.
-const TICK: Duration = Duration::from_millis(500);
+/// How often running times, which are in seconds, are written anew.
+const TICK: Duration = Duration::from_secs(1);
 
 /// How long the rest of an escape sequence may take before an ESC counts as the key.
 const ESCAPE_WAIT: Duration = Duration::from_millis(100);

@@ -4,6 +4,7 @@
 
 use std::{
     fs,
+    io::Write as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -40,16 +41,28 @@ impl FixtureMachine {
         self.folder.path().join(file)
     }
 
-    #[expect(clippy::disallowed_methods, reason = "nobody reads the test's own folder meanwhile")]
+    /// Into the file that is there, which stays open as the kernel's do.
     fn write(&self, file: &str, content: impl AsRef<[u8]>) {
-        fs::create_dir_all(self.path(file).parent().unwrap()).unwrap();
-        // Cutting a file to nothing makes some file systems wait for the disk; a new one does not.
-        let _was_there = fs::remove_file(self.path(file));
-        fs::write(self.path(file), content).unwrap();
+        let (path, content) = (self.path(file), content.as_ref());
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        // Cutting a file to nothing first makes some file systems wait for the disk.
+        let mut file = fs::OpenOptions::new().create(true).truncate(false).write(true).open(path).unwrap();
+        file.write_all(content).unwrap();
+        file.set_len(content.len().try_into().unwrap()).unwrap();
     }
 
+    /// A file, or a folder of files; like the kernel's, they say nothing to who has them open.
     fn remove(&self, path: &str) {
-        fs::remove_dir_all(self.path(path)).or_else(|_| fs::remove_file(self.path(path))).unwrap();
+        let path = self.path(path);
+        let files = if path.is_dir() {
+            fs::read_dir(&path).unwrap().map(|file| file.unwrap().path()).collect()
+        } else {
+            vec![path.clone()]
+        };
+        for file in files.iter().filter(|file| file.is_file()) {
+            fs::File::options().write(true).open(file).unwrap().set_len(0).unwrap();
+        }
+        fs::remove_dir_all(&path).or_else(|_| fs::remove_file(&path)).unwrap();
     }
 
     fn roots(&self) -> Roots {
@@ -417,6 +430,31 @@ fn on_a_crowded_machine_the_listed_are_looked_at_each_second_and_all_every_other
     machine.works(1150, "busy", 140);
     let whole = at_second(4);
     assert_eq!((used(&whole, 1150), used(&whole, 1151)), (Some(100), Some(1000)));
+}
+
+#[test]
+fn a_process_at_rest_is_looked_at_in_turn_and_one_that_works_is_found_within_five_seconds() {
+    let machine = crowded();
+    let mut collector = machine.collector();
+    let names = |collector: &mut Collector, second: u64| {
+        let sample = collector.sample(at(second * 1000), Panels::ALL);
+        sample.processes.iter().map(|row| row.name.raw().to_owned()).collect::<Vec<_>>()
+    };
+    (1..=12).for_each(|second| drop(names(&mut collector, second)));
+    // These were at rest and are not listed.
+    let busy = 1150..1155;
+    busy.clone().for_each(|pid| machine.works(pid, "busy", 300));
+    let seen = (13..=17).map(|second| names(&mut collector, second).iter().filter(|name| *name == "busy").count());
+    assert_eq!(
+        seen.collect::<Vec<_>>(),
+        [1, 2, 3, 4, 5],
+        "numbers that follow each other have their turns a second apart"
+    );
+    // From here on they are looked at each second, and so is everybody once the question is another one.
+    machine.works(1160, "more", 300);
+    let by_memory = View { processes_by: ProcessOrder::Memory, ..View::default() };
+    collector.sample(at(18_000), by_memory);
+    assert!(names(&mut collector, 19).iter().any(|name| name == "more"));
 }
 
 #[test]

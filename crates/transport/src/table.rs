@@ -359,10 +359,11 @@ impl Table {
         }
     }
 
-    /// Whether some session sends and hears nothing: the relay may be gone without a word.
-    pub(crate) fn any_silent(&self, now: Uptime) -> bool {
-        let silent = |since: Uptime| now.saturating_sub(since) >= SILENCE;
-        self.sessions.iter().any(|session| !session.over && session.unanswered_since.is_some_and(silent))
+    /// From when on some session that sends has heard nothing for too long, if it goes on like that: the relay may be gone without a word.
+    pub(crate) fn silent_at(&self) -> Option<Uptime> {
+        let waiting =
+            self.sessions.iter().filter(|session| !session.over).filter_map(|session| session.unanswered_since);
+        waiting.min().map(|since| since + SILENCE)
     }
 
     fn deliver(&mut self, channel: ChannelId, now: Uptime) {
@@ -469,13 +470,12 @@ mod tests {
     fn silence_is_what_follows_a_packet_that_nobody_answers() {
         let mut table = connected();
         let key = table.open(End::Technician, channel(1), NOW).unwrap();
-        assert!(!table.any_silent(NOW + SILENCE * 9), "nothing was sent, so nothing is due");
+        assert_eq!(table.silent_at(), None, "nothing was sent, so nothing is due");
         table.session_route(key, Label::FIRST, NOW);
         table.session_route(key, Label::FIRST, NOW + SILENCE / 2);
-        assert!(!table.any_silent(NOW + SILENCE / 2));
-        assert!(table.any_silent(NOW + SILENCE));
+        assert_eq!(table.silent_at(), Some(NOW + SILENCE));
         table.arrival(channel(1));
-        assert!(!table.any_silent(NOW + SILENCE));
+        assert_eq!(table.silent_at(), None);
     }
 
     #[test]

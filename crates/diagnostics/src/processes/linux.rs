@@ -2,8 +2,8 @@
 //! that is used again. Nothing is allocated for a process that is not listed, and arguments and environment are never opened.
 //!
 //! To look at a process costs about 15 µs on a processor that has done something else for a second, which is more than all other
-//! figures of a sample together. So the processes that are listed are looked at with every sample, and all of them only as
-//! often as their number allows.
+//! figures of a sample together. So the processes that are listed are looked at with every sample, by files that stay open, and all
+//! of them only as often as their number allows. Of those, the ones at rest have their turn once in [`REST_TURN`].
 
 use std::{
     io,
@@ -16,7 +16,7 @@ use rustix::fs::{CWD, Mode, OFlags, RawDir, openat};
 use wire::diagnostics::{MAX_STUCK, Process, ProcessOrder, Stuck, TOP_PROCESSES};
 
 use super::{
-    files::{Io, Missed, owner, read_io, read_stat},
+    files::{Io, Missed, OpenFiles, owner, read_io, read_stat},
     owners::Owners,
     ranking::{Activity, Standing, choose},
     stat::Stat,
@@ -29,8 +29,15 @@ const MAX_SCANNED: u32 = 32_768;
 /// A listed process's owner is looked up when it comes into the list, and again after this many samples.
 const OWNER_EVERY: u32 = 60;
 
-/// The kernel's state letter of a process that waits for a device and cannot be interrupted.
+/// The kernel's state letters of a process that waits for a device and cannot be interrupted, and of one that runs.
 const STUCK: u8 = b'D';
+const RUNNING: u8 = b'R';
+
+/// A process is at rest after so many looks at which everything was as before.
+const REST_AFTER: u8 = 3;
+
+/// In this time every process at rest is looked at once, however often all are.
+const REST_TURN: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(crate) struct Processes {
@@ -43,6 +50,8 @@ pub(crate) struct Processes {
     /// Room for the next whole scan.
     next: Vec<Known>,
     order: Vec<usize>,
+    /// Files of those that are listed, by number.
+    open: Vec<OpenFiles>,
     owners: Owners,
     by: ProcessOrder,
     /// How much time was sampled so far, and how much at the last whole scan.
@@ -86,6 +95,8 @@ struct Known {
     stat: Stat,
     /// When it was looked at, in time sampled.
     read_at: Duration,
+    /// At how many looks in a row everything was as before; at most [`REST_AFTER`].
+    unchanged: u8,
     cpu_permille: u32,
     activity: Activity,
     /// What it read and wrote, as it was last read, and per second.
@@ -129,6 +140,7 @@ impl Processes {
             known: Vec::new(),
             next: Vec::new(),
             order: Vec::new(),
+            open: Vec::new(),
             owners: Owners::new(etc),
             by: ProcessOrder::default(),
             now: Duration::ZERO,
@@ -152,10 +164,11 @@ impl Processes {
         self.now = period.sampled;
         let by = std::mem::replace(&mut self.by, order.by);
         if by != order.by || self.whole_is_due(period.interval, order.every) {
-            self.look_at_all(&folder, period);
+            self.look_at_all(&folder, period, by == order.by);
             self.list();
+            self.open_listed(folder.as_fd());
         } else {
-            self.look_at_listed(&folder, period);
+            self.look_at_listed(period);
         }
         gaps.add(&self.gaps);
         let mut scan = Scan { total: self.total, readable: self.readable, ..Scan::default() };
@@ -183,17 +196,16 @@ impl Processes {
         self.known.is_empty() || self.now - self.whole_at + interval / 2 >= every
     }
 
-    fn look_at_listed(&mut self, folder: &OwnedFd, period: Period) {
+    fn look_at_listed(&mut self, period: Period) {
         let before = self.known.len();
         self.known.retain_mut(|known| {
-            if known.listed.is_none() {
-                return true;
-            }
-            match read_stat(folder.as_fd(), known.pid, &mut self.line) {
+            let Ok(place) = self.open.binary_search_by_key(&known.pid, OpenFiles::pid) else { return true };
+            let files = &self.open[place];
+            match files.read_stat(&mut self.line) {
                 // The number of one that has ended can be used again; the next whole scan finds who uses it.
                 Ok(stat) if stat.start_ticks != known.stat.start_ticks => false,
                 Ok(stat) => {
-                    let io = read_io(folder.as_fd(), known.pid, &mut self.line);
+                    let io = files.read_io(&mut self.line);
                     *known =
                         Known { still_stuck: known.still_stuck, ..known.later(stat, io, self.now, period, self.units) };
                     true
@@ -207,11 +219,22 @@ impl Processes {
         self.readable = self.readable.saturating_sub(gone);
     }
 
-    fn look_at_all(&mut self, folder: &OwnedFd, period: Period) {
+    /// Opens the files of those that came into the list, and closes those of all others.
+    fn open_listed(&mut self, folder: BorrowedFd<'_>) {
+        let mut before = std::mem::take(&mut self.open).into_iter().peekable();
+        for known in self.known.iter().filter(|known| known.listed.is_some()) {
+            while before.next_if(|files| files.pid() < known.pid).is_some() {}
+            let open = before.next_if(|files| files.is_of(known.pid, known.stat.start_ticks));
+            self.open.extend(open.or_else(|| OpenFiles::open(folder, known.pid, known.stat.start_ticks).ok()));
+        }
+    }
+
+    /// `rest`: those at rest are left alone until it is their turn.
+    fn look_at_all(&mut self, folder: &OwnedFd, period: Period, rest: bool) {
         (self.total, self.readable) = (0, 0);
         self.gaps = Gaps::default();
         self.next.clear();
-        if let Err(error) = self.read_all(folder, period) {
+        if let Err(error) = self.read_all(folder, period, rest) {
             self.gaps.note_error("processes", &error);
         }
         // The kernel lists processes by number, so this is one pass.
@@ -220,7 +243,7 @@ impl Processes {
         self.whole_at = self.now;
     }
 
-    fn read_all(&mut self, folder: &OwnedFd, period: Period) -> io::Result<()> {
+    fn read_all(&mut self, folder: &OwnedFd, period: Period, rest: bool) -> io::Result<()> {
         let unseen = Period { interval: self.now - self.whole_at, ..period };
         let mut entries = RawDir::new(folder, self.listing.spare_capacity_mut());
         while let Some(entry) = entries.next() {
@@ -232,16 +255,27 @@ impl Processes {
                 self.gaps.note("processes", &format!("there are more than the {MAX_SCANNED} that are looked at"));
                 break;
             }
-            match read_stat(folder.as_fd(), pid, &mut self.line) {
+            let before = self.known.binary_search_by_key(&pid, |known| known.pid).ok().map(|place| self.known[place]);
+            if let Some(known) = before.filter(|known| rest && known.may_rest(self.now)) {
+                self.total += 1;
+                self.readable += 1;
+                self.next.push(known);
+                continue;
+            }
+            let open = self.open.binary_search_by_key(&pid, OpenFiles::pid).ok().map(|place| &self.open[place]);
+            // Those of one that has ended have nothing to read, and the number may be another's.
+            let by_open = open.and_then(|files| files.read_stat(&mut self.line).ok());
+            match by_open.map_or_else(|| read_stat(folder.as_fd(), pid, &mut self.line), Ok) {
                 Ok(stat) => {
                     self.total += 1;
                     self.readable += 1;
-                    let before = self.known.binary_search_by_key(&pid, |known| known.pid).ok();
                     // A number can be used again; a number and a start cannot.
-                    let before = before.map(|place| self.known[place]);
                     let before = before.filter(|before| before.stat.start_ticks == stat.start_ticks);
-                    let wanted = self.by == ProcessOrder::Io || before.is_some_and(|before| before.listed.is_some());
-                    let io = if wanted { read_io(folder.as_fd(), pid, &mut self.line) } else { None };
+                    let io = match open.filter(|_| by_open.is_some()) {
+                        Some(files) => files.read_io(&mut self.line),
+                        None if self.by == ProcessOrder::Io => read_io(folder.as_fd(), pid, &mut self.line),
+                        None => None,
+                    };
                     self.next.push(match before {
                         Some(before) => before.later(stat, io, self.now, period, self.units),
                         None => Known { io, ..Known::first(pid, stat, self.now, unseen, self.units) },
@@ -280,6 +314,7 @@ impl Known {
             pid,
             stat,
             read_at: now,
+            unchanged: 0,
             cpu_permille,
             activity,
             io: None,
@@ -301,7 +336,16 @@ impl Known {
         let both = io_s.map_or(0, |(read, written)| read.saturating_add(written));
         let io_activity = self.io_activity.after(both, period.interval);
         let still_stuck = stat.state == STUCK && self.stat.state == STUCK;
-        Self { stat, read_at: now, cpu_permille, activity, io, io_s, io_activity, still_stuck, ..*self }
+        let unchanged = if stat == self.stat { self.unchanged.saturating_add(1).min(REST_AFTER) } else { 0 };
+        Self { stat, read_at: now, unchanged, cpu_permille, activity, io, io_s, io_activity, still_stuck, ..*self }
+    }
+
+    /// Whether it is at rest and its turn to be looked at nevertheless is not now. Numbers that follow each other have their turns a
+    /// second apart.
+    fn may_rest(&self, now: Duration) -> bool {
+        let at_rest = self.unchanged >= REST_AFTER && !matches!(self.stat.state, STUCK | RUNNING);
+        let turn = |at: Duration| (at.as_secs() + u64::from(self.pid)) / REST_TURN.as_secs();
+        at_rest && self.listed.is_none() && turn(now) == turn(self.read_at)
     }
 
     fn standing(&self, by: ProcessOrder) -> Standing {

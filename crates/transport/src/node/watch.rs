@@ -9,11 +9,12 @@ use wire::time::Moment;
 use super::{connect::Connector, control::Loss, network::NetworkChanges};
 use crate::{clock, socket::NodeSocket};
 
-/// How often a node looks whether packets still come, if it has a session or something is odd.
+/// How often a node looks whether packets still come, if something is odd.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// The same while somebody is expected to call by a code.
-const LOOK_EXPECTING: Duration = Duration::from_secs(1);
+/// The same while it has a session, or somebody is expected to call by a code. A session that hears nothing is looked at when that has
+/// become odd.
+const LOOK_NEEDED: Duration = Duration::from_secs(1);
 
 /// The same while nothing is going on. Looking sends nothing.
 const LOOK_IDLE: Duration = Duration::from_secs(5);
@@ -80,8 +81,9 @@ impl Watch {
         loop {
             let duty = self.duty();
             let look = if self.suspicion.is_alert() { LOOK } else { duty.look() };
+            let until_silent = self.socket.table().silent_at().map(|at| at.saturating_sub(self.socket.uptime()));
             // Whoever polls this may begin anew before it is time, again and again.
-            let due = Instant::now() + look;
+            let due = Instant::now() + until_silent.filter(|left| !left.is_zero()).map_or(look, |left| left.min(look));
             let due = *self.due.insert(self.due.map_or(due, |before| before.min(due)));
             let (mut unbound, mut moved) = (false, false);
             tokio::select! {
@@ -94,7 +96,7 @@ impl Watch {
             let (now, frames) = (self.socket.uptime(), self.connection.stats());
             let (silent, heard) = {
                 let table = self.socket.table();
-                (table.any_silent(now), table.control_heard())
+                (table.silent_at().is_some_and(|at| at <= now), table.control_heard())
             };
             // What has to be acknowledged, of what a client of the relay sends.
             let asked = frames.frame_tx.ping + frames.frame_tx.stream + frames.frame_tx.path_challenge;
@@ -144,8 +146,7 @@ enum Duty {
 impl Duty {
     fn look(self) -> Duration {
         match self {
-            Self::Session => LOOK,
-            Self::Expecting => LOOK_EXPECTING,
+            Self::Session | Self::Expecting => LOOK_NEEDED,
             Self::Idle => LOOK_IDLE,
         }
     }

@@ -148,7 +148,7 @@ impl Actor {
         let mut buffer = [0; READ_BYTES];
         loop {
             self.carry_out().await;
-            let patience = if self.dialogue.is_waiting() { ESCAPE_WAIT } else { TICK };
+            let patience = if self.dialogue.is_waiting() { ESCAPE_WAIT } else { clock::until_beat(TICK) };
             // Every branch is cancel-safe: reads and writes happen only when their branch is taken.
             tokio::select! {
                 biased;

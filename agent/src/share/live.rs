@@ -111,6 +111,7 @@ pub(super) async fn serve(share: &mut Share, attached: Attached) -> Result<(), S
         log: Log::None,
         log_path: None,
         paired: attached.paired,
+        path_look_at: clock::now(),
         channel: Some(attached.channel),
         over: None,
         record_failed: None,
@@ -181,6 +182,8 @@ struct Live<'a> {
     /// Where the log lies, for the person.
     log_path: Option<String>,
     paired: Paired,
+    /// When the path is looked at next, should nothing be heard.
+    path_look_at: Moment,
     /// The channel at the relay; `None` while it has to be found again.
     channel: Option<ChannelId>,
     over: Option<EndReason>,
@@ -190,8 +193,6 @@ struct Live<'a> {
 
 impl Live<'_> {
     async fn run(&mut self) -> Result<(), ShareError> {
-        let mut path_look = tokio::time::interval(PATH_LOOK);
-        path_look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             if let Err(error) = self.carry_out().await {
                 self.log = Log::Closed;
@@ -208,19 +209,14 @@ impl Live<'_> {
                     Some(error) => Err(ShareError::Record(error)),
                 };
             }
-            self.next(&mut path_look).await;
+            self.next().await;
         }
     }
 
     /// Waits for one thing to happen and hands it to the core. What a person does comes first, bulk last.
-    async fn next(&mut self, path_look: &mut tokio::time::Interval) {
-        let deadline = [self.core.poll_timeout(), self.samples.due()].into_iter().flatten().min();
-        let timeout = async {
-            match deadline {
-                Some(moment) => clock::sleep_until(moment).await,
-                None => std::future::pending().await,
-            }
-        };
+    async fn next(&mut self) {
+        let deadlines = [self.core.poll_timeout(), self.samples.due()].into_iter().flatten();
+        let timeout = clock::sleep_until(deadlines.fold(self.path_look_at, Moment::min));
         // Each branch is cancel safe: channel receives, a buffered frame receive, waits without state.
         tokio::select! {
             biased;
@@ -242,7 +238,6 @@ impl Live<'_> {
             () = mapping_changed(self.mapping.as_ref()) => self.gather(),
             () = self.network.next() => self.handle_new_network(),
             () = self.sealed.path_changed() => self.look_at_path(),
-            _ = path_look.tick() => self.look_at_path(),
         }
     }
 
@@ -301,6 +296,9 @@ impl Live<'_> {
 
     fn handle_timeout(&mut self) {
         let now = clock::now();
+        if self.path_look_at <= now {
+            self.look_at_path();
+        }
         self.core.handle_timeout(now);
         if self.samples.due().is_some_and(|due| due <= now) {
             if self.core.may_send_sample(now) {
@@ -428,6 +426,7 @@ impl Live<'_> {
 
     /// Shows how the connection is doing, and ends a session that nobody comes back to.
     fn look_at_path(&mut self) {
+        self.path_look_at = (clock::now() + PATH_LOOK).nearest_beat();
         let (stats, patience) = (self.sealed.stats(), self.share.config.reconnect_within);
         if stats.carrier == Carrier::Direct {
             self.core.direct_is_used();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use wire::{
     diagnostics::{DeltaEncoder, Snapshot, StreamFrame, View},
-    time::Moment,
+    time::{BEAT, Moment},
 };
 
 use crate::{
@@ -107,8 +107,11 @@ impl Sampler {
             return Due::NotYet;
         }
         let (due_at, period) = (self.due_at, self.governor.intervals().sample);
-        // On the beat, but never so soon after a late start that there is nothing to measure.
-        self.due_at = (due_at + period).max(now + period / 2);
+        // Its own beat is a common one where it can be; never so soon after a late start that there is nothing to measure.
+        let whole_beats = period.as_nanos().is_multiple_of(BEAT.as_nanos());
+        let beat = |at: Moment, to: fn(Moment) -> Moment| if whole_beats { to(at) } else { at };
+        let (next, soonest) = (beat(due_at + period, Moment::nearest_beat), now + period / 2);
+        self.due_at = if next >= soonest { next } else { beat(soonest, Moment::next_beat) };
         match self.stage {
             Stage::Waiting => {
                 self.was_due_at = due_at;
@@ -192,6 +195,20 @@ mod tests {
         assert_eq!(sampler.start(at(6_003)), Due::Collect);
         assert!(matches!(sampler.collected(nothing(), at(0)), StreamFrame::Delta(_)));
         assert_eq!(sampler.due_at(), at(7_000), "a late wake does not shift the beat");
+    }
+
+    #[test]
+    fn samples_of_every_stream_fall_due_at_common_beats() {
+        let mut sampler = Sampler::new(second(), at(5_630));
+        assert_eq!(sampler.start(at(5_630)), Due::Collect);
+        assert_eq!(sampler.due_at(), at(6_750), "the beat nearest to a second later");
+        sampler.start(at(6_752));
+        assert_eq!(sampler.due_at(), at(7_750));
+        sampler.start(at(9_480));
+        assert_eq!(sampler.due_at(), at(10_000), "half a second is over by the next beat");
+        let mut odd = Sampler::new(Duration::from_millis(1100), at(5_630));
+        odd.start(at(5_630));
+        assert_eq!(odd.due_at(), at(6_730), "a period that is not made of beats is kept as it is");
     }
 
     #[test]

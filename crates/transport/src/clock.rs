@@ -46,6 +46,13 @@ pub fn wall_time() -> WallTime {
     WallTime(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
 }
 
+/// How long it is to the beat nearest to the end of `wait` ([`Moment::nearest_beat`]), for what happens again and again and need not
+/// be exact. A `wait` of whole beats, taken at a beat, is kept.
+pub fn until_beat(wait: Duration) -> Duration {
+    let now = now();
+    (now + wait).nearest_beat() - now
+}
+
 /// Returns once `deadline` has come.
 ///
 /// Suspended time counts. Waking up from suspend, this returns within 30 s of a deadline that passed meanwhile; whoever

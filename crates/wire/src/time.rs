@@ -16,6 +16,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Moment(Duration);
 
+/// Moments so far apart are *beats*: at one of them whatever only looks at something now and then does so. A processor that sleeps is
+/// woken once for all of it.
+pub const BEAT: Duration = Duration::from_millis(250);
+
 impl Moment {
     /// The moment `since_origin` after the clock's origin.
     pub const fn from_origin(since_origin: Duration) -> Self {
@@ -25,6 +29,21 @@ impl Moment {
     /// Time since the clock's origin.
     pub const fn since_origin(self) -> Duration {
         self.0
+    }
+
+    /// The beat that is nearest, half a [`BEAT`] earlier or later at most.
+    pub fn nearest_beat(self) -> Self {
+        (self + BEAT / 2).beat_before()
+    }
+
+    /// The first beat that is not earlier.
+    pub fn next_beat(self) -> Self {
+        (self + (BEAT - Duration::from_nanos(1))).beat_before()
+    }
+
+    fn beat_before(self) -> Self {
+        let into = self.0.as_nanos() % BEAT.as_nanos();
+        Self(self.0.saturating_sub(Duration::from_nanos(u64::try_from(into).expect("less than a beat"))))
     }
 
     /// Time from `earlier` to this moment, zero if `earlier` is not earlier.
@@ -98,6 +117,16 @@ mod tests {
         assert_eq!(WallTime(951_782_400_000).to_string(), "2000-02-29T00:00:00Z");
         assert_eq!(WallTime(1_795_329_304_000).to_string(), "2026-11-22T06:35:04Z");
         assert!(WallTime(u64::MAX).to_string().ends_with('Z'));
+    }
+
+    #[test]
+    fn beats_are_the_same_for_everybody() {
+        let at = |millis: u64| Moment::from_origin(Duration::from_millis(millis));
+        for (moment, nearest, next) in [(0, 0, 0), (1, 0, 250), (124, 0, 250), (125, 250, 250), (250, 250, 250)] {
+            assert_eq!((at(moment).nearest_beat(), at(moment).next_beat()), (at(nearest), at(next)), "{moment}");
+        }
+        let end = Moment::from_origin(Duration::MAX);
+        assert!(end.next_beat() <= end && end - end.nearest_beat() < BEAT);
     }
 
     #[test]

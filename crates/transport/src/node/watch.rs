@@ -83,7 +83,9 @@ impl Watch {
             let look = if self.suspicion.is_alert() { LOOK } else { duty.look() };
             let until_silent = self.socket.table().silent_at().map(|at| at.saturating_sub(self.socket.uptime()));
             // Whoever polls this may begin anew before it is time, again and again.
-            let due = Instant::now() + until_silent.filter(|left| !left.is_zero()).map_or(look, |left| left.min(look));
+            let look_in = clock::until_beat(look);
+            let due =
+                Instant::now() + until_silent.filter(|left| !left.is_zero()).map_or(look_in, |left| left.min(look_in));
             let due = *self.due.insert(self.due.map_or(due, |before| before.min(due)));
             let (mut unbound, mut moved) = (false, false);
             tokio::select! {

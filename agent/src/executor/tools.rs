@@ -2,7 +2,10 @@
 
 use std::{
     io::{self, Read},
-    os::{fd::AsFd as _, unix::process::CommandExt as _},
+    os::{
+        fd::{AsFd as _, BorrowedFd},
+        unix::process::CommandExt as _,
+    },
     process::{Child, ChildStdout, Stdio},
     time::Duration,
 };
@@ -10,7 +13,7 @@ use std::{
 use diagnostics::{RunTools, Tool};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    process::{Pid, Signal, kill_process_group},
+    process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process_group, pidfd_open, waitid},
 };
 use transport::clock;
 use wire::time::Moment;
@@ -27,7 +30,7 @@ impl RunTools for Tools {
         let Some(output) = child.stdout.take() else {
             return Err(io::Error::other("its output cannot be read"));
         };
-        Ok(Box::new(Running { child, output, ends_at: clock::now() + limit }))
+        Ok(Box::new(Running { tool: tool.clone(), child, output, ends_at: clock::now() + limit, ended: false }))
     }
 }
 
@@ -48,29 +51,62 @@ fn command(tool: &Tool) -> std::process::Command {
     command
 }
 
-/// A program that is being read. Dropping it kills it and what it started.
+/// A program that is being read. Its output ends with an error unless the program succeeds. Dropping it kills it and what it started.
 #[derive(Debug)]
 struct Running {
+    tool: Tool,
     child: Child,
     output: ChildStdout,
     ends_at: Moment,
+    /// It has succeeded.
+    ended: bool,
 }
 
-impl Read for Running {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+impl Running {
+    /// Waits until there is something to read from `file`, or nothing more.
+    fn wait_for(&self, file: BorrowedFd<'_>) -> io::Result<()> {
         loop {
             let left = self.ends_at - clock::now();
             if left.is_zero() {
                 return Err(io::Error::new(io::ErrorKind::TimedOut, "it took too long"));
             }
             let left = Timespec::try_from(left).map_err(|_| io::ErrorKind::InvalidInput)?;
-            let ready = [PollFd::from_borrowed_fd(self.output.as_fd(), PollFlags::IN)];
-            match poll(&mut { ready }, Some(&left)) {
+            match poll(&mut [PollFd::from_borrowed_fd(file, PollFlags::IN)], Some(&left)) {
                 Ok(0) | Err(rustix::io::Errno::INTR) => {}
-                Ok(_) => return self.output.read(buffer),
+                Ok(_) => return Ok(()),
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// It has printed everything. One that fails may have printed less than there is, or nothing.
+    fn succeed(&mut self) -> io::Result<()> {
+        if self.ended {
+            return Ok(());
+        }
+        let end = pidfd_open(Pid::from_child(&self.child), PidfdFlags::empty())?;
+        self.wait_for(end.as_fd())?;
+        // It stays there to be named until this is dropped.
+        let status = waitid(WaitId::PidFd(end.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)?;
+        match status.and_then(|status| status.exit_status()) {
+            Some(code) if self.tool.succeeds_with(code) => {
+                self.ended = true;
+                Ok(())
+            }
+            Some(code) => Err(io::Error::other(format!("{} failed with code {code}", self.tool.program()))),
+            None => Err(io::Error::other(format!("{} was stopped by somebody", self.tool.program()))),
+        }
+    }
+}
+
+impl Read for Running {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.wait_for(self.output.as_fd())?;
+        let length = self.output.read(buffer)?;
+        if length == 0 && !buffer.is_empty() {
+            self.succeed()?;
+        }
+        Ok(length)
     }
 }
 
@@ -93,7 +129,8 @@ mod tests {
         let mut child = command.spawn()?;
         let output = child.stdout.take().unwrap();
         let mut text = String::new();
-        Running { child, output, ends_at: clock::now() + limit }.read_to_string(&mut text)?;
+        let tool = Tool::JournalBoots;
+        Running { tool, child, output, ends_at: clock::now() + limit, ended: false }.read_to_string(&mut text)?;
         Ok(text)
     }
 
@@ -108,6 +145,16 @@ mod tests {
     #[test]
     fn what_a_tool_prints_is_read_to_its_end() {
         assert_eq!(read("printf 'a\\nb'", Duration::from_secs(60)).unwrap(), "a\nb");
+    }
+
+    #[test]
+    fn a_tool_that_fails_has_not_printed_everything() {
+        let minute = Duration::from_secs(60);
+        assert_eq!(read("echo some; exit 1", minute).unwrap_err().to_string(), "journalctl failed with code 1");
+        let stopped = read("echo some; kill -9 $$", minute).unwrap_err();
+        assert_eq!(stopped.to_string(), "journalctl was stopped by somebody");
+        let error = read("exec >&-; exec sleep 1000", Duration::from_millis(200)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut, "it said that there is nothing more, and did not end");
     }
 
     #[test]

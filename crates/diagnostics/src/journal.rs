@@ -106,6 +106,12 @@ impl Entry {
         [&self.identifier, &self.command].into_iter().find_map(Field::label).unwrap_or_default()
     }
 
+    /// Whether systemd-coredump(8) wrote it, by what the journal itself says of the writer. Where it handles a crash of the manager it is
+    /// in no unit, as no program of a user ever is.
+    pub(crate) fn is_by_the_crash_handler(&self) -> bool {
+        matches!(self.writer.0.as_slice(), b"" | b"init.scope") || self.writer.0.starts_with(b"systemd-coredump@")
+    }
+
     /// Name of the program that crashed, without its folder; blank if unknown.
     pub(crate) fn crashed_program(&self) -> Label {
         let executable = String::from_utf8_lossy(&self.crash_executable.0);
@@ -282,7 +288,7 @@ pub(crate) fn before(now: WallTime, time: Duration) -> WallTime {
 }
 
 /// Whether there is a folder of journals; see systemd-journald.service(8), "Files".
-fn is_kept(sources: &Sources) -> bool {
+pub(crate) fn is_kept(sources: &Sources) -> bool {
     let journals = |root: &Path| std::fs::read_dir(root).is_ok_and(|mut folders| folders.next().is_some());
     journals(&sources.roots.run.join("log/journal")) || journals(&sources.roots.var.join("log/journal"))
 }

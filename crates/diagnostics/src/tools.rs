@@ -47,6 +47,19 @@ impl Tool {
         }
     }
 
+    /// Whether it has done what it was asked for if it ends with `code`; what it printed is then whole. See the manual of each.
+    pub fn succeeds_with(&self, code: i32) -> bool {
+        match self {
+            Self::Journal(_) | Self::JournalBoots | Self::AptUpgrades | Self::DnfSecurity | Self::Chrony => code == 0,
+            // There are updates.
+            Self::DnfUpdates => matches!(code, 0 | 100),
+            // There are patches, or something should be started again.
+            Self::ZypperUpdates | Self::ZypperSecurity => code == 0 || (100..=106).contains(&code),
+            // It says the same in what it prints, and with more words.
+            Self::DiskHealth { .. } => true,
+        }
+    }
+
     /// Its arguments.
     pub fn arguments(&self) -> Vec<OsString> {
         match self {
@@ -162,7 +175,7 @@ impl JournalSelection {
 pub enum JournalFields {
     /// Unit, priority, identifier and message.
     Lines,
-    /// Program, signal and unit of a crash.
+    /// Program, signal and unit of a crash, and who wrote so.
     Crashes,
     /// The unit that something happened to.
     Units,
@@ -172,7 +185,7 @@ impl JournalFields {
     fn names(self) -> &'static str {
         match self {
             Self::Lines => "PRIORITY,_SYSTEMD_UNIT,UNIT,SYSLOG_IDENTIFIER,_COMM,MESSAGE",
-            Self::Crashes => "COREDUMP_SIGNAL,COREDUMP_EXE,COREDUMP_COMM,COREDUMP_UNIT",
+            Self::Crashes => "COREDUMP_SIGNAL,COREDUMP_EXE,COREDUMP_COMM,COREDUMP_UNIT,_SYSTEMD_UNIT",
             Self::Units => "UNIT",
         }
     }

@@ -172,10 +172,11 @@ fn errors_are_grouped_by_what_they_have_in_common() {
 #[test]
 fn a_crash_is_its_program_signal_and_unit_and_nothing_more() {
     let now = now_ms();
-    let crash = |ago: u64, program: &str| {
+    let crash = |ago: u64, program: &str, writer: &str| {
         let cmdline = format!("{program} --token={CANARY}");
         let fields = [
             ("MESSAGE_ID", "fc2e22bc6ee647b6b90729ab34a250b1"),
+            ("_SYSTEMD_UNIT", writer),
             ("COREDUMP_EXE", program),
             ("COREDUMP_COMM", "short"),
             ("COREDUMP_SIGNAL", "11"),
@@ -186,13 +187,14 @@ fn a_crash_is_its_program_signal_and_unit_and_nothing_more() {
         ];
         entry(now, ago, &fields)
     };
-    let day = 86_400_000;
+    let (day, handler) = (86_400_000, "systemd-coredump@3-411-0.service");
     let machine = JournalMachine::with(&[
-        crash(30 * day, "/usr/bin/old"),
-        crash(3 * day, "/usr/bin/app"),
+        crash(30 * day, "/usr/bin/old", handler),
+        crash(3 * day, "/usr/bin/app", handler),
         line(now, 3000, "a.service", "2", CANARY),
-        crash(2000, "/home/ana/bin/app"),
-        crash(1000, "/usr/bin/app"),
+        crash(2000, "/home/ana/bin/app", handler),
+        crash(1000, "/usr/bin/app", "init.scope"),
+        crash(500, "/usr/bin/forged", "user@1000.service"),
     ]);
     let report = read(machine.sources(), SectionId::Crashes);
     let Some(Content::Crashes(crashes)) = &report.content else { panic!("{report:?}") };
@@ -201,6 +203,8 @@ fn a_crash_is_its_program_signal_and_unit_and_nothing_more() {
     assert_eq!((newest.time, newest.program.raw(), newest.signal), (WallTime(now - 1000), "app", 11));
     assert_eq!(newest.unit.as_ref().unwrap().raw(), "app.service");
     assert_eq!((crashes.programs[0].program.raw(), crashes.programs[0].last_day), ("app", 2));
+    let why = "1 crashes do not count: programs claimed them that do not handle crashes";
+    assert!(report.sources.iter().any(|source| source.reason.raw() == why), "{:?}", report.sources);
 }
 
 #[test]

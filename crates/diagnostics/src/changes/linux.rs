@@ -141,9 +141,12 @@ struct Boot {
 }
 
 fn read_boots(sources: &Sources, now: WallTime, changes: &mut Changes, manifest: &mut Manifest) {
-    let output = sources.output_of(&Tool::JournalBoots, BOOTS_DEADLINE, BOOTS_BYTES);
+    let output = match journal::is_kept(sources) {
+        true => sources.output_of(&Tool::JournalBoots, BOOTS_DEADLINE, BOOTS_BYTES),
+        false => Err(io::ErrorKind::NotFound.into()),
+    };
     let boots = output.and_then(|text| match text.trim_ascii() {
-        // A machine without a journal.
+        // A journal without an entry.
         b"" => Err(io::ErrorKind::NotFound.into()),
         text => serde_json::from_slice::<Vec<Boot>>(text).map_err(|_| io::ErrorKind::InvalidData.into()),
     });

@@ -1,5 +1,5 @@
-//! Crashes, from the entries that systemd-coredump(8) leaves in the journal. Any program may leave such an entry, so what
-//! they say is a hint.
+//! Crashes, from the entries that systemd-coredump(8) leaves in the journal. Any program may leave such an entry; those of others do not
+//! count.
 
 use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
 
@@ -21,13 +21,17 @@ const MAX_LOOKED_AT: u32 = 5000;
 /// Reads the crashes of the last seven days.
 pub(crate) fn read(sources: &Sources, manifest: &mut Manifest) -> Option<Crashes> {
     let now = now();
-    let mut crashes = Vec::new();
+    let (mut crashes, mut claimed) = (Vec::new(), 0_u32);
     let selection = JournalSelection {
         message: Some(MessageId::Crash),
         since: Some(before(now, Duration::from_hours(7 * 24))),
         ..JournalSelection::newest(JournalFields::Crashes, MAX_LOOKED_AT)
     };
     journal::read(sources, selection, manifest, |entry| {
+        if !entry.is_by_the_crash_handler() {
+            claimed += 1;
+            return;
+        }
         crashes.push(Crash {
             time: entry.time(),
             program: entry.crashed_program(),
@@ -35,6 +39,12 @@ pub(crate) fn read(sources: &Sources, manifest: &mut Manifest) -> Option<Crashes
             unit: entry.crash_unit(),
         });
     })?;
+    if claimed > 0 {
+        manifest.partial(
+            JOURNAL,
+            &format!("{claimed} crashes do not count: programs claimed them that do not handle crashes"),
+        );
+    }
     if crashes.len() >= usize::try_from(MAX_LOOKED_AT).unwrap_or(usize::MAX) {
         manifest.partial(JOURNAL, &format!("only the newest {MAX_LOOKED_AT} crashes are looked at"));
     }

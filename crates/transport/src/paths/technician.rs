@@ -37,6 +37,9 @@ const ANNOUNCEMENTS: u32 = 8;
 /// After so long without an answer it is no longer asked several times a second. Whoever comes back says so.
 const PATIENT_AFTER: Duration = Duration::from_secs(30);
 
+/// Paths whose questions are due within this are asked together, so that both ends wake once for all of them.
+const ASK_TOGETHER: Duration = Duration::from_secs(1);
+
 /// So long at most what the agent sent before a flip is kept from quinn.
 const STALE_FOR: Duration = Duration::from_secs(3);
 
@@ -202,25 +205,33 @@ impl Paths {
         earliest(next, announcement.at);
     }
 
+    fn is_wanted(&self, id: PathId) -> bool {
+        self.wanted.is_some_and(|wanted| wanted.id == id)
+    }
+
+    /// Whether a path is asked now and then: all but the relay's while that is in use.
+    fn is_asked(&self, path: &Path) -> bool {
+        let heartbeat = path.id == self.current && !self.is_wanted(path.id);
+        path.channel.is_some() && (!heartbeat || path.carrier == Carrier::Direct)
+    }
+
     /// Technician: asks the paths that are not in use, often if one of them is needed, now and then otherwise; and the present one if it
     /// is direct, which may be forgotten by a router on the way.
     pub(super) fn ask_others(&mut self, now: Uptime, acts: &mut Vec<Act>, next: &mut Option<Uptime>) {
         if std::mem::take(&mut self.measure_relay) {
             self.ask(self.current, PROBE_BYTES, now, acts);
         }
+        let any_due = self.paths.iter().any(|path| self.is_asked(path) && now >= path.ask_at);
         for index in 0..self.paths.len() {
-            let Some(path) = self.paths.get(index) else { return };
-            let wanted = self.wanted.is_some_and(|wanted| wanted.id == path.id);
+            let Some(path) = self.paths.get(index).filter(|path| self.is_asked(path)) else { continue };
+            let wanted = self.is_wanted(path.id);
             let needed = wanted || self.lost_since.is_some();
             let (id, mut ask_at, ask_wait) = (path.id, path.ask_at, path.ask_wait);
             let (every, _) = self.patience(path);
             let heartbeat = id == self.current && !wanted;
-            if path.channel.is_none() || (heartbeat && path.carrier != Carrier::Direct) {
-                continue;
-            }
             // Only a path that may be flipped to has to show that it takes full packets.
             let small = heartbeat || (every == WARM_EVERY && !needed);
-            if now >= ask_at {
+            if now >= ask_at || (any_due && !needed && now + ASK_TOGETHER >= ask_at) {
                 self.ask(id, if small { PROBE_BYTES } else { FULL_PROBE_BYTES }, now, acts);
                 ask_at = now + if needed && !heartbeat { ask_wait } else { every };
                 let most = self.ask_most(wanted, now);

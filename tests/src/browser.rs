@@ -2,7 +2,10 @@
 
 use anyhow::Context as _;
 use serde_json::Value;
-use testkit::{PATIENCE, attach::Technician, relay::RelayProcess, running::Running, share_page::SharePage, tree::Tree};
+use testkit::{
+    PATIENCE, attach::Technician, programs::Host, relay::RelayProcess, running::Running, share_page::SharePage,
+    tree::Tree,
+};
 
 use crate::world::{LONG, Log, verified};
 
@@ -78,6 +81,36 @@ async fn in_the_browser_a_visit_is_allowed_with_the_keyboard_and_a_command_with_
     assert_eq!(desk.share.wait_exit().await?.code(), 0);
     verified(&desk.technician, &desk.share.logs()?[0]).await?;
     assert_eq!(desk.log()?.all("words_confirmed").count(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn in_the_browser_the_arguments_of_one_program_are_shown_after_a_yes_to_that_one() -> anyhow::Result<()> {
+    let desk = Desk::start().await?;
+    let attached = desk.attach().await?;
+    let mut asking = desk.technician.start(["request", "diag.process", "--reason", "to see what it does"])?;
+    desk.share.tick("diag.process").await?;
+    desk.share.allow().await?;
+    let done = asking.wait_exit(PATIENCE).await?;
+    assert_eq!(done.code(), 0, "{}{}", done.stdout, done.stderr);
+
+    let mut program = Host::default().command("/bin/sh");
+    program.args(["-c", "read line", "waiting", "--password=page-secret"]);
+    let program = Running::start(program)?;
+    let pid = program.pid().to_string();
+    let mut asking = desk.technician.start(["diag", "process", &pid, "--arguments"])?;
+    desk.share.sees("to see what one program was started with").await?;
+    desk.share.sees(&pid).await?;
+    assert_eq!(asking.stdout(), "", "nothing is shown before the yes");
+    desk.share.allow_with_words(&desk.technician.words(&attached).await?).await?;
+    let shown = asking.wait_exit(PATIENCE).await?;
+    assert_eq!(shown.code(), 0, "{}{}", shown.stdout, shown.stderr);
+    assert!(shown.stdout.contains("--password=[secret]") && !shown.stdout.contains("page-secret"), "{}", shown.stdout);
+
+    let mut asking = desk.technician.start(["diag", "process", &pid, "--arguments"])?;
+    desk.share.deny().await?;
+    let denied = asking.wait_exit(PATIENCE).await?;
+    assert_eq!((denied.code(), denied.stdout.as_str()), (3, ""), "{}", denied.stderr);
     Ok(())
 }
 

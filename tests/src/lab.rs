@@ -17,10 +17,19 @@ use testkit::{
     running::Running,
     share::{ShareOptions, ShareProcess},
 };
-use tokio::time::timeout;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+    sync::watch,
+    task::JoinSet,
+    time::timeout,
+};
 use wire::link::RelayLink;
 
-use crate::world::World;
+use crate::{
+    probes::{allow, probe},
+    world::World,
+};
 
 const FILE_BYTES: usize = 50_000_000;
 
@@ -209,6 +218,60 @@ async fn netcheck(access: Access) -> anyhow::Result<Option<(Value, u8)>> {
 }
 
 const V6_ONLY: Access = Access { v4: None, v6: true, ..Access::HOME };
+
+/// Answers whoever asks for a page on port 80: as the internet does, or as a portal that leads elsewhere.
+async fn serve_pages(listener: TcpListener, is_portal: watch::Receiver<bool>) {
+    while let Ok((mut stream, _)) = listener.accept().await {
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") && matches!(stream.read_buf(&mut request).await, Ok(1..)) {}
+        let answer = match *is_portal.borrow() {
+            true => "HTTP/1.1 302 Found\r\nLocation: http://login.example/?from=here\r\n\r\n",
+            false => "HTTP/1.1 204 No Content\r\n\r\n",
+        };
+        // Whoever asked may be gone.
+        let _ = stream.write_all(answer.as_bytes()).await;
+    }
+}
+
+#[tokio::test]
+async fn the_way_to_the_relay_is_looked_at_router_by_router_and_a_portal_is_found() -> anyhow::Result<()> {
+    let settings = format!("portal_check_host = \"{}\"\n", Lab::RELAY_V4);
+    let options = ShareOptions { settings, ..ShareOptions::behind_the_relay() };
+    let small = Access { mtu: 1400, ..Access::HOME };
+    let Some(networked) = Networked::start(small, Access::HOME, options).await? else { return Ok(()) };
+    let (portal_opens, is_portal) = watch::channel(false);
+    let _pages = networked.lab.post_at_relay(async move || {
+        let listener = TcpListener::bind((Lab::RELAY_V4, 80)).await?;
+        let mut pages = JoinSet::new();
+        pages.spawn(serve_pages(listener, is_portal));
+        Ok(pages)
+    })?;
+    let world = &networked.world;
+    allow(world, "diag.network").await?;
+
+    let (echo, code) = probe(world, &["ping", "gateway"]).await?;
+    let found = &echo["found"]["echo"];
+    assert_eq!((echo["outcome"].as_str(), code), (Some("pass"), 0), "{echo}");
+    assert!(found["received"].as_u64() > Some(0) && found["received"] == found["sent"], "{echo}");
+
+    let (route, code) = probe(world, &["route", "relay"]).await?;
+    let hops = route["found"]["route"]["hops"].as_array().context("no hops")?;
+    let answered = hops.iter().map(|hop| hop["answered"].as_u64() > Some(0)).collect::<Vec<_>>();
+    assert_eq!((route["found"]["route"]["reached"].as_bool(), code), (Some(true), 0), "{route}");
+    assert_eq!(answered, [true, true], "the router at home, then the relay: {route}");
+
+    let (sizes, _) = probe(world, &["mtu"]).await?;
+    let largest = sizes["found"]["path_mtu"]["path_mtu"].as_u64();
+    assert_eq!(largest, Some(1380), "the largest of those that are tried that fits: {sizes}");
+
+    let (free, code) = probe(world, &["portal"]).await?;
+    assert_eq!((free["found"]["portal"]["state"].as_str(), code), (Some("full"), 0), "{free}");
+    portal_opens.send_replace(true);
+    let (caught, code) = probe(world, &["portal"]).await?;
+    assert_eq!((caught["outcome"].as_str(), code), (Some("fail"), 1), "{caught}");
+    assert_eq!(caught["found"]["portal"]["leads_to"].as_str(), Some("login.example"), "{caught}");
+    Ok(())
+}
 
 #[tokio::test]
 async fn behind_full_cones() -> anyhow::Result<()> {

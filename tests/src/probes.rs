@@ -14,7 +14,7 @@ async fn allowed(settings: String, ability: &str) -> anyhow::Result<(World, Runn
     Ok((world, attached))
 }
 
-async fn allow(world: &World, ability: &str) -> anyhow::Result<()> {
+pub(crate) async fn allow(world: &World, ability: &str) -> anyhow::Result<()> {
     let mut asked = Running::start(world.technician.command(["request", ability, "--reason", "to test"]))?;
     // Nothing but the basics is ticked by itself.
     world.share.word().await?;
@@ -28,7 +28,7 @@ async fn allow(world: &World, ability: &str) -> anyhow::Result<()> {
 }
 
 /// The one result of a probe, and the exit code.
-async fn probe(world: &World, what: &[&str]) -> anyhow::Result<(Value, i32)> {
+pub(crate) async fn probe(world: &World, what: &[&str]) -> anyhow::Result<(Value, i32)> {
     let done = world.technician.run([&["diag", "probe"], what, &["--json"]].concat()).await?;
     anyhow::ensure!(!done.stdout.is_empty(), "{what:?} printed nothing: {}", done.stderr);
     let section = serde_json::from_str::<Value>(&done.stdout)?;

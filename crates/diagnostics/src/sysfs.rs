@@ -40,6 +40,18 @@ fn parts(name: &str) -> Vec<(String, u64)> {
     parts
 }
 
+/// Name of a block device for others: an array that a person named (`names=yes` in mdadm.conf(5)) goes by its number, as it would have
+/// without. `dev` is the device's number as the kernel writes it, such as `9:127`.
+pub(crate) fn block_name(name: &str, dev: impl FnOnce() -> Option<String>) -> Label {
+    match name.strip_prefix("md_") {
+        Some(given) if given.strip_prefix('d').and_then(|digits| number(digits.as_bytes())).is_none() => {
+            let minor = dev().and_then(|dev| number(dev.strip_prefix("9:")?.as_bytes()));
+            minor.map_or_else(|| Label::cut("md_"), |minor| Label::cut(&format!("md{minor}")))
+        }
+        Some(_) | None => Label::cut(name),
+    }
+}
+
 /// A file's first line; blank if it cannot be read.
 pub(crate) fn label(path: &Path) -> Label {
     Label::cut(&first_line(path).unwrap_or_default())
@@ -91,6 +103,14 @@ pub(crate) fn link_name(path: &Path) -> Option<String> {
 mod tests {
     use super::*;
     use crate::testing::TestMachine;
+
+    #[test]
+    fn an_array_that_a_person_named_goes_by_its_number() {
+        let names =
+            [("md_ana", Some("9:127")), ("md_ana", Some("259:3")), ("md_ana", None), ("md_d0", None), ("md0", None)];
+        let public = names.map(|(name, dev)| block_name(name, || dev.map(str::to_owned)));
+        assert_eq!(public.each_ref().map(Label::raw), ["md127", "md_", "md_", "md_d0", "md0"]);
+    }
 
     #[test]
     fn entries_come_in_the_order_of_their_numbers() {

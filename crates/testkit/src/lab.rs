@@ -237,6 +237,18 @@ impl Lab {
         self.post(side.host(), start)
     }
 
+    /// As [`Lab::post_at`], on the relay's machine.
+    ///
+    /// # Errors
+    ///
+    /// When it does not start.
+    pub fn post_at_relay<T: Send + 'static>(
+        &self,
+        start: impl AsyncFnOnce() -> anyhow::Result<T> + Send + 'static,
+    ) -> anyhow::Result<Posted<T>> {
+        self.post("relay", start)
+    }
+
     fn post<T: Send + 'static>(
         &self,
         host: &str,
@@ -304,6 +316,8 @@ impl Lab {
         let peer = self.name(host);
         self.in_(router, &format!("ip link add lan mtu {} type veth peer name lan netns {peer}", access.mtu))?;
         self.in_(host, &format!("ip link set lan mtu {} up", access.mtu))?;
+        // As most distributions set it up: everybody may send echo requests.
+        self.set(host, "net/ipv4/ping_group_range", "0 2147483647")?;
         self.in_(router, "ip link set lan up")?;
         // Packets are cut to size by the sender's own card otherwise, and a router never sees one that is too large.
         for (place, card) in [(router, "lan"), (router, "wan"), (host, "lan")] {
@@ -372,11 +386,14 @@ impl Lab {
     }
 
     fn forwards(&self, router: &str) -> anyhow::Result<()> {
-        let name = self.name(router);
-        for setting in ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"] {
-            run(&["ip", "netns", "exec", &name, "sh", "-c", &format!("echo 1 > /proc/sys/{setting}")])?;
-        }
-        Ok(())
+        self.set(router, "net/ipv4/ip_forward", "1")?;
+        self.set(router, "net/ipv6/conf/all/forwarding", "1")
+    }
+
+    /// Changes a setting of the kernel's for one machine.
+    fn set(&self, host: &str, setting: &str, value: &str) -> anyhow::Result<()> {
+        let script = format!("echo '{value}' > /proc/sys/{setting}");
+        run(&["ip", "netns", "exec", &self.name(host), "sh", "-c", &script])
     }
 
     fn add(&mut self, host: &str) -> anyhow::Result<()> {

@@ -145,6 +145,17 @@ impl SharePage {
         self.press_allow().await
     }
 
+    /// Waits for a question, and ticks one of its abilities with Tab and the space bar.
+    ///
+    /// # Errors
+    ///
+    /// When no question comes, or it is not about that.
+    pub async fn tick(&self, ability: &str) -> anyhow::Result<()> {
+        self.asked().await?;
+        self.tab_to(ability).await?;
+        self.press(Key::Space).await
+    }
+
     /// As [`SharePage::allow`], for a question that wants the two words that the technician reads out.
     ///
     /// # Errors
@@ -190,7 +201,7 @@ impl SharePage {
         Ok(())
     }
 
-    /// Presses Tab until the element with this id has the focus.
+    /// Presses Tab until the element with this id, or without one and with this value, has the focus.
     ///
     /// # Errors
     ///
@@ -248,7 +259,11 @@ impl SharePage {
     }
 
     async fn focus(&self) -> anyhow::Result<String> {
-        let id = self.browser.client().execute("return document.activeElement.id", Vec::new()).await?;
+        let id = self
+            .browser
+            .client()
+            .execute("const at = document.activeElement; return at.id || at.value", Vec::new())
+            .await?;
         Ok(id.as_str().unwrap_or_default().to_owned())
     }
 }

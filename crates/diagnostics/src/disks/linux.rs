@@ -14,6 +14,7 @@ use wire::{
 use crate::{
     gaps::Gaps,
     rates::{per_second_u32, permille},
+    sysfs::block_name,
     text::{KernelFile, fields, lines, number},
 };
 
@@ -69,14 +70,15 @@ impl Disks {
         };
         let mut now = BTreeMap::new();
         let mut disks = Vec::new();
-        for (name, counters) in lines(text).filter_map(parse) {
+        for (dev, name, counters) in lines(text).filter_map(parse) {
             let in_use =
                 (counters.reads > 0 || counters.writes > 0) && !name.starts_with("loop") && !name.starts_with("ram");
             if !in_use || !self.is_whole(name) {
                 continue;
             }
             let before = self.before.get(name).copied().unwrap_or(counters);
-            disks.push(counters.since(&before, name, interval));
+            let called = block_name(name, || Some(format!("{}:{}", dev.0, dev.1)));
+            disks.push(counters.since(&before, called, interval));
             now.insert(name.to_owned(), counters);
         }
         self.before = now;
@@ -100,7 +102,7 @@ impl Disks {
 }
 
 impl Counters {
-    fn since(&self, before: &Self, name: &str, interval: Duration) -> Disk {
+    fn since(&self, before: &Self, name: Label, interval: Duration) -> Disk {
         let grown = |of: fn(&Self) -> u64| of(self).saturating_sub(of(before));
         let interval_ms = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
         let await_us = |ms: u64, requests: u64| match interval_ms {
@@ -112,7 +114,7 @@ impl Counters {
         let flushes = (grown(|counters| counters.flush_ms), grown(|counters| counters.flushes));
         let requests = reads.1.saturating_add(writes.1);
         Disk {
-            name: Label::cut(name),
+            name,
             read_kib_s: per_second_u32(grown(|counters| counters.read_sectors) / SECTORS_PER_KIB, interval),
             write_kib_s: per_second_u32(grown(|counters| counters.written_sectors) / SECTORS_PER_KIB, interval),
             requests_s: per_second_u32(requests, interval),
@@ -128,9 +130,10 @@ impl Counters {
     }
 }
 
-/// Name and counters of one line. Discards are left out: nobody waits for them. Kernels before 5.5 do not count flushes.
-fn parse(line: &[u8]) -> Option<(&str, Counters)> {
-    let mut fields = fields(line).skip(2);
+/// Number, name and counters of one line. Discards are left out: nobody waits for them. Kernels before 5.5 do not count flushes.
+fn parse(line: &[u8]) -> Option<((u64, u64), &str, Counters)> {
+    let mut fields = fields(line);
+    let dev = (number(fields.next()?)?, number(fields.next()?)?);
     let name = std::str::from_utf8(fields.next()?).ok()?;
     let mut next = || fields.next().and_then(number);
     let (reads, _merged, read_sectors, read_ms) = (next()?, next(), next()?, next()?);
@@ -152,7 +155,7 @@ fn parse(line: &[u8]) -> Option<(&str, Counters)> {
         flushes,
         flush_ms,
     };
-    Some((name, counters))
+    Some((dev, name, counters))
 }
 
 #[cfg(test)]
@@ -160,7 +163,7 @@ mod tests {
     use super::*;
 
     fn counters(line: &str) -> Counters {
-        parse(line.as_bytes()).unwrap().1
+        parse(line.as_bytes()).unwrap().2
     }
 
     const BEFORE: &str = "   8   0 sda 100 5 2000 400 50 9 1000 600 0 700 1000 0 0 0 0 3 30";
@@ -168,7 +171,7 @@ mod tests {
     #[test]
     fn latency_counts_reads_and_writes_with_their_queueing_together_and_apart() {
         let now = counters("8 0 sda 150 5 4000 900 150 9 5000 1100 3 1200 2000 0 0 0 0 5 70");
-        let disk = now.since(&counters(BEFORE), "sda", Duration::from_secs(1));
+        let disk = now.since(&counters(BEFORE), Label::cut("sda"), Duration::from_secs(1));
         let expected = Disk {
             name: Label::cut("sda"),
             read_kib_s: 1000,
@@ -196,9 +199,9 @@ mod tests {
     fn counters_that_wrap_or_start_anew_give_no_huge_rates() {
         let before = counters("8 0 sda 900 0 9000 4294967000 900 0 9000 200 0 4294967295 9");
         let now = counters("8 0 sda 901 0 9002 3 900 0 9000 200 0 40 9");
-        let disk = now.since(&before, "sda", Duration::from_secs(1));
+        let disk = now.since(&before, Label::cut("sda"), Duration::from_secs(1));
         assert_eq!((disk.requests_s, disk.read_kib_s, disk.await_us, disk.busy_permille), (1, 1, 0, 0));
-        let disk = Counters::default().since(&before, "sda", Duration::from_secs(1));
+        let disk = Counters::default().since(&before, Label::cut("sda"), Duration::from_secs(1));
         assert_eq!((disk.requests_s, disk.await_us), (0, 0));
     }
 

@@ -9,6 +9,7 @@ use wire::{
 
 use crate::{
     folders::list,
+    sysfs::block_name,
     text::{first_line, number, read_file},
 };
 
@@ -61,8 +62,13 @@ pub(super) fn mapped(name: &str, folder: &Path) -> Option<MappedDevice> {
         kind: kind(&first_line(&mapper.join("uuid")).unwrap_or_default()),
         size_kib: size_kib(folder),
         suspended: flag(&mapper.join("suspended")).unwrap_or(false),
-        made_of: made_of.iter().map(|name| Label::cut(&name.to_string_lossy())).collect(),
+        made_of: made_of.iter().map(|name| called(&name.to_string_lossy(), &folder.join("slaves"))).collect(),
     })
+}
+
+/// Name for others of the device `name`, which has an entry in `folder`. A slash in a name is written as `!` there.
+pub(super) fn called(name: &str, folder: &Path) -> Label {
+    block_name(name, || first_line(&folder.join(name.replace('/', "!")).join("dev")))
 }
 
 /// Who made a mapped device stands in front of its id, by agreement between those who make them.

@@ -51,7 +51,8 @@ pub(crate) fn read(sources: &Sources, manifest: &mut Manifest) -> Option<Storage
     }
     read_health(sources, &folder, &mut storage.devices, manifest);
     let mut buffer = Vec::new();
-    let arrays = read_file(&sources.roots.proc.join("mdstat"), &mut buffer).map(mdstat::parse);
+    let arrays = read_file(&sources.roots.proc.join("mdstat"), &mut buffer)
+        .map(|text| mdstat::parse(text, |name| block::called(name, &folder)));
     storage.arrays = rows("/proc/mdstat", arrays, MAX_ARRAYS, manifest);
     storage.pools = rows("zfs", pools::zfs(&sources.roots.proc.join("spl/kstat/zfs")), MAX_ARRAYS, manifest);
     storage.btrfs = rows("btrfs", pools::btrfs(&sources.roots.sys.join("fs/btrfs")), MAX_DEVICES, manifest);
@@ -157,7 +158,8 @@ mod tests {
             ("sys/block/dm-0/size", "4\n"),
             ("sys/block/dm-0/dm/uuid", "LVM-x\n"),
             ("sys/block/dm-0/dm/name", "vg0-home\n"),
-            ("proc/mdstat", "Personalities : [raid1]\nmd0 : active raid1 sda1[0]\n  8 blocks [2/1] [U_]\n"),
+            ("proc/mdstat", "Personalities : [raid1]\nmd_ana : active raid1 sda1[0]\n  8 blocks [2/1] [U_]\n"),
+            ("sys/block/md_ana/dev", "9:127\n"),
             ("proc/spl/kstat/zfs/tank/state", "ONLINE\n"),
             ("sys/fs/btrfs/features/x", "0\n"),
         ] {
@@ -182,6 +184,7 @@ mod tests {
         assert_eq!(disks.collect::<Vec<_>>(), [("sda", smartctl), ("sdb", None), ("vda", None)]);
         assert_eq!(storage.devices[2].serial.raw(), "disk-7");
         assert_eq!((storage.mapped[0].kind, storage.mapped[0].name.raw()), (MappedKind::Lvm, "vg0-home"));
+        assert_eq!(storage.arrays[0].name.raw(), "md127");
         assert_eq!((storage.arrays[0].wanted_members, storage.arrays[0].working_members), (2, 1));
         assert_eq!((storage.pools[0].state, storage.btrfs.len()), (PoolState::Online, 0));
         let told = told(manifest);

@@ -7,15 +7,15 @@ use wire::{
 
 use crate::text::{fields, hundredths, lines, number};
 
-/// Every array. Lines that make no sense are skipped.
-pub(super) fn parse(text: &[u8]) -> Vec<RaidArray> {
+/// Every array; `called` says by which name a device is known to others. Lines that make no sense are skipped.
+pub(super) fn parse(text: &[u8], called: impl Fn(&str) -> Label) -> Vec<RaidArray> {
     let mut arrays = Vec::new();
     for line in lines(text) {
         if line.first().is_some_and(u8::is_ascii_whitespace) {
             if let Some(array) = arrays.last_mut() {
                 detail(line, array);
             }
-        } else if let Some(array) = head(line) {
+        } else if let Some(array) = head(line, &called) {
             arrays.push(array);
         }
     }
@@ -23,7 +23,7 @@ pub(super) fn parse(text: &[u8]) -> Vec<RaidArray> {
 }
 
 /// `md1 : active (auto-read-only) raid1 sdb2[1](F) sda2[0]`
-fn head(line: &[u8]) -> Option<RaidArray> {
+fn head(line: &[u8], called: &impl Fn(&str) -> Label) -> Option<RaidArray> {
     let mut words = fields(line).peekable();
     let name = words.next()?;
     if words.next() != Some(b":") || !name.starts_with(b"md") {
@@ -37,20 +37,20 @@ fn head(line: &[u8]) -> Option<RaidArray> {
     let read_only = words.next_if(|word| matches!(*word, b"(read-only)" | b"(auto-read-only)")).is_some();
     let level = words.next_if(|word| !word.contains(&b'[')).unwrap_or_default();
     Some(RaidArray {
-        name: label(name),
+        name: called(&String::from_utf8_lossy(name)),
         active,
         read_only,
-        level: label(level),
+        level: Label::cut(&String::from_utf8_lossy(level)),
         wanted_members: 0,
         working_members: 0,
-        members: words.filter_map(member).take(MAX_MEMBERS).collect(),
+        members: words.filter_map(|word| member(word, called)).take(MAX_MEMBERS).collect(),
         action: RaidAction::Idle,
         progress_permille: None,
     })
 }
 
 /// `sdb2[1](F)`; a slash in a kernel name is written as `!`.
-fn member(word: &[u8]) -> Option<RaidMember> {
+fn member(word: &[u8], called: &impl Fn(&str) -> Label) -> Option<RaidMember> {
     let open = word.iter().position(|byte| *byte == b'[')?;
     let (device, rest) = word.split_at(open);
     let flag = |flag: &[u8]| rest.windows(flag.len()).any(|part| part == flag);
@@ -61,7 +61,7 @@ fn member(word: &[u8]) -> Option<RaidMember> {
         () if flag(b"(R)") => MemberRole::Replacement,
         () => MemberRole::Active,
     };
-    (!device.is_empty()).then(|| RaidMember { device: label(device), role })
+    (!device.is_empty()).then(|| RaidMember { device: called(&String::from_utf8_lossy(device)), role })
 }
 
 /// `1464725632 blocks super 1.2 [2/1] [U_]`, `[=>...]  recovery = 12.6% (…) finish=…` or `resync=DELAYED`.
@@ -99,13 +99,13 @@ fn counts(word: &[u8]) -> Option<(u32, u32)> {
     Some((count(&inner[..slash])?, count(&inner[slash + 1..])?))
 }
 
-fn label(bytes: &[u8]) -> Label {
-    Label::cut(&String::from_utf8_lossy(bytes))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parse(text: &[u8]) -> Vec<RaidArray> {
+        super::parse(text, Label::cut)
+    }
 
     const DEGRADED: &[u8] = b"Personalities : [raid1] [raid6] [raid5] [raid4]\n\
 md1 : active raid1 sdb2[1](F) sda2[0]\n      \

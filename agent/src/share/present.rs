@@ -20,7 +20,8 @@ use crate::view::{
     PromptKind as PromptKindView, PromptView, RunPromptView, RunView, TechnicianView, View,
 };
 
-/// Keeps the view that the front ends show. Every change is published at once, and nothing else: each time wakes a terminal or a page.
+/// Keeps the view that the front ends show. Every change is published at once, and so is every notice; nothing else, as each time wakes
+/// a terminal or a page.
 #[derive(Debug)]
 pub(super) struct Stage {
     view: watch::Sender<View>,
@@ -50,9 +51,14 @@ impl Stage {
         });
     }
 
-    /// Shows something that the person should know now; `None` takes it away.
+    /// Shows something that the person should know now; `None` takes it away. The same one again is news: an answer that is not taken is
+    /// open again once the front end has seen a view after it.
     pub(super) fn notice(&mut self, notice: Option<String>) {
-        self.view.send_if_modified(|view| std::mem::replace(&mut view.notice, notice.clone()) != notice);
+        self.view.send_if_modified(|view| {
+            let news = notice.is_some() || view.notice.is_some();
+            view.notice = notice;
+            news
+        });
     }
 
     /// Shows how the two machines are connected.
@@ -295,6 +301,20 @@ fn time_of_day() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_that_is_refused_for_the_same_reason_again_is_told_again() {
+        let (mut stage, mut views) = Stage::new("the relay".to_owned());
+        for _ in 0..2 {
+            stage.notice(Some("That is not the word".to_owned()));
+            assert!(views.has_changed().unwrap());
+            assert_eq!(views.borrow_and_update().notice.as_deref(), Some("That is not the word"));
+        }
+        stage.notice(None);
+        assert!(views.has_changed().unwrap() && views.borrow_and_update().notice.is_none());
+        stage.notice(None);
+        assert!(!views.has_changed().unwrap(), "there was none before");
+    }
 
     #[test]
     fn a_question_is_locked_until_all_of_its_time_is_over() {

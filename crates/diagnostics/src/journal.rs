@@ -106,8 +106,8 @@ impl Entry {
         [&self.identifier, &self.command].into_iter().find_map(Field::label).unwrap_or_default()
     }
 
-    /// Whether systemd-coredump(8) wrote it, by what the journal itself says of the writer. Where it handles a crash of the manager it is
-    /// in no unit, as no program of a user ever is.
+    /// Whether it seems that systemd-coredump(8) wrote it, by what the journal itself says of the writer. Where it handles a crash of the
+    /// manager it is in no unit; neither is any writer that had ended before the journal looked.
     pub(crate) fn is_by_the_crash_handler(&self) -> bool {
         matches!(self.writer.0.as_slice(), b"" | b"init.scope") || self.writer.0.starts_with(b"systemd-coredump@")
     }

@@ -53,8 +53,8 @@ impl Tool {
             Self::Journal(_) | Self::JournalBoots | Self::AptUpgrades | Self::DnfSecurity | Self::Chrony => code == 0,
             // There are updates.
             Self::DnfUpdates => matches!(code, 0 | 100),
-            // There are patches, or something should be started again.
-            Self::ZypperUpdates | Self::ZypperSecurity => code == 0 || (100..=106).contains(&code),
+            // There are patches, or something should be started again. From 104 on something was left out.
+            Self::ZypperUpdates | Self::ZypperSecurity => code == 0 || (100..=103).contains(&code),
             // It says the same in what it prints, and with more words.
             Self::DiskHealth { .. } => true,
         }

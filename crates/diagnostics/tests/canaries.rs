@@ -256,7 +256,7 @@ fn no_secret_among_the_arguments_of_a_process_leaves_it_with_the_others() {
     let mut command = Command::new("sh");
     command.args([
         "-c",
-        "read line",
+        "echo up; read line",
         "waiting",
         "--harmless",
         "--password=qanary word qanary",
@@ -264,7 +264,9 @@ fn no_secret_among_the_arguments_of_a_process_leaves_it_with_the_others() {
         "qanary two",
     ]);
     command.args(["https://ana:qanary@example.net/", "Authorization: Bearer qanary"]);
-    let running = Running(command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap());
+    let mut running = Running(command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap());
+    // The kernel may say that a program was started a moment before it knows what with.
+    running.0.stdout.take().unwrap().read_exact(&mut [0; 3]).unwrap();
     let (pid, roots) = (running.0.id(), Roots::default());
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
     let fields = stat.rsplit_once(')').unwrap().1.split_whitespace().collect::<Vec<_>>();

@@ -1,5 +1,5 @@
-//! Crashes, from the entries that systemd-coredump(8) leaves in the journal. Any program may leave such an entry; those of others do not
-//! count.
+//! Crashes, from the entries that systemd-coredump(8) leaves in the journal. Any program may leave such an entry. Those that are known to
+//! come from others do not count; whoever ends right after writing is not known, so the rest is a hint.
 
 use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
 
@@ -21,7 +21,7 @@ const MAX_LOOKED_AT: u32 = 5000;
 /// Reads the crashes of the last seven days.
 pub(crate) fn read(sources: &Sources, manifest: &mut Manifest) -> Option<Crashes> {
     let now = now();
-    let (mut crashes, mut claimed) = (Vec::new(), 0_u32);
+    let (mut crashes, mut claimed) = (Vec::new(), 0_usize);
     let selection = JournalSelection {
         message: Some(MessageId::Crash),
         since: Some(before(now, Duration::from_hours(7 * 24))),
@@ -39,14 +39,12 @@ pub(crate) fn read(sources: &Sources, manifest: &mut Manifest) -> Option<Crashes
             unit: entry.crash_unit(),
         });
     })?;
-    if claimed > 0 {
-        manifest.partial(
-            JOURNAL,
-            &format!("{claimed} crashes do not count: programs claimed them that do not handle crashes"),
-        );
-    }
-    if crashes.len() >= usize::try_from(MAX_LOOKED_AT).unwrap_or(usize::MAX) {
+    if crashes.len() + claimed >= usize::try_from(MAX_LOOKED_AT).unwrap_or(usize::MAX) {
         manifest.partial(JOURNAL, &format!("only the newest {MAX_LOOKED_AT} crashes are looked at"));
+    }
+    if claimed > 0 {
+        let why = format!("{claimed} crashes do not count: programs claimed them that do not handle crashes");
+        manifest.partial(JOURNAL, &why);
     }
     Some(digest(crashes, now, manifest))
 }

@@ -3,7 +3,7 @@
 //!
 //! To look at a process costs about 15 µs on a processor that has done something else for a second, which is more than all other
 //! figures of a sample together. So the processes that are listed are looked at with every sample, by files that stay open, and all
-//! of them only as often as their number allows. Of those, the ones at rest have their turn once in [`REST_TURN`].
+//! of them only as often as their number allows. Of those, the ones at rest have their turn once in about [`REST_TURN`].
 
 use std::{
     io,
@@ -36,7 +36,7 @@ const RUNNING: u8 = b'R';
 /// A process is at rest after so many looks at which everything was as before.
 const REST_AFTER: u8 = 3;
 
-/// In this time every process at rest is looked at once, however often all are.
+/// In about this time every process at rest is looked at once: by the first look at all processes after it.
 const REST_TURN: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
@@ -166,9 +166,9 @@ impl Processes {
         if by != order.by || self.whole_is_due(period.interval, order.every) {
             self.look_at_all(&folder, period, by == order.by);
             self.list();
-            self.open_listed(folder.as_fd());
+            self.open_listed(folder.as_fd(), period);
         } else {
-            self.look_at_listed(period);
+            self.look_at_listed(folder.as_fd(), period);
         }
         gaps.add(&self.gaps);
         let mut scan = Scan { total: self.total, readable: self.readable, ..Scan::default() };
@@ -196,16 +196,24 @@ impl Processes {
         self.known.is_empty() || self.now - self.whole_at + interval / 2 >= every
     }
 
-    fn look_at_listed(&mut self, period: Period) {
+    /// Looks at the listed that were not looked at yet.
+    fn look_at_listed(&mut self, folder: BorrowedFd<'_>, period: Period) {
         let before = self.known.len();
         self.known.retain_mut(|known| {
-            let Ok(place) = self.open.binary_search_by_key(&known.pid, OpenFiles::pid) else { return true };
-            let files = &self.open[place];
-            match files.read_stat(&mut self.line) {
+            if known.listed.is_none() || known.read_at == self.now {
+                return true;
+            }
+            let open = self.open.binary_search_by_key(&known.pid, OpenFiles::pid).ok().map(|place| &self.open[place]);
+            let stat = match open {
+                Some(files) => files.read_stat(&mut self.line),
+                // More files could not be opened.
+                None => read_stat(folder, known.pid, &mut self.line),
+            };
+            match stat {
                 // The number of one that has ended can be used again; the next whole scan finds who uses it.
                 Ok(stat) if stat.start_ticks != known.stat.start_ticks => false,
                 Ok(stat) => {
-                    let io = files.read_io(&mut self.line);
+                    let io = open.and_then(|files| files.read_io(&mut self.line));
                     *known =
                         Known { still_stuck: known.still_stuck, ..known.later(stat, io, self.now, period, self.units) };
                     true
@@ -220,13 +228,15 @@ impl Processes {
     }
 
     /// Opens the files of those that came into the list, and closes those of all others.
-    fn open_listed(&mut self, folder: BorrowedFd<'_>) {
+    fn open_listed(&mut self, folder: BorrowedFd<'_>, period: Period) {
         let mut before = std::mem::take(&mut self.open).into_iter().peekable();
         for known in self.known.iter().filter(|known| known.listed.is_some()) {
             while before.next_if(|files| files.pid() < known.pid).is_some() {}
             let open = before.next_if(|files| files.is_of(known.pid, known.stat.start_ticks));
             self.open.extend(open.or_else(|| OpenFiles::open(folder, known.pid, known.stat.start_ticks).ok()));
         }
+        // Who was at rest comes into the list for what it was some time ago.
+        self.look_at_listed(folder, period);
     }
 
     /// `rest`: those at rest are left alone until it is their turn.

@@ -16,8 +16,12 @@ const PROCESSES: [usize; 2] = [200, 1000];
 const ROUNDS: usize = 5;
 const LOOKS: u32 = 20;
 
-/// Caches go cold and counters move, as between two samples; also long enough for rates.
+/// Caches go cold and counters move, as between two samples.
 const BETWEEN: Duration = Duration::from_millis(110);
+
+/// What the collector is told that passed between two looks: after so long it leaves no process out because it is at rest, as sysinfo
+/// leaves none out.
+const TOLD: Duration = Duration::from_secs(10);
 
 pub(super) fn measure() -> anyhow::Result<Vec<Figure>> {
     let mut figures = Vec::new();
@@ -42,15 +46,17 @@ pub(super) fn measure() -> anyhow::Result<Vec<Figure>> {
 
 /// Processor time of one look at all processes, without what is measured beside them, and of one by sysinfo.
 fn compare() -> anyhow::Result<(Duration, Duration)> {
-    let mut collector = Collector::new(Roots::default(), clock::now());
+    let begun = clock::now();
+    let mut collector = Collector::new(Roots::default(), begun);
     let kind = ProcessRefreshKind::nothing().with_cpu().with_memory().with_user(UpdateKind::OnlyIfNotSet);
     let kind = kind.without_tasks();
     let mut system = System::new()?;
     system.refresh_processes_specifics(ProcessesToUpdate::All, true, kind);
     let [mut overview, mut both, mut sysinfo] = [Duration::ZERO; 3];
-    for _ in 0..LOOKS {
-        overview += used_by(|| drop(collector.sample(clock::now(), Panels::OVERVIEW)));
-        both += used_by(|| drop(collector.sample(clock::now(), Panels::OVERVIEW.with(Panel::Processes))));
+    for look in 1..=LOOKS {
+        let now = begun + TOLD * 2 * look;
+        overview += used_by(|| drop(collector.sample(now, Panels::OVERVIEW)));
+        both += used_by(|| drop(collector.sample(now + TOLD, Panels::OVERVIEW.with(Panel::Processes))));
         sysinfo += used_by(|| {
             system.refresh_processes_specifics(ProcessesToUpdate::All, true, kind);
         });

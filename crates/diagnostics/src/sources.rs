@@ -8,9 +8,9 @@ use std::{
     time::Duration,
 };
 
-use wire::diagnostics::sections::probes::ChainTrust;
+use wire::diagnostics::sections::{clock::KernelClock, probes::ChainTrust};
 
-use crate::{bus::Bus, probes::targets::Reach, roots::Roots, tools::Tool};
+use crate::{bus::Bus, clock, probes::targets::Reach, roots::Roots, tools::Tool};
 
 /// Everything that a section can be read from. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -27,6 +27,8 @@ pub struct Sources {
     pub handshakes: Arc<dyn ShakeHands>,
     /// What probes may reach.
     pub reach: Reach,
+    /// Asks the kernel how well its clock is kept.
+    pub kernel_clock: fn() -> io::Result<KernelClock>,
 }
 
 /// Greets another machine by TLS. Implemented where TLS may be spoken, which is not here.
@@ -112,6 +114,7 @@ impl Default for Sources {
             certificates: Arc::new(NoCertificates),
             handshakes: Arc::new(NoHandshakes),
             reach: Reach::default(),
+            kernel_clock: clock::linux::ask_kernel,
         }
     }
 }

@@ -1,5 +1,5 @@
 //! The clock: what keeps it right, by the services themselves (`org.freedesktop.timesync1(5)`, `org.freedesktop.timedate1(5)`,
-//! chronyc(1)), and what it starts from (rtc(4), hwclock(8)).
+//! chronyc(1)), by the kernel (adjtimex(2)), and what it starts from (rtc(4), hwclock(8)).
 //!
 //! timedated is asked if it happens to run. It is started on demand, and asking must not start anything.
 
@@ -7,7 +7,7 @@ use std::{fs, io, path::Path, time::Duration};
 
 use serde::Deserialize;
 use wire::{
-    diagnostics::sections::clock::{Clock, MAX_SERVICES, TimeService, TimeSource},
+    diagnostics::sections::clock::{Clock, KernelClock, MAX_SERVICES, TimeService, TimeSource},
     text::Label,
     time::WallTime,
 };
@@ -39,6 +39,10 @@ const UNSYNCHRONISED_STRATUM: u8 = 16;
 /// Leap indicator of a server whose clock is not synchronised (RFC 5905, 7.3).
 const UNSYNCHRONISED_LEAP: u32 = 3;
 
+/// Where the kernel stops counting how wrong the clock may be (`NTP_PHASE_LIMIT`): nobody keeps it. What systemd goes by; the flag
+/// `STA_UNSYNC` is set also to keep the kernel away from the battery-backed clock.
+const KERNEL_LOST_US: u64 = 16_000_000;
+
 /// Reads the section.
 pub(crate) fn read(sources: &Sources, manifest: &mut Manifest) -> Option<Clock> {
     let Sources { roots, bus, .. } = sources;
@@ -65,12 +69,20 @@ pub(crate) fn read(sources: &Sources, manifest: &mut Manifest) -> Option<Clock> 
     } else {
         manifest.missing("time service", "it has no interface that is asked");
     }
-    clock.synchronised = clock.source.as_ref().and_then(is_synchronised);
+    clock.kernel = manifest.keep("kernel", (sources.kernel_clock)());
+    let by_service = clock.source.as_ref().and_then(is_synchronised);
+    let by_kernel = clock.kernel.as_ref().map(|kernel| kernel.max_error_us < KERNEL_LOST_US);
+    clock.synchronised = match &clock.source {
+        // It does not tell the kernel unless it was told to (`rtcsync` in chrony.conf(5)).
+        Some(source) if source.service == TimeService::Chrony => by_service.or(by_kernel),
+        // A service goes on telling the last answer of a server that is long gone; what the kernel takes for the error grows.
+        _ => by_kernel.or(by_service),
+    };
     match ask_timedated(bus) {
         Ok(told) => {
             manifest.read("timedated");
-            // It asks the kernel, which knows of whatever service there is.
-            clock.synchronised = Some(told.synchronised);
+            // It asks the same kernel.
+            clock.synchronised = clock.synchronised.or(Some(told.synchronised));
             clock.enabled = Some(told.enabled);
             clock.hardware_in_local_time = Some(told.local_time);
             clock.time_zone = Label::cut(&told.time_zone);
@@ -80,6 +92,36 @@ pub(crate) fn read(sources: &Sources, manifest: &mut Manifest) -> Option<Clock> 
         Err(_) => {}
     }
     Some(clock)
+}
+
+/// The kernel's own. This machine's is asked whatever the roots are.
+pub(crate) fn ask_kernel() -> io::Result<KernelClock> {
+    #[expect(unsafe_code, reason = "no wrapper that could be found tells what the kernel answers")]
+    // SAFETY: `timex` is a struct of integers, for all of which zero is a value.
+    let mut answer = unsafe { std::mem::zeroed::<libc::timex>() };
+    // `modes` is 0: nothing is set.
+    #[expect(unsafe_code, reason = "as above")]
+    // SAFETY: the pointer is to a `timex` of our own that outlives the call, and the kernel writes no more than that.
+    let state = unsafe { libc::adjtimex(&raw mut answer) };
+    if state < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let units_a_microsecond = if answer.status & libc::STA_NANO == 0 { 1 } else { 1000 };
+    Ok(KernelClock {
+        max_error_us: u64::try_from(answer.maxerror).unwrap_or(u64::MAX),
+        offset_us: narrow(i128::from(answer.offset) / units_a_microsecond),
+        frequency_ppb: billionths(answer.freq),
+    })
+}
+
+/// The kernel counts in millionths, with 16 bits behind the point (adjtimex(2)).
+fn billionths(frequency: impl Into<i128>) -> i64 {
+    narrow(frequency.into() * 1000 / 65_536)
+}
+
+/// Zero for what no clock shows.
+fn narrow(value: i128) -> i64 {
+    i64::try_from(value).unwrap_or_default()
 }
 
 /// Whether what a service knows of its server says that the clock is right.
@@ -209,8 +251,7 @@ fn ask_timesyncd(bus: &Bus) -> io::Result<TimeSource> {
             stratum: answered.then(|| message.stratum()),
             offset_us,
             max_error_us: answered.then_some(max_error),
-            // The kernel counts in millionths, with 16 bits behind the point (adjtimex(2)).
-            frequency_ppb: i64::try_from(i128::from(frequency) * 1000 / 65_536).ok(),
+            frequency_ppb: Some(billionths(frequency)),
             poll_secs: Some(poll / 1_000_000),
             compared_at: answered.then_some(WallTime(message.destination / 1000)),
         })

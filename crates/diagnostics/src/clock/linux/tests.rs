@@ -27,6 +27,18 @@ fn desktop(service: &str) -> TestMachine {
     machine
 }
 
+/// What a kernel says whose clock a service keeps.
+#[expect(clippy::unnecessary_wraps, reason = "a kernel may refuse")]
+fn kept() -> io::Result<KernelClock> {
+    Ok(KernelClock { max_error_us: 1_500_000, offset_us: -120, frequency_ppb: 4500 })
+}
+
+/// What it says where nobody does.
+#[expect(clippy::unnecessary_wraps, reason = "a kernel may refuse")]
+fn left_alone() -> io::Result<KernelClock> {
+    Ok(KernelClock { max_error_us: 16_000_000, offset_us: 0, frequency_ppb: 0 })
+}
+
 type Message = (u32, u32, u32, u32, i32, u64, u64, Vec<u8>, u64, u64, u64, u64, bool, u64, u64);
 
 /// The clock is 2.5 s behind a server 10 ms away on each way.
@@ -53,7 +65,8 @@ fn a_fake_of_timesyncd_tells_how_far_the_clock_is_off() {
     let mut bus = TestBus::start();
     bus.serve(fake_timesyncd(ANSWERED));
     let machine = desktop("systemd-timesyn\n");
-    let (clock, outcome, _) = survey(read, &Sources { bus: Bus::at(&bus.socket()), ..machine.sources() });
+    let sources = Sources { bus: Bus::at(&bus.socket()), kernel_clock: kept, ..machine.sources() };
+    let (clock, outcome, _) = survey(read, &sources);
     let clock = clock.unwrap();
     let source = clock.source.unwrap();
     assert_eq!((source.service, source.server.raw()), (TimeService::Timesyncd, "ntp.example.org"));
@@ -99,7 +112,9 @@ const TRACKING: &str = "A29FC87B,162.159.200.123,4,1732000000.250000000,0.051234
 fn chrony_tells_by_its_own_program() {
     let tools = Arc::new(Printing(vec![(Tool::Chrony, TRACKING.into())]));
     let machine = desktop("chronyd\n");
-    let (clock, outcome, _) = survey(read, &Sources { tools, ..machine.sources() });
+    // It was not told to tell the kernel.
+    let sources = Sources { tools, kernel_clock: left_alone, ..machine.sources() };
+    let (clock, outcome, _) = survey(read, &sources);
     let clock = clock.unwrap();
     let source = clock.source.unwrap();
     assert_eq!((source.service, source.server.raw()), (TimeService::Chrony, "162.159.200.123"));
@@ -107,6 +122,28 @@ fn chrony_tells_by_its_own_program() {
     assert_eq!((source.frequency_ppb, source.poll_secs), (Some(12_345), Some(1024)));
     assert_eq!(source.compared_at, Some(WallTime(1_732_000_000_250)));
     assert_eq!((clock.synchronised, outcome), (Some(true), Outcome::Complete));
+}
+
+#[test]
+fn a_server_that_is_long_gone_does_not_keep_the_clock() {
+    let mut bus = TestBus::start();
+    bus.serve(fake_timesyncd(ANSWERED));
+    let machine = desktop("systemd-timesyn\n");
+    let sources = Sources { bus: Bus::at(&bus.socket()), kernel_clock: left_alone, ..machine.sources() };
+    let clock = survey(read, &sources).0.unwrap();
+    assert_eq!(clock.source.unwrap().offset_us, Some(2_500_000), "the last answer is still told");
+    assert_eq!(clock.synchronised, Some(false));
+}
+
+#[test]
+fn a_service_that_is_not_asked_is_known_by_what_it_told_the_kernel() {
+    let machine = desktop("ntpd\n");
+    let (clock, _, read_from) = survey(read, &Sources { kernel_clock: kept, ..machine.sources() });
+    let clock = clock.unwrap();
+    assert_eq!((clock.synchronised, clock.source), (Some(true), None));
+    assert_eq!(clock.kernel, kept().ok());
+    assert!(read_from.iter().any(|(name, coverage, _)| name == "kernel" && *coverage == Coverage::Read));
+    assert!(read_from.iter().all(|(name, ..)| name != "timedated"), "nothing is missing without it");
 }
 
 #[test]
@@ -192,7 +229,19 @@ fn when_timesyncd_was_right_is_the_time_of_its_file() {
 }
 
 #[test]
-fn this_machine_counts_time_by_something() {
-    let sources = Sources { roots: Roots::default(), ..TestMachine::new(&[]).sources() };
-    assert!(!survey(read, &sources).0.unwrap().counter.is_blank());
+fn this_machine_counts_time_by_something_and_its_kernel_says_how_well() {
+    let sources = Sources { roots: Roots::default(), kernel_clock: ask_kernel, ..TestMachine::new(&[]).sources() };
+    let clock = survey(read, &sources).0.unwrap();
+    assert!(!clock.counter.is_blank());
+    // A container may forbid the question.
+    match clock.kernel {
+        Some(kernel) => assert!(kernel.max_error_us <= 16_000_000, "{kernel:?}"),
+        None => assert_eq!(ask_kernel().unwrap_err().kind(), io::ErrorKind::PermissionDenied),
+    }
+}
+
+#[test]
+fn a_kernel_counts_in_millionths_of_65536_parts() {
+    assert_eq!((billionths(-655_360), billionths(65_536_i64 * 500)), (-10_000, 500_000));
+    assert_eq!(billionths(i64::MAX), i64::MAX / 65_536 * 1000 + 999, "nothing overflows");
 }

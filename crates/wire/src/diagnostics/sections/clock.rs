@@ -17,6 +17,8 @@ schema! {
         technical services: Vec<TimeService>,
         /// What the service that answered knows.
         nested source: Option<TimeSource>,
+        /// What the kernel knows; absent where it may not be asked.
+        nested kernel: Option<KernelClock>,
         /// Time zone, such as `Europe/Berlin`; blank if unknown.
         technical time_zone: Label,
         /// Whether the battery-backed clock keeps local time, which goes wrong twice a year; absent if unknown.
@@ -25,6 +27,16 @@ schema! {
         technical hardware_clock: Option<WallTime>,
         /// What the kernel counts time by, such as `tsc`; blank if unknown.
         technical counter: Label,
+    }
+
+    /// How well the kernel's clock is kept, whatever service keeps it (`adjtimex(2)`).
+    pub struct KernelClock {
+        /// How wrong it may be, in microseconds. It grows by half a thousandth while no service says anything, up to 16 s.
+        technical max_error_us: u64,
+        /// Microseconds that it still has to be put forward; negative if back.
+        technical offset_us: i64,
+        /// How much faster it is made, in billionths.
+        technical frequency_ppb: i64,
     }
 
     /// What a clock is synchronised with.

@@ -4,6 +4,7 @@ pub mod doctor;
 pub mod executor;
 pub mod front;
 pub mod options;
+mod resident;
 pub mod sent;
 pub mod share;
 pub mod view;

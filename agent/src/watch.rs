@@ -42,7 +42,7 @@ use wire::{
     time::Moment,
 };
 
-use crate::executor::tools::Tools;
+use crate::{executor::tools::Tools, resident::Program};
 
 /// Requests that may wait for the thread: more than a session has under way.
 const REQUESTS: usize = 16;
@@ -129,7 +129,11 @@ impl Watch {
         if let Some(folder) = history {
             monitor.keep_in(&folder).map_err(io::Error::other)?;
         }
-        let mut thread = Thread { monitor, survey: survey.clone(), surveyed, read };
+        let program = Program::this().unwrap_or_else(|error| {
+            tracing::debug!(%error, "the program's code stays in memory");
+            Program::default()
+        });
+        let mut thread = Thread { monitor, survey: survey.clone(), surveyed, read, program };
         thread::Builder::new().name("watch".to_owned()).spawn(move || thread.run(&inbox))?;
         Ok(Self { requests, survey })
     }
@@ -176,8 +180,16 @@ impl Watch {
 struct Thread {
     monitor: Monitor,
     survey: Survey,
-    surveyed: SyncSender<SectionReport>,
-    read: Receiver<SectionReport>,
+    surveyed: SyncSender<Surveyed>,
+    read: Receiver<Surveyed>,
+    program: Program,
+}
+
+/// What a thread of the survey comes to.
+enum Surveyed {
+    Section(SectionReport),
+    /// It read all that it was to read.
+    All,
 }
 
 impl Thread {
@@ -237,7 +249,9 @@ impl Thread {
         let (survey, surveyed) = (self.survey.clone(), self.surveyed.clone());
         let read = move || {
             // The thread may have ended meanwhile.
-            survey.read_each(&due, SECTION_DEADLINE, clock::wall_time(), |report| drop(surveyed.send(report)));
+            let send = |what| drop(surveyed.send(what));
+            survey.read_each(&due, SECTION_DEADLINE, clock::wall_time(), |report| send(Surveyed::Section(report)));
+            send(Surveyed::All);
         };
         if let Err(error) = thread::Builder::new().name("survey".to_owned()).spawn(read) {
             tracing::warn!(%error, "nothing is read of the machine but figures");
@@ -245,9 +259,19 @@ impl Thread {
     }
 
     fn take_surveyed(&mut self) {
-        let came = self.read.try_iter().collect::<Vec<_>>();
+        let (mut came, mut all) = (Vec::new(), false);
+        for surveyed in self.read.try_iter() {
+            match surveyed {
+                Surveyed::Section(report) => came.push(report),
+                Surveyed::All => all = true,
+            }
+        }
         if !came.is_empty() {
             self.monitor.surveyed(came, clock::now(), clock::wall_time());
+        }
+        if all {
+            // What reads sections is not needed before the next are due, nor is what started the program or let somebody in.
+            self.program.give_back();
         }
     }
 
@@ -258,7 +282,9 @@ impl Thread {
         let is_known = |thread: &Self| OPENING_SECTIONS.iter().all(|section| thread.monitor.knows(*section));
         while !is_known(self) && left(gives_up_at) > Duration::ZERO {
             match self.read.recv_timeout(left(gives_up_at)) {
-                Ok(report) => self.monitor.surveyed(vec![report], clock::now(), clock::wall_time()),
+                Ok(Surveyed::Section(report)) => self.monitor.surveyed(vec![report], clock::now(), clock::wall_time()),
+                // What runs next is needed for the opening.
+                Ok(Surveyed::All) => {}
                 Err(_) => return,
             }
         }

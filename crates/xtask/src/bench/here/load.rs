@@ -67,6 +67,13 @@ pub(super) fn taken_by_programs(root: u32) -> anyhow::Result<Duration> {
     Ok(usage(root)?.ended_children)
 }
 
+/// The most memory that a process has had at once, in bytes (`VmHWM`, `proc_pid_status(5)`).
+pub(super) fn highest_resident(pid: u32) -> anyhow::Result<f64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("the kernel tells no VmHWM")?;
+    Ok(line.trim().trim_end_matches(" kB").parse::<f64>()? * 1024.0)
+}
+
 fn usage(root: u32) -> anyhow::Result<Usage> {
     Usage::of_tree(root)?.context("a process that is measured ended")
 }

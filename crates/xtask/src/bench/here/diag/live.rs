@@ -86,6 +86,7 @@ pub(super) async fn measure() -> anyhow::Result<Vec<Figure>> {
     let many = visit.watch().await?;
     let churn = load::churn()?;
     let churned = visit.watch().await?;
+    let highest = load::highest_resident(visit.share.pid())? / 1e6;
     drop((churn, crowd, visit));
 
     let mut cold = Vec::new();
@@ -108,6 +109,7 @@ pub(super) async fn measure() -> anyhow::Result<Vec<Figure>> {
         Figure::median("in session, 200 processes: resident memory", "MB", &few.resident_megabytes)?.with_bar("≤ 15"),
         Figure::median("in session, 1,000 processes: resident memory", "MB", &many.resident_megabytes)?
             .with_bar("≤ 15"),
+        Figure::median("the most at any time since the agent's start", "MB", &[highest])?,
         Figure::median("diagnostics stream, payload, 200 processes", "B/s", &few.bytes_per_second)?.with_bar("≤ 400"),
         Figure::median("diagnostics stream, 1,000 processes", "B/s", &many.bytes_per_second)?,
         Figure::median("diagnostics stream, the same, 150 a second come and go", "B/s", &churned.bytes_per_second)?

@@ -10,7 +10,7 @@ use wire::{
     text::{Label, Sentence},
 };
 
-use super::stat::Stat;
+use super::{hidden::are_hidden, stat::Stat};
 use crate::{roots::Roots, text::read_file};
 
 /// Why there are no arguments to show.
@@ -53,7 +53,12 @@ impl From<io::Error> for ArgumentsError {
 /// [`ArgumentsError::Ended`], or why it could not be read.
 pub fn process_name(roots: &Roots, pid: u32, start_ticks: u64) -> Result<Label, ArgumentsError> {
     let mut buffer = Vec::new();
-    let stat = Stat::parse(read_file(&roots.proc.join(format!("{pid}/stat")), &mut buffer)?);
+    let read = read_file(&roots.proc.join(format!("{pid}/stat")), &mut buffer);
+    let stat = Stat::parse(read.map_err(|error| match error.kind() {
+        // One that is hidden looks like one that has ended, and which it is cannot be told.
+        io::ErrorKind::NotFound if are_hidden(&roots.proc) => ArgumentsError::NotReadable(error),
+        _ => error.into(),
+    })?);
     let stat = stat.ok_or_else(|| ArgumentsError::Failed(io::ErrorKind::InvalidData.into()))?;
     // What is left of a process that has ended has no arguments.
     let is_there = stat.start_ticks == start_ticks && !matches!(stat.state, b'Z' | b'X');

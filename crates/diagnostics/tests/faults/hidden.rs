@@ -1,9 +1,11 @@
 //! A machine that shows its users nothing but their own processes.
 
-use diagnostics::Question;
+use std::fs;
+
+use diagnostics::{ArgumentsError, Question, Roots, arguments, process_name};
 use wire::diagnostics::{
     report::{Content, Coverage, Outcome, SectionId},
-    sections::clock::TimeService,
+    sections::{clock::TimeService, process::Arguments},
 };
 
 use crate::{
@@ -44,6 +46,8 @@ fn a_user_from_whom_processes_are_hidden_is_told_so_and_nothing_is_concluded_fro
             let (_, reason) = source(&report, "stat").unwrap();
             assert!(reason.contains("hidepid"), "{reason}");
 
+            assert!(matches!(arguments_of_the_first(), Err(ArgumentsError::NotReadable(_))), "it did not end");
+
             let report = ask(Question::Section(SectionId::System));
             let (coverage, reason) = source(&report, "process 1").unwrap();
             assert!(coverage == Coverage::Missing && reason.contains("hidepid"), "{reason}");
@@ -63,6 +67,7 @@ fn a_user_who_sees_names_but_no_more_is_told_the_same() {
             assert!(sample.processes_total > sample.processes_readable && sample.processes_readable == 1, "{sample:?}");
             assert_eq!(gap(sample, "processes of other users"), Some("the machine hides them (hidepid)"));
             assert!(gap(sample, "some processes").is_some());
+            assert!(matches!(arguments_of_the_first(), Err(ArgumentsError::NotReadable(_))));
             let report = ask(Question::Section(SectionId::Clock));
             assert!(source(&report, "time service").unwrap().1.contains("hidepid"), "{report:?}");
         });
@@ -80,5 +85,15 @@ fn nothing_is_hidden_from_root() {
         let report = ask(Question::Section(SectionId::Clock));
         let Some(Content::Clock(clock)) = &report.content else { panic!("{report:?}") };
         assert_eq!(clock.services, [TimeService::Chrony]);
+        assert!(!arguments_of_the_first().unwrap().arguments.0.is_empty());
     });
+}
+
+/// As root sees its start. From whom it is hidden may try any.
+fn arguments_of_the_first() -> Result<Arguments, ArgumentsError> {
+    let started_at = |stat: String| stat.rsplit(") ").next()?.split(' ').nth(19)?.parse::<u64>().ok();
+    let started_at = fs::read_to_string("/proc/1/stat").ok().and_then(started_at).unwrap_or(1);
+    let roots = Roots::default();
+    let name = process_name(&roots, 1, started_at)?;
+    arguments(&roots, 1, started_at, &name)
 }

@@ -54,10 +54,10 @@ impl From<io::Error> for ArgumentsError {
 pub fn process_name(roots: &Roots, pid: u32, start_ticks: u64) -> Result<Label, ArgumentsError> {
     let mut buffer = Vec::new();
     let read = read_file(&roots.proc.join(format!("{pid}/stat")), &mut buffer);
-    let stat = Stat::parse(read.map_err(|error| match error.kind() {
+    let stat = Stat::parse(read.map_err(|error| {
         // One that is hidden looks like one that has ended, and which it is cannot be told.
-        io::ErrorKind::NotFound if are_hidden(&roots.proc) => ArgumentsError::NotReadable(error),
-        _ => error.into(),
+        let hidden = error.kind() == io::ErrorKind::NotFound && are_hidden(&roots.proc);
+        if hidden { ArgumentsError::NotReadable(error) } else { error.into() }
     })?);
     let stat = stat.ok_or_else(|| ArgumentsError::Failed(io::ErrorKind::InvalidData.into()))?;
     // What is left of a process that has ended has no arguments.

@@ -30,9 +30,9 @@ impl Program {
         for part in &self.0 {
             let start = std::ptr::without_provenance_mut(part.start);
             #[expect(unsafe_code, reason = "memory is given back by its address")]
-            // SAFETY: these pages are the program's file, mapped by the kernel for as long as the program runs, private, not to be
-            // written to, and without a change of our own (`unchanged`); nobody may write to the file of a running program (execve(2),
-            // ETXTBSY). So what comes again is what was there, and nobody can tell.
+            // SAFETY: these pages are the program's file, mapped by the kernel for as long as the program runs, private and not to be
+            // written to. None was changed, neither in memory nor one that was swapped out (`unchanged`), so each is a page of the file,
+            // and what comes again is the same page. Only a debugger that changes the program while it runs can tell.
             let given = unsafe { madvise(start, part.len(), Advice::LinuxDontNeed) };
             // Memory that is locked cannot be given back (`mlockall(2)`): then it stays.
             if let Err(error) = given {
@@ -41,6 +41,12 @@ impl Program {
         }
     }
 }
+
+/// Counts of pages that differ from the file of a mapping: in memory, and swapped out.
+const CHANGED: [&str; 4] = ["Shared_Dirty:", "Private_Dirty:", "Anonymous:", LAST_OF_CHANGED];
+
+/// The kernel tells this one after the others.
+const LAST_OF_CHANGED: &str = "Swap:";
 
 /// Parts of `smaps` (`proc_pid_smaps(5)`) that are of `file`, private, not to be written to, and in which no page differs from it.
 /// What the linker changed before the program began is protected afterwards too, but differs.
@@ -51,8 +57,10 @@ fn unchanged(smaps: &str, file: &Path) -> Vec<Range<usize>> {
         if let Some(mapping) = mapping(line) {
             let of_file = Path::new(mapping.path) == file && matches!(mapping.rights, "r--p" | "r-xp");
             part = of_file.then_some(mapping.range);
-        } else if let Some(changed) = line.strip_prefix("Anonymous:") {
-            found.extend(part.take().filter(|_| changed.trim() == "0 kB"));
+        } else if CHANGED.iter().any(|count| line.starts_with(count)) && !line.ends_with(" 0 kB") {
+            part = None;
+        } else if line.starts_with(LAST_OF_CHANGED) {
+            found.extend(part.take());
         }
     }
     found
@@ -84,20 +92,34 @@ mod tests {
 5586c0000000-5586c04a4000 r--p 00000000 fd:00 77                         /opt/a b/assent-share
 Size:               4752 kB
 Anonymous:             0 kB
+Swap:                  0 kB
 VmFlags: rd mr mw me
 5586c04a4000-5586c100d000 r-xp 004a3000 fd:00 77                         /opt/a b/assent-share
 Anonymous:             0 kB
+Swap:                  0 kB
 5586c100d000-5586c109b000 r--p 0100b000 fd:00 77                         /opt/a b/assent-share
 Anonymous:           560 kB
+Swap:                  0 kB
 5586c109b000-5586c10a0000 rw-p 01099000 fd:00 77                         /opt/a b/assent-share
 Anonymous:             0 kB
-5586c10a0000-5586c10a1000 r--s 00000000 fd:00 77                         /opt/a b/assent-share
+Swap:                  0 kB
+5586c10a0000-5586c10a1000 r--p 0109e000 fd:00 77                         /opt/a b/assent-share
 Anonymous:             0 kB
+Swap:                  4 kB
+5586c10a1000-5586c10a2000 r--s 00000000 fd:00 77                         /opt/a b/assent-share
+Anonymous:             0 kB
+Swap:                  0 kB
 5586c2000000-5586c2100000 rw-p 00000000 00:00 0                          [heap]
 Anonymous:             0 kB
+Swap:                  0 kB
 7f0000000000-7f0000001000 r-xp 00000000 fd:00 78                         /usr/lib/libc.so.6
 Anonymous:             0 kB
-7f0000001000-7f0000002000 r-xp 00000000 00:00 0 \nAnonymous:             0 kB
+Swap:                  0 kB
+7f0000001000-7f0000002000 r-xp 00000000 00:00 0
+Anonymous:             0 kB
+Swap:                  0 kB
+5586c10b0000-5586c10b1000 r-xp 0109e000 fd:00 77                         /opt/a b/assent-share
+Anonymous:             0 kB
 ";
 
     #[test]
@@ -105,7 +127,7 @@ Anonymous:             0 kB
         let parts = unchanged(SMAPS, Path::new("/opt/a b/assent-share"));
         assert_eq!(parts, [0x5586_c000_0000..0x5586_c04a_4000, 0x5586_c04a_4000..0x5586_c100_d000]);
         assert!(unchanged(SMAPS, Path::new("/opt/a b/assent")).is_empty());
-        assert!(unchanged("Anonymous: 0 kB\n-\n - \nx-y r-xp 0 0 0 /p\n", Path::new("/p")).is_empty());
+        assert!(unchanged("Swap: 0 kB\n-\n - \nx-y r-xp 0 0 0 /p\n", Path::new("/p")).is_empty());
     }
 
     #[test]

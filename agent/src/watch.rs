@@ -11,6 +11,7 @@
 use std::{
     io,
     net::TcpStream,
+    ops::ControlFlow,
     path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
@@ -53,6 +54,9 @@ const SURVEYED: usize = 32;
 /// How long the sections of an opening that were never read yet are waited for.
 const OPENING_PATIENCE: Duration = Duration::from_millis(250);
 
+/// How long a program that ends waits for the disk that its history is on.
+const END_PATIENCE: Duration = Duration::from_secs(2);
+
 /// What a session's technician may be told, and by which names. Shared by everything that a session sends.
 pub(crate) type Gate = Arc<Mutex<Privacy>>;
 
@@ -94,6 +98,8 @@ enum Request {
     Report { sections: Vec<SectionReport>, made: oneshot::Sender<Report> },
     History { query: HistoryQuery, made: oneshot::Sender<Vec<Series>> },
     Measured(RoundTrip),
+    Attend,
+    End { ended: oneshot::Sender<()> },
 }
 
 impl Request {
@@ -104,7 +110,7 @@ impl Request {
             Self::Opening { made, .. } => made.is_closed(),
             Self::Report { made, .. } => made.is_closed(),
             Self::History { made, .. } => made.is_closed(),
-            Self::Measured(_) => false,
+            Self::Measured(_) | Self::Attend | Self::End { .. } => false,
         }
     }
 }
@@ -170,6 +176,22 @@ impl Watch {
         let _ = self.requests.try_send(Request::Measured(round_trip));
     }
 
+    /// A technician is there: what talks to the network is looked at as well, from now on.
+    pub(crate) fn attend(&self) {
+        // A thread with so much to do is asked by somebody who is there already.
+        let _ = self.requests.try_send(Request::Attend);
+    }
+
+    /// Ends the watch. What was measured is on the disk then, unless the disk takes longer than [`END_PATIENCE`].
+    pub(crate) async fn end(self) {
+        let (ended, end) = oneshot::channel();
+        if self.requests.try_send(Request::End { ended }).is_err() {
+            tracing::warn!("the last minutes of the history are not kept: the thread that watches has too much to do");
+        } else if tokio::time::timeout(END_PATIENCE, end).await.is_err() {
+            tracing::warn!("the last minutes of the history are perhaps not kept: the disk does not answer");
+        }
+    }
+
     /// Reads sections.
     pub(crate) fn survey(&self) -> &Survey {
         &self.survey
@@ -199,17 +221,20 @@ impl Thread {
             self.monitor.tick(clock::now(), clock::wall_time());
             self.take_surveyed();
             self.have_surveyed();
-            match inbox.recv_timeout(self.monitor.due_at() - clock::now()) {
+            let goes_on = match inbox.recv_timeout(self.monitor.due_at() - clock::now()) {
                 Ok(request) => self.serve(request),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => ControlFlow::Continue(()),
+                Err(RecvTimeoutError::Disconnected) => ControlFlow::Break(()),
+            };
+            if goes_on.is_break() {
+                return;
             }
         }
     }
 
-    fn serve(&mut self, request: Request) {
+    fn serve(&mut self, request: Request) -> ControlFlow<()> {
         if request.is_for_nobody() {
-            return;
+            return ControlFlow::Continue(());
         }
         match request {
             Request::Sample { order, taken } => drop(taken.try_send(self.sample(order))),
@@ -224,8 +249,16 @@ impl Thread {
                 drop(made.send(self.monitor.report(sections, clock::wall_time())));
             }
             Request::Measured(round_trip) => self.monitor.measured_round_trip(round_trip),
+            Request::Attend => self.monitor.attend(),
             Request::History { query, made } => drop(made.send(self.monitor.history(&query))),
+            Request::End { ended } => {
+                self.monitor.flush(clock::now());
+                // Whoever asked may have lost patience.
+                let _ = ended.send(());
+                return ControlFlow::Break(());
+            }
         }
+        ControlFlow::Continue(())
     }
 
     fn sample(&mut self, order: Order) -> Taken {

@@ -177,6 +177,7 @@ pub async fn run(arguments: &Arguments) -> Result<(), ShareError> {
     };
     front_end.shutdown().await;
     share.node.close().await;
+    share.watch.end().await;
     outcome
 }
 
@@ -226,7 +227,10 @@ enum Happened {
 impl Share {
     async fn serve(&mut self) -> Result<(), ShareError> {
         match self.wait_for_technician().await? {
-            Some(attached) => live::serve(self, attached).await,
+            Some(attached) => {
+                self.watch.attend();
+                live::serve(self, attached).await
+            }
             None => {
                 let reason = "You stopped before anybody was let in.".to_owned();
                 self.events.ended(&reason);

@@ -61,6 +61,12 @@ impl Collector {
         self.machine.places()
     }
 
+    /// The processes with most memory, the largest first, as of the last sample that had processes.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn largest(&mut self) -> Vec<wire::diagnostics::LargeProcess> {
+        self.machine.largest()
+    }
+
     /// Measures what is `wanted` at `now`: [`Panels`], a [`View`] or a [`Wanted`].
     ///
     /// Rates cover the time since the sample before, or since [`Collector::new`]; if that is shorter than [`MIN_INTERVAL`] they

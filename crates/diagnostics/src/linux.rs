@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use wire::{
-    diagnostics::{IdentityCard, MAX_CORES, Panel, Panels, Snapshot},
+    diagnostics::{IdentityCard, LargeProcess, MAX_CORES, Panel, Panels, Snapshot},
     time::Moment,
 };
 
@@ -112,6 +112,11 @@ impl Machine {
     /// Which device is mounted where, as of the last sample that had file systems.
     pub(crate) fn places(&self) -> Places {
         Places::of(self.filesystems.mounts())
+    }
+
+    /// The processes with most memory, as of the last sample that had processes.
+    pub(crate) fn largest(&mut self) -> Vec<LargeProcess> {
+        self.processes.largest()
     }
 
     pub(crate) fn sample(&mut self, interval: Duration, now: Moment, wanted: Wanted) -> Snapshot {

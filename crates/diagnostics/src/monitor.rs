@@ -5,6 +5,7 @@
 //! While somebody follows the machine live, [`Monitor::sample`] measures instead, and the same samples feed memory and checks.
 
 mod growing;
+mod marks;
 mod shifts;
 mod trends;
 
@@ -13,7 +14,7 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 use wire::{
     codec::Message,
     diagnostics::{
-        IdentityCard, MAX_UNREADABLE, Panels, Snapshot, Unreadable, View,
+        IdentityCard, LargeProcess, MAX_UNREADABLE, Panels, Snapshot, Unreadable, View,
         findings::{Check, Finding, Severity, Verdict},
         inspect::HistoryQuery,
         report::{OPENING_BYTES, Outcome, Report, SectionId, SectionReport, Series},
@@ -30,6 +31,7 @@ use crate::{
     roots::Roots,
 };
 
+use marks::Marks;
 use trends::Outlook;
 
 /// Time from one measurement to the next while nobody looks.
@@ -44,7 +46,7 @@ const SECTIONS_EVERY: [(SectionId, Duration); 14] = [
     (SectionId::Groups, Duration::from_mins(1)),
     (SectionId::Power, Duration::from_mins(1)),
     (SectionId::Network, Duration::from_mins(1)),
-    (SectionId::Ladder, Duration::from_mins(1)),
+    (LADDER, Duration::from_mins(1)),
     (SectionId::Clock, Duration::from_mins(5)),
     (SectionId::Errors, Duration::from_mins(10)),
     (SectionId::Crashes, Duration::from_mins(10)),
@@ -55,6 +57,9 @@ const SECTIONS_EVERY: [(SectionId, Duration); 14] = [
     (SectionId::Certificates, Duration::from_hours(6)),
     (SectionId::System, Duration::from_hours(24)),
 ];
+
+/// Talks to the network, so it is read at the start and then only while somebody is there to help: a machine that waits is silent.
+const LADDER: SectionId = SectionId::Ladder;
 
 /// The package manager works for seconds: not while the program and perhaps a session are starting.
 const UPDATES_AFTER: Duration = Duration::from_mins(1);
@@ -92,6 +97,8 @@ pub struct Monitor {
     collector: Collector,
     card: IdentityCard,
     newest: Option<Snapshot>,
+    /// The processes with most memory, when everything was measured last.
+    largest: Vec<LargeProcess>,
     /// When everything was measured last, not only what somebody looks at.
     whole_at: Option<Moment>,
     due_at: Moment,
@@ -105,10 +112,13 @@ pub struct Monitor {
     /// When that was counted up last.
     findings_told_at: Moment,
     outlook: Outlook,
+    marks: Marks,
     round_trip: Option<RoundTrip>,
     sections: BTreeMap<SectionId, SectionReport>,
     /// When each section was last asked for.
     asked: BTreeMap<SectionId, Moment>,
+    /// Whether somebody is there to help.
+    attended: bool,
 }
 
 impl Monitor {
@@ -121,6 +131,7 @@ impl Monitor {
             collector,
             places: Places::default(),
             newest: None,
+            largest: Vec::new(),
             whole_at: None,
             due_at: now + crate::MIN_INTERVAL,
             ring: Ring::new(Duration::from_secs(1)),
@@ -131,10 +142,17 @@ impl Monitor {
             findings_version: 0,
             findings_told_at: now,
             outlook: Outlook::default(),
+            marks: Marks::default(),
             round_trip: None,
             sections: BTreeMap::new(),
             asked: BTreeMap::new(),
+            attended: false,
         }
+    }
+
+    /// Somebody is there to help, from now on.
+    pub fn attend(&mut self) {
+        self.attended = true;
     }
 
     /// Keeps what is measured in files from now on, and answers from what they have.
@@ -145,6 +163,14 @@ impl Monitor {
     pub fn keep_in(&mut self, folder: &Path) -> Result<(), StoreError> {
         self.store = Some(Store::open(folder, IDLE_PERIOD)?);
         Ok(())
+    }
+
+    /// Brings to the disk what was measured up to now, before the program ends. A block is written when it is full only, and one of
+    /// minutes is after an hour.
+    pub fn flush(&mut self, now: Moment) {
+        if let Some(store) = &mut self.store {
+            store.flush(now);
+        }
     }
 
     /// What became of the files, if any are kept.
@@ -185,6 +211,7 @@ impl Monitor {
         let whole = wanted.view.panels == Panels::ALL;
         if whole {
             self.places = self.collector.places();
+            self.largest = self.collector.largest();
         }
         self.take(&sample, whole, now, wall);
         sample
@@ -214,7 +241,8 @@ impl Monitor {
         }
         let (ring, store) = (&self.ring, self.store.as_ref());
         let history = |asked: &Query| query(ring, store, asked);
-        self.outlook.note(sample, &figures, &self.places, (now, wall), history);
+        self.outlook.note((sample, &self.largest), &figures, &self.places, (now, wall), history);
+        self.marks.note(sample, &figures, now, wall);
         self.newest = Some(sample.clone());
         self.judge(now, wall);
     }
@@ -222,6 +250,7 @@ impl Monitor {
     /// The sections to be read now. Each is named once, until its time has come again.
     pub fn wants(&mut self, now: Moment) -> Vec<SectionId> {
         let due = SECTIONS_EVERY.iter().filter(|(section, every)| match self.asked.get(section) {
+            Some(_) if *section == LADDER && !self.attended => false,
             Some(asked) => now - *asked >= *every,
             None => *section != SectionId::Updates || now - self.started >= UPDATES_AFTER,
         });
@@ -268,6 +297,7 @@ impl Monitor {
             wall,
             card: &self.card,
             sample: self.newest.as_ref(),
+            largest: &self.largest,
             history: self.ring.history(),
             trends: self.outlook.trends(),
             round_trip: self.round_trip,
@@ -291,7 +321,9 @@ impl Monitor {
         let series = Figure::ALL.iter().copied().filter(wanted).map(Pattern::Any).collect();
         let asked =
             Query { from: asked.from, to: asked.to, step_secs: asked.step_secs.max(1), fold: Fold::Mean, series };
-        query(&self.ring, self.store.as_ref(), &asked)
+        let mut series = query(&self.ring, self.store.as_ref(), &asked);
+        self.marks.put_on(&mut series);
+        series
     }
 
     /// The report that opens a session: everything that is known already, within [`OPENING_BYTES`].
@@ -307,6 +339,7 @@ impl Monitor {
         let mut report = Report::new(self.card.clone(), wall);
         report.findings.clone_from(&self.findings);
         report.sample = self.newest.clone().unwrap_or_default().quantised();
+        report.largest.clone_from(&self.largest);
         let from = wall.0.saturating_sub(u64::try_from(OPENING_WINDOW.as_millis()).unwrap_or(0));
         report.recent = OPENING_FIGURES
             .iter()
@@ -321,6 +354,7 @@ impl Monitor {
                 query(&self.ring, self.store.as_ref(), &asked)
             })
             .collect();
+        self.marks.put_on(&mut report.recent);
         let incomplete = sections.iter().filter(|section| section.outcome != Outcome::Complete);
         report.receipt.incomplete = incomplete.map(|section| section.section).collect();
         report.receipt.rows_left_out = self.findings_left_out;

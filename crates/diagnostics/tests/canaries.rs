@@ -19,7 +19,7 @@ use tempfile::TempDir;
 use wire::{
     codec,
     diagnostics::{
-        Panels, Snapshot, StreamFrame,
+        LargeProcess, Panels, Snapshot, StreamFrame,
         report::{REPORT_FORMAT, Receipt, Report, SectionId},
     },
     time::{Moment, WallTime},
@@ -175,6 +175,16 @@ fn collected(roots: &Roots, tools: Arc<dyn RunTools>, wanted: impl Fn(&Snapshot)
         taken_at: WallTime(1),
         card: collector.identity(),
         findings: Vec::new(),
+        largest: sample
+            .processes
+            .iter()
+            .map(|row| LargeProcess {
+                pid: row.pid,
+                start_ticks: row.start_ticks,
+                name: row.name.clone(),
+                resident_kib: row.resident_kib,
+            })
+            .collect(),
         sample,
         recent: Vec::new(),
         sections,

@@ -3,20 +3,22 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot set up its machine fails, as it should")]
 
 use std::{
+    cmp::Reverse,
     fs,
     io::Write as _,
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use diagnostics::{Collector, Roots, Wanted};
+use diagnostics::{Collector, Monitor, Roots, Wanted};
 use rustix::fs::inotify;
 use wire::{
     diagnostics::{
-        Core, DeltaDecoder, DeltaEncoder, Disk, Limits, Panel, Panels, Process, ProcessOrder, Snapshot, Traffic, View,
+        Core, DeltaDecoder, DeltaEncoder, Disk, Limits, Panel, Panels, Process, ProcessOrder, Snapshot, TOP_PROCESSES,
+        Traffic, View,
     },
     text::Label,
-    time::Moment,
+    time::{Moment, WallTime},
 };
 
 /// A copy of the fixture that a test can change.
@@ -455,6 +457,23 @@ fn a_process_at_rest_is_looked_at_in_turn_and_one_that_works_is_found_within_fiv
     let by_memory = View { processes_by: ProcessOrder::Memory, ..View::default() };
     collector.sample(at(18_000), by_memory);
     assert!(names(&mut collector, 19).iter().any(|name| name == "more"));
+}
+
+#[test]
+fn a_large_process_is_among_the_largest_though_others_are_busier() {
+    let machine = crowded();
+    let line = "1190 (hoarder) S 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 5000 0 9000000 0\n";
+    machine.write("proc/1190/stat", line);
+    let mut monitor = Monitor::new(machine.roots(), at(0));
+    for second in 1..=2 {
+        (1000..1060).for_each(|pid| machine.works(pid, "busy", second * 50));
+        monitor.sample(Wanted::default(), at(second * 1000), WallTime(second * 1000));
+    }
+    let report = monitor.report(Vec::new(), WallTime(2000));
+    assert!(report.sample.processes.iter().all(|row| row.name.raw() != "hoarder"));
+    assert_eq!((report.largest[0].name.raw(), report.largest[0].resident_kib), ("hoarder", 36_000_000));
+    assert_eq!(report.largest.len(), TOP_PROCESSES);
+    assert!(report.largest.is_sorted_by_key(|row| Reverse(row.resident_kib)));
 }
 
 #[test]

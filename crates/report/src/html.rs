@@ -22,7 +22,7 @@ const STYLE: &str = include_str!("html/page.css");
 const HEAD: &str = concat!(
     "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n",
     "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; base-uri 'none'; form-action 'none'; ",
-    "style-src 'sha256-kEmQa8eodPS6pye5S6uU0SfCupXolnykMF4otOdFALw='\">\n",
+    "style-src 'sha256-b2OQAhiEOlv1QA8w7OrUTQIQIrCojKHUHkVbVONzJ4g='\">\n",
     "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n",
     "<meta name=\"referrer\" content=\"no-referrer\">\n<meta name=\"color-scheme\" content=\"light dark\">\n<title>"
 );
@@ -59,7 +59,7 @@ pub fn html(report: &Report) -> String {
         chart::draw(&report.recent, &mut page);
     }
     page.raw("</section>\n<section id=\"tables\" aria-labelledby=\"h-tables\">\n<h2 id=\"h-tables\">Tables</h2>\n");
-    let tables = told::live_tables(&report.sample);
+    let tables = told::live_tables(&report.sample, &report.largest);
     for one in &tables {
         table(one, &mut page);
     }

@@ -2,8 +2,8 @@
 
 use wire::{
     diagnostics::{
-        Disk, Fan, Filesystem, FilesystemState, IdentityCard, Memory, Network, PowerDraw, Pressure, Process, Processor,
-        Snapshot, Temperature, Unreadable,
+        Disk, Fan, Filesystem, FilesystemState, IdentityCard, LargeProcess, Memory, Network, PowerDraw, Pressure,
+        Process, Processor, Snapshot, Temperature, Unreadable,
         findings::{Amount, Check, Confidence, Evidence, Finding, Forecast, Severity, Unit, Verdict, What},
         report::{ClassCount, Content, Coverage, Outcome, Receipt, Report, SectionId, SectionReport, Series, Source},
         schema::Named,
@@ -237,6 +237,7 @@ pub(crate) fn series(figure: &str, subject: Option<&str>, unit: Unit, value: imp
         start: WallTime(TAKEN_AT.0 - 900_000),
         step_secs: 15,
         values: (0..60).map(value).collect(),
+        stood_out: Vec::new(),
     }
 }
 
@@ -332,6 +333,7 @@ pub(crate) fn report() -> Report {
     Report {
         findings: findings(),
         sample: sample(),
+        largest: vec![LargeProcess { pid: 2210, start_ticks: 4000, name: label("java"), resident_kib: 3_145_728 }],
         recent: recent(),
         sections: sections(),
         receipt: Receipt {

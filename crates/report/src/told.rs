@@ -2,7 +2,7 @@
 
 use wire::{
     diagnostics::{
-        Filesystem, FilesystemState, Snapshot,
+        Filesystem, FilesystemState, LargeProcess, Snapshot,
         findings::{Amount, Finding, Severity, Unit, Verdict},
         report::Report,
     },
@@ -246,8 +246,8 @@ fn of_devices(sample: &Snapshot) -> Vec<KeyFigure> {
     out
 }
 
-/// The tables of the sample: file systems, disks, networks, processes, temperatures.
-pub(crate) fn live_tables(sample: &Snapshot) -> Vec<Table> {
+/// The tables of the sample: file systems, disks, networks, processes, temperatures. `largest`: the processes with most memory.
+pub(crate) fn live_tables(sample: &Snapshot, largest: &[LargeProcess]) -> Vec<Table> {
     let mut tables = vec![
         filesystems(&sample.filesystems),
         chosen(
@@ -265,6 +265,7 @@ pub(crate) fn live_tables(sample: &Snapshot) -> Vec<Table> {
             &Tree::of(&sample.processes),
             &["name", "pid", "owner", "cpu_permille", "resident_kib", "threads", "state", "read_kib_s", "write_kib_s"],
         ),
+        chosen("Processes with most memory", &Tree::of(&largest), &["name", "pid", "resident_kib"]),
         chosen("Processes that are stuck on a device", &Tree::of(&sample.stuck), &["name", "pid"]),
         chosen("Temperatures", &Tree::of(&sample.temperatures), &["label", "deci_celsius"]),
         chosen("Fans", &Tree::of(&sample.fans), &["label", "rpm"]),

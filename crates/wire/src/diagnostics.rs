@@ -431,6 +431,21 @@ schema! {
 }
 
 schema! {
+    /// One of the processes with most memory.
+    #[derive(Default)]
+    pub struct LargeProcess {
+        /// Process id.
+        technical pid: u32,
+        /// Start in clock ticks since the machine started.
+        technical start_ticks: u64,
+        /// The program's name; never its arguments.
+        technical name: Label,
+        /// Resident memory, shared pages included.
+        technical resident_kib: u64,
+    }
+}
+
+schema! {
     /// A process that waits for a device and cannot be interrupted.
     pub struct Stuck {
         /// Process id.

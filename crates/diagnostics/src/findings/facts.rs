@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Serialize};
 use wire::{
     diagnostics::{
-        IdentityCard, Panel, Snapshot,
+        IdentityCard, LargeProcess, Panel, Snapshot,
         findings::{Check, What},
         report::{Content, Coverage, Outcome, SectionId, SectionReport, Source},
         schema::Named,
@@ -33,6 +33,8 @@ pub struct Facts<'a> {
     pub card: &'a IdentityCard,
     /// The newest sample, if there is one.
     pub sample: Option<&'a Snapshot>,
+    /// The processes with most memory, the largest first.
+    pub largest: &'a [LargeProcess],
     /// The minutes before.
     pub history: History<'a>,
     /// Where things go, as far as that was worked out.
@@ -108,6 +110,10 @@ impl<'a> View<'a> {
 
     pub(crate) fn card(&self) -> &'a IdentityCard {
         self.facts.card
+    }
+
+    pub(crate) fn largest(&self) -> &'a [LargeProcess] {
+        self.facts.largest
     }
 
     pub(crate) fn trends(&self) -> &'a Trends {

@@ -3,7 +3,6 @@
 use std::{cmp::Reverse, time::Duration};
 
 use wire::diagnostics::{
-    Snapshot,
     findings::{Confidence, Evidence, Severity, Unit, What},
     report::SectionId,
     schema::Named,
@@ -62,7 +61,7 @@ pub(super) fn pressure(facts: &View<'_>) -> Answers {
         Unit::CentiPercent,
     );
     let groups = facts.groups().map(largest_groups).unwrap_or_default();
-    machine(reading.blame(groups).blame(largest(sample)))
+    machine(reading.blame(groups).blame(largest(facts)))
 }
 
 pub(super) fn available(facts: &View<'_>) -> Answers {
@@ -83,7 +82,7 @@ pub(super) fn available(facts: &View<'_>) -> Answers {
         .figure(What::Total, total, Unit::Kib)
         .figure(What::AvailableShare, share, Unit::Permille)
         .figure(What::SwapIn, memory.swap_in_kib_s, Unit::KibPerSecond);
-    machine(reading.blame(largest(sample)))
+    machine(reading.blame(largest(facts)))
 }
 
 pub(super) fn oom_kills(facts: &View<'_>) -> Answers {
@@ -110,7 +109,7 @@ pub(super) fn oom_kills(facts: &View<'_>) -> Answers {
         amount: None,
         name: Some(Named::Unit(group.name.clone())),
     });
-    machine(reading.blame(names).blame(largest(sample)))
+    machine(reading.blame(names).blame(largest(facts)))
 }
 
 pub(super) fn swap(facts: &View<'_>) -> Answers {
@@ -135,7 +134,7 @@ pub(super) fn swap(facts: &View<'_>) -> Answers {
         .figure_if(What::SwappedOutShare, written, Unit::Permille)
         .figure(What::Window, SWAPPED_OUT_WINDOW.as_secs(), Unit::Seconds)
         .figure(What::AvailableShare, available, Unit::Permille);
-    machine(reading.blame(largest(sample)))
+    machine(reading.blame(largest(facts)))
 }
 
 /// Any corrected error is a warning and any other is critical: netdata `ecc_memory_*`, `1hour_memory_hw_corrupted`.
@@ -220,10 +219,8 @@ pub(super) fn group_limit(facts: &View<'_>) -> Answers {
 }
 
 /// Processes by resident memory.
-fn largest(sample: &Snapshot) -> impl Iterator<Item = Evidence> {
-    let mut large = sample.processes.iter().collect::<Vec<_>>();
-    large.sort_by_key(|process| Reverse(process.resident_kib));
-    large.into_iter().take(NAMED).map(|process| {
+fn largest(facts: &View<'_>) -> impl Iterator<Item = Evidence> {
+    facts.largest().iter().take(NAMED).map(|process| {
         named(What::LargeProcess, Named::Technical(process.name.clone()), amount(process.resident_kib), Unit::Kib)
     })
 }

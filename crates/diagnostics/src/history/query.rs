@@ -231,6 +231,7 @@ impl<'a> Cells<'a> {
             (_, Fold::Min | Fold::Max | Fold::Last) => Some(cell.value),
         };
         let series = self.series.into_iter().map(|(key, cells)| Series {
+            stood_out: Vec::new(),
             figure: Label::cut(key.figure.name()),
             subject: key.subject.as_ref().map(Subject::named),
             unit: key.figure.unit(),

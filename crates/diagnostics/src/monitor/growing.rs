@@ -1,13 +1,12 @@
 //! Remembers how much memory the largest processes had, to find those that only ever grow.
 
 use std::{
-    cmp::Reverse,
     collections::{BTreeMap, VecDeque},
     time::Duration,
 };
 
 use wire::{
-    diagnostics::{Process, Snapshot},
+    diagnostics::{LargeProcess, Snapshot, TOP_PROCESSES},
     text::Label,
     time::Moment,
 };
@@ -17,11 +16,8 @@ use crate::{
     forecast::{Growth, Point},
 };
 
-/// So many processes are watched at a time, those with the most memory.
-const LARGEST: usize = 20;
-
 /// Most processes that are remembered: some are among the largest only now and then.
-const MAX_REMEMBERED: usize = 2 * LARGEST;
+const MAX_REMEMBERED: usize = 2 * TOP_PROCESSES;
 
 /// The lowest value of so many seconds is kept.
 const PERIOD_SECS: u64 = 300;
@@ -57,15 +53,13 @@ struct Watched {
 }
 
 impl Growing {
-    /// Takes the processes of `sample`, measured at `now`.
-    pub(super) fn note(&mut self, sample: &Snapshot, now: Moment) {
-        if sample.processes.is_empty() {
+    /// Takes the processes with most memory, measured at `now`.
+    pub(super) fn note(&mut self, largest: &[LargeProcess], now: Moment) {
+        if largest.is_empty() {
             return;
         }
         self.began.get_or_insert(now);
-        let mut largest = sample.processes.iter().collect::<Vec<_>>();
-        largest.sort_by_key(|process| Reverse(process.resident_kib));
-        for process in largest.into_iter().take(LARGEST) {
+        for process in largest {
             let new =
                 || Watched { name: Label::default(), lows: VecDeque::new(), resident_kib: 0, most_kib: 0, seen: now };
             self.processes.entry((process.pid, process.start_ticks)).or_insert_with(new).take(process, now);
@@ -123,7 +117,7 @@ impl Growing {
 }
 
 impl Watched {
-    fn take(&mut self, process: &Process, now: Moment) {
+    fn take(&mut self, process: &LargeProcess, now: Moment) {
         if self.name != process.name {
             self.name = process.name.clone();
         }

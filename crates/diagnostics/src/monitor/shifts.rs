@@ -93,7 +93,7 @@ impl Shifts {
 }
 
 /// The smallest change of level that concerns anybody, ours; none of figures that are not watched.
-fn least(figure: Figure, sample: &Snapshot) -> Option<f64> {
+pub(super) fn least(figure: Figure, sample: &Snapshot) -> Option<f64> {
     let least = [
         (Figure::CpuBusy, 150.0),
         (Figure::MemoryAvailable, float(i64::try_from(sample.memory.total_kib / 20).unwrap_or(i64::MAX))),
@@ -108,7 +108,7 @@ fn least(figure: Figure, sample: &Snapshot) -> Option<f64> {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "sixteen digits are more than any figure has")]
-fn float(value: i64) -> f64 {
+pub(super) fn float(value: i64) -> f64 {
     value as f64
 }
 

@@ -50,8 +50,20 @@ impl Story {
             self.elapsed += every;
             change(&mut self.machine, step * every);
             self.machine.uptime_secs += every;
+            self.monitor.largest = self.largest();
             self.monitor.take(&self.machine, true, at(self.elapsed), wall(self.elapsed));
         }
+    }
+
+    /// There are no other processes than those that are listed.
+    fn largest(&self) -> Vec<LargeProcess> {
+        let row = |process: &Process| LargeProcess {
+            pid: process.pid,
+            start_ticks: process.start_ticks,
+            name: process.name.clone(),
+            resident_kib: process.resident_kib,
+        };
+        self.machine.processes.iter().map(row).collect()
     }
 
     fn findings(&self, check: Check) -> Vec<&Finding> {
@@ -190,11 +202,15 @@ fn a_process_that_grows_for_hours_is_a_leak_until_it_is_started_again() {
 #[test]
 fn what_is_remembered_of_processes_is_bounded_however_many_come_and_go() {
     let mut growing = growing::Growing::default();
-    let mut machine = machine();
     for minute in 0..10 * HOUR / MINUTE {
         let pids = u32::try_from(minute).unwrap() * 30..;
-        machine.processes = pids.take(64).map(|pid| process(pid, pid.into(), "worker", GIB)).collect();
-        growing.note(&machine, at(minute * MINUTE));
+        let large = pids.take(20).map(|pid| LargeProcess {
+            pid,
+            start_ticks: pid.into(),
+            name: Label::cut("worker"),
+            resident_kib: GIB,
+        });
+        growing.note(&large.collect::<Vec<_>>(), at(minute * MINUTE));
     }
     assert!(growing.size() <= (40, 73), "{:?}", growing.size());
 }
@@ -356,6 +372,35 @@ fn history_is_what_memory_and_files_know_together() {
 }
 
 #[test]
+fn a_moment_that_stands_out_is_marked_where_it_was_and_raises_nothing() {
+    let mut story = Story::begin();
+    story.goes_on(10 * MINUTE, 5, |machine, _| machine.processor.busy_permille = 50);
+    story.goes_on(5, 5, |machine, _| machine.processor.busy_permille = 950);
+    let at = story.wall();
+    story.goes_on(2 * MINUTE, 5, |machine, _| machine.processor.busy_permille = 50);
+    let asked = HistoryQuery { from: wall(0), to: WallTime(story.wall().0 + 1), step_secs: 60, figures: Vec::new() };
+    let series = story.monitor.history(&asked);
+    let marked = series.iter().filter(|series| !series.stood_out.is_empty()).collect::<Vec<_>>();
+    assert_eq!(marked.iter().map(|series| series.figure.raw()).collect::<Vec<_>>(), ["cpu.busy"]);
+    let step = u32::try_from((at.0 - marked[0].start.0) / 60_000).unwrap();
+    assert_eq!(marked[0].stood_out, [step]);
+    let opening = story.monitor.opening(story.wall());
+    assert!(opening.recent.iter().any(|series| series.figure.raw() == "cpu.busy" && series.stood_out.len() == 1));
+    assert!(story.monitor.findings().iter().all(|finding| finding.verdict != Verdict::Fail));
+}
+
+#[test]
+fn a_machine_that_waits_asks_the_network_once_and_one_with_a_technician_each_minute() {
+    let mut monitor = Story::begin().monitor;
+    let asks = |monitor: &mut Monitor, secs| monitor.wants(at(secs)).contains(&SectionId::Ladder);
+    assert!(asks(&mut monitor, 0), "once at the start");
+    assert!((1..=HOUR / MINUTE).all(|minute| !asks(&mut monitor, minute * MINUTE)));
+    monitor.attend();
+    assert!(asks(&mut monitor, HOUR + 1), "what was known is an hour old");
+    assert!(!asks(&mut monitor, HOUR + 30) && asks(&mut monitor, HOUR + 61));
+}
+
+#[test]
 fn a_history_that_cannot_be_kept_says_why_and_the_monitor_goes_on() {
     let kept = tempfile::tempdir().unwrap();
     let folder = kept.path().join("missing/history");
@@ -369,6 +414,7 @@ fn a_history_that_cannot_be_kept_says_why_and_the_monitor_goes_on() {
 #[test]
 fn each_section_is_asked_for_on_its_own_cadence() {
     let mut story = Story::begin();
+    story.monitor.attend();
     let first = story.monitor.wants(at(0));
     assert_eq!(first.len(), SECTIONS_EVERY.len() - 1, "the package manager is asked when all has started");
     assert!(!first.contains(&SectionId::Updates));

@@ -7,7 +7,7 @@ use std::{
 
 use wire::{
     diagnostics::{
-        Snapshot,
+        LargeProcess, Snapshot,
         report::{Content, SectionId, SectionReport, Series},
     },
     time::{Moment, WallTime},
@@ -69,17 +69,17 @@ impl Outlook {
         news
     }
 
-    /// Takes a sample in full, and its `figures`. Now and then `history` is asked for more.
+    /// Takes a sample in full with the processes that have most memory, and its `figures`. Now and then `history` is asked for more.
     pub(super) fn note(
         &mut self,
-        sample: &Snapshot,
+        (sample, largest): (&Snapshot, &[LargeProcess]),
         figures: &[(SeriesKey, i64)],
         places: &Places,
         (now, wall): (Moment, WallTime),
         history: impl Fn(&Query) -> Vec<Series>,
     ) {
         self.trends.shifts = self.shifts.note(sample, figures, now, wall);
-        self.growing.note(sample, now);
+        self.growing.note(largest, now);
         if self.looked_at.is_none_or(|at| now - at >= EVERY) {
             self.looked_at = Some(now);
             self.growing.look(sample, now, &mut self.trends);

@@ -570,6 +570,7 @@ fn report() -> Report {
         start: WallTime(0),
         step_secs: 1,
         values: vec![Some(1)],
+        stood_out: vec![0],
     };
     Report {
         format: REPORT_FORMAT,
@@ -577,6 +578,7 @@ fn report() -> Report {
         card: card(),
         findings: names.iter().map(finding).collect(),
         sample: snapshot(),
+        largest: Vec::new(),
         recent: names.iter().map(series).collect(),
         sections: Vec::new(),
         receipt: Receipt { rows_left_out: 3, ..Receipt::default() },

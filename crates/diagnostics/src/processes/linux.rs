@@ -6,6 +6,7 @@
 //! of them only as often as their number allows. Of those, the ones at rest have their turn once in about [`REST_TURN`].
 
 use std::{
+    cmp::Reverse,
     io,
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
@@ -13,7 +14,7 @@ use std::{
 };
 
 use rustix::fs::{CWD, Mode, OFlags, RawDir, openat};
-use wire::diagnostics::{MAX_STUCK, Process, ProcessOrder, Stuck, TOP_PROCESSES};
+use wire::diagnostics::{LargeProcess, MAX_STUCK, Process, ProcessOrder, Stuck, TOP_PROCESSES};
 
 use super::{
     files::{Io, Missed, OpenFiles, owner, read_io, read_stat},
@@ -184,6 +185,31 @@ impl Processes {
             }
         }
         scan
+    }
+
+    /// The processes with most memory as of the last scan, the largest first.
+    pub(crate) fn largest(&mut self) -> Vec<LargeProcess> {
+        self.order.clear();
+        self.order.extend(0..self.known.len());
+        let rank = |index: &usize| {
+            let known = &self.known[*index];
+            (Reverse(known.stat.resident_pages), known.pid)
+        };
+        if self.order.len() > TOP_PROCESSES {
+            self.order.select_nth_unstable_by_key(TOP_PROCESSES, rank);
+            self.order.truncate(TOP_PROCESSES);
+        }
+        self.order.sort_unstable_by_key(rank);
+        let row = |index: &usize| {
+            let Known { pid, stat, .. } = &self.known[*index];
+            LargeProcess {
+                pid: *pid,
+                start_ticks: stat.start_ticks,
+                name: stat.name.label(),
+                resident_kib: stat.resident_pages.saturating_mul(self.units.page_kib),
+            }
+        };
+        self.order.iter().map(row).collect()
     }
 
     /// Whether the last scan saw process 1, as everybody does where nothing is hidden.

@@ -1,6 +1,6 @@
 //! Replays a story.
 
-use std::{collections::BTreeMap, fs, path::Path, time::Duration};
+use std::{cmp::Reverse, collections::BTreeMap, fs, path::Path, time::Duration};
 
 use diagnostics::{
     findings::{Engine, Facts, RoundTrip, Trends},
@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use wire::{
     diagnostics::{
-        IdentityCard, Snapshot,
+        IdentityCard, LargeProcess, Snapshot,
         findings::{Finding, Severity, Verdict},
         report::SectionReport,
     },
@@ -116,7 +116,17 @@ fn judge(engine: &mut Engine, ring: &mut Ring, seen: Seen, elapsed: u64) -> Vec<
         section.taken_at = wall;
     }
     ring.push(&figures_of(&seen.sample, &Places::default()), wall, now);
+    // A story tells of no others.
+    let held = seen.sample.processes.iter().map(|process| LargeProcess {
+        pid: process.pid,
+        start_ticks: process.start_ticks,
+        name: process.name.clone(),
+        resident_kib: process.resident_kib,
+    });
+    let mut largest = held.collect::<Vec<_>>();
+    largest.sort_by_key(|process| Reverse(process.resident_kib));
     let facts = Facts {
+        largest: &largest,
         now,
         wall,
         card: &seen.card,

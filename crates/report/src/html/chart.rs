@@ -178,6 +178,9 @@ fn figure(chart: &Chart<'_>, number: usize, page: &mut Markup) {
         path(line, &axes, page);
         page.raw("\"/>");
     }
+    for (place, line) in chart.lines.iter().enumerate() {
+        marks(line, pattern(place), &axes, page);
+    }
     page.raw("</svg>");
     legend(chart, page);
     page.raw("</figure>");
@@ -250,10 +253,25 @@ fn path(series: &Series, axes: &Axes, page: &mut Markup) {
     }
 }
 
+/// Where single measurements stood out: a triangle above the line that points at it.
+fn marks(series: &Series, pattern: &'static str, axes: &Axes, page: &mut Markup) {
+    for place in stood_out(series).take(COLUMNS) {
+        let Some(value) = series.values.get(place).copied().flatten() else { continue };
+        let tip = (axes.y(value.into()) - 30).max(60);
+        page.raw("<path class=\"mark ").raw(pattern).raw("\" d=\"M").tenths(axes.x(time_of(series, place)));
+        page.raw(" ").tenths(tip).raw("l-3-5h6z\"/>");
+    }
+}
+
+fn stood_out(series: &Series) -> impl Iterator<Item = usize> {
+    let places = series.stood_out.iter().filter_map(|place| usize::try_from(*place).ok());
+    places.filter(|place| *place < series.values.len())
+}
+
 fn legend(chart: &Chart<'_>, page: &mut Markup) {
     page.raw("<table class=\"legend\"><caption class=\"hidden\">Figures of the chart: ").text(chart.title);
     page.raw("</caption><thead><tr><th scope=\"col\">Line</th>");
-    for head in ["Least", "Most", "Last", "Gaps"] {
+    for head in ["Least", "Most", "Last", "Gaps", "Stood out"] {
         page.element("<th scope=\"col\" class=\"figures\">", head, "</th>");
     }
     page.raw("</tr></thead><tbody>");
@@ -270,7 +288,15 @@ fn legend(chart: &Chart<'_>, page: &mut Markup) {
         }
         let gaps = line.values.iter().filter(|value| value.is_none()).count();
         let gaps = if gaps == 0 { "none".to_owned() } else { format!("{gaps} of {}", line.values.len()) };
-        page.element("<td class=\"figures\">", &gaps, "</td>").raw("</tr>");
+        page.element("<td class=\"figures\">", &gaps, "</td>");
+        let marked = match stood_out(line).last() {
+            Some(last) => {
+                let at = wall(time_of(line, last));
+                format!("{} (▼), last {}", stood_out(line).count(), when(at))
+            }
+            None => "never".to_owned(),
+        };
+        page.element("<td class=\"figures\">", &marked, "</td>").raw("</tr>");
     }
     page.raw("</tbody></table>");
 }
@@ -282,7 +308,15 @@ mod tests {
     use super::*;
 
     fn series(unit: Unit, values: Vec<Option<i64>>) -> Series {
-        Series { figure: Label::cut("cpu.busy"), subject: None, unit, start: WallTime(0), step_secs: 1, values }
+        Series {
+            figure: Label::cut("cpu.busy"),
+            subject: None,
+            unit,
+            start: WallTime(0),
+            step_secs: 1,
+            values,
+            stood_out: Vec::new(),
+        }
     }
 
     fn path_of(series: &Series) -> String {

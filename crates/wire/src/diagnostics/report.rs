@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    IdentityCard, Snapshot,
+    IdentityCard, LargeProcess, Snapshot, TOP_PROCESSES,
     findings::{Check, Finding, MAX_EVIDENCE, MAX_FINDINGS, Unit},
     schema::{Egress, Named, Redact},
     sections,
@@ -41,6 +41,8 @@ schema! {
         nested findings: Vec<Finding>,
         /// The newest sample.
         nested sample: Snapshot,
+        /// The processes with most memory, the largest first; at most [`TOP_PROCESSES`]. Those of the sample are the busiest.
+        nested largest: Vec<LargeProcess>,
         /// The minutes before, at most [`MAX_SERIES`].
         nested recent: Vec<Series>,
         /// Everything else, each section once.
@@ -63,6 +65,9 @@ schema! {
         technical step_secs: u32,
         /// One value a step; none where nothing was measured. At most [`MAX_VALUES`].
         technical values: Vec<Option<i64>>,
+        /// Places in the values of steps in which a single measurement stood out from those before it. For whoever looks at a graph:
+        /// nothing is concluded from it.
+        technical stood_out: Vec<u32>,
     }
 
     /// One section of a report, and how it came about.
@@ -236,6 +241,7 @@ impl Report {
             card,
             findings: Vec::new(),
             sample: Snapshot::default(),
+            largest: Vec::new(),
             recent: Vec::new(),
             sections: Vec::new(),
             receipt: Receipt::default(),
@@ -250,9 +256,11 @@ impl Report {
     pub fn check(&self) -> Result<(), CodecError> {
         let malformed = |reason: String| CodecError::Malformed { reason };
         self.sample.check().map_err(|error| malformed(error.to_string()))?;
-        let values = self.recent.iter().map(|series| series.values.len()).max().unwrap_or(0);
+        let values =
+            self.recent.iter().map(|series| series.values.len().max(series.stood_out.len())).max().unwrap_or(0);
         check_findings(&self.findings)?;
         for (what, count, limit) in [
+            ("processes", self.largest.len(), TOP_PROCESSES),
             ("series", self.recent.len(), MAX_SERIES),
             ("values", values, MAX_VALUES),
             ("sections", self.sections.len(), SectionId::ALL.len()),

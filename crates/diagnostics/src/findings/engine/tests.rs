@@ -186,6 +186,7 @@ fn judge(sample: Option<&Snapshot>) -> Judgement {
         wall,
         card: &card,
         sample,
+        largest: &[],
         history: ring.history(),
         trends: &trends,
         round_trip: None,

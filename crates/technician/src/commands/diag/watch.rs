@@ -67,6 +67,7 @@ impl Screen {
             start: WallTime(0),
             step_secs: 1,
             values: values.iter().copied().collect(),
+            stood_out: Vec::new(),
         });
         let series = series.collect::<Vec<_>>();
         let watch = Watch { card: reading.card, findings: reading.findings, sample: &reading.sample, series: &series };

@@ -39,6 +39,7 @@ stories! {
     a_program_at_full_speed_that_comes_to_rest,
     a_root_that_turned_read_only,
     a_service_that_restarts_over_and_over,
+    a_service_that_was_killed_long_ago,
     a_lossy_link,
     somebody_answers_in_the_relays_name,
     at_the_edge_of_the_wireless,

@@ -21,8 +21,8 @@ pub(crate) struct Answer {
     pub(crate) subject: Option<Named>,
     /// What was seen of it.
     pub(crate) seen: Result<Reading, Missing>,
-    /// Counters to remember, for how much they go up.
-    pub(crate) counters: Vec<(What, i64)>,
+    /// Counters to remember, for how much they go up: what each counts, of which part of the subject if not of all of it, and its value.
+    pub(crate) counters: Vec<(What, Option<Named>, i64)>,
 }
 
 /// Why there is nothing to judge.
@@ -56,7 +56,13 @@ impl Answer {
 
     /// With a counter to remember.
     pub(crate) fn counting(mut self, what: What, value: i64) -> Self {
-        self.counters.push((what, value));
+        self.counters.push((what, None, value));
+        self
+    }
+
+    /// With a counter of a part of it to remember. A part that is not counted the next time is forgotten.
+    pub(crate) fn counting_part(mut self, part: Named, what: What, value: i64) -> Self {
+        self.counters.push((what, Some(part), value));
         self
     }
 }

@@ -103,6 +103,11 @@ impl Engine {
         judgement.left_out += answers.len().saturating_sub(MAX_SUBJECTS);
         answers.truncate(MAX_SUBJECTS);
         let rules_out = answers.iter().all(|answer| matches!(&answer.seen, Ok(seen) if seen.level.raised().is_none()));
+        let counted = answers.iter().flat_map(|answer| {
+            let parts = answer.counters.iter().filter(|(_, part, _)| part.is_some());
+            parts.map(|(what, part, _)| (rule.check, answer.subject.clone(), *what, part.clone()))
+        });
+        self.memory.keep_parts(rule.check, &counted.collect());
         let mut rows = answers.into_iter().map(|answer| self.stand(rule, answer, now, wall)).collect::<Vec<_>>();
         let seen = rows.iter().map(|row| row.subject.clone()).collect::<BTreeSet<_>>();
         self.standings.retain(|(check, subject), _| *check != rule.check || seen.contains(subject));
@@ -115,8 +120,8 @@ impl Engine {
 
     /// One subject's finding.
     fn stand(&mut self, rule: &Rule, answer: Answer, now: Moment, wall: WallTime) -> Finding {
-        for (what, value) in answer.counters {
-            self.memory.note((rule.check, answer.subject.clone(), what), now, value);
+        for (what, part, value) in answer.counters {
+            self.memory.note((rule.check, answer.subject.clone(), what, part), now, value);
         }
         let standing = self.standings.entry((rule.check, answer.subject.clone())).or_insert(Standing::new(now));
         match answer.seen {

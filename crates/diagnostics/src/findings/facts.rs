@@ -18,7 +18,7 @@ use crate::history::{History, SeriesKey, Summary};
 
 use super::{
     answer::Missing,
-    memory::{Growth, Memory},
+    memory::{Growth, Key, Memory},
     trends::Trends,
 };
 
@@ -163,17 +163,26 @@ impl<'a> View<'a> {
 
     /// How much a counter of this check went up over the last `window`, as far back as it was seen; none at first sight.
     pub(crate) fn growth(&self, subject: Option<&Named>, what: What, value: i64, window: Duration) -> Option<Growth> {
-        self.memory.growth(self.check, subject, what, value, self.facts.now, window)
+        self.memory.growth(&self.key(subject, what, None), value, self.facts.now, window)
+    }
+
+    /// As [`View::growth`], of a part of the whole machine.
+    pub(crate) fn growth_of_part(&self, part: &Named, what: What, value: i64, window: Duration) -> Option<Growth> {
+        self.memory.growth(&self.key(None, what, Some(part)), value, self.facts.now, window)
     }
 
     /// The last value of a counter of this check.
     pub(crate) fn last(&self, subject: Option<&Named>, what: What) -> Option<i64> {
-        self.memory.last(self.check, subject, what)
+        self.memory.last(&self.key(subject, what, None))
     }
 
     /// The first value of a counter of this check.
     pub(crate) fn first(&self, subject: Option<&Named>, what: What) -> Option<i64> {
-        self.memory.first(self.check, subject, what)
+        self.memory.first(&self.key(subject, what, None))
+    }
+
+    fn key(&self, subject: Option<&Named>, what: What, part: Option<&Named>) -> Key {
+        (self.check, subject.cloned(), what, part.cloned())
     }
 
     /// The newest sample.

@@ -13,8 +13,8 @@ use wire::{
     time::Moment,
 };
 
-/// A counter of one check about one subject.
-type Key = (Check, Option<Named>, What);
+/// A counter: of which check, about which subject, and what it counts, perhaps of a part of the subject alone.
+pub(crate) type Key = (Check, Option<Named>, What, Option<Named>);
 
 /// Most values of one counter: with [`SPACING`], half an hour.
 const MAX_VALUES: usize = 60;
@@ -22,7 +22,8 @@ const MAX_VALUES: usize = 60;
 /// Values that come sooner than this after another replace it.
 const SPACING: Duration = Duration::from_secs(30);
 
-/// Counters as they were. It is bounded by the engine's subjects, which it forgets together with them.
+/// Counters as they were. It is bounded by the engine's subjects and by what was counted of their parts, which it forgets together with
+/// them.
 #[derive(Debug, Default)]
 pub(crate) struct Memory(BTreeMap<Key, Counter>);
 
@@ -64,16 +65,8 @@ impl Memory {
     }
 
     /// How much a counter that is `value` now went up over the last `window`, as far as it is known; none at first sight.
-    pub(crate) fn growth(
-        &self,
-        check: Check,
-        subject: Option<&Named>,
-        what: What,
-        value: i64,
-        now: Moment,
-        window: Duration,
-    ) -> Option<Growth> {
-        let counter = self.0.get(&(check, subject.cloned(), what))?;
+    pub(crate) fn growth(&self, key: &Key, value: i64, now: Moment, window: Duration) -> Option<Growth> {
+        let counter = self.0.get(key)?;
         if value < counter.last {
             return Some(Growth { by: value.max(0), over: Duration::ZERO });
         }
@@ -82,33 +75,40 @@ impl Memory {
     }
 
     /// The value of a counter when it was first seen.
-    pub(crate) fn first(&self, check: Check, subject: Option<&Named>, what: What) -> Option<i64> {
-        self.0.get(&(check, subject.cloned(), what)).map(|counter| counter.first)
+    pub(crate) fn first(&self, key: &Key) -> Option<i64> {
+        self.0.get(key).map(|counter| counter.first)
     }
 
     /// The last value of a counter.
-    pub(crate) fn last(&self, check: Check, subject: Option<&Named>, what: What) -> Option<i64> {
-        self.0.get(&(check, subject.cloned(), what)).map(|counter| counter.last)
+    pub(crate) fn last(&self, key: &Key) -> Option<i64> {
+        self.0.get(key).map(|counter| counter.last)
     }
 
     /// Forgets the subjects of `check` that are not among `subjects`.
     pub(crate) fn keep(&mut self, check: Check, subjects: &BTreeSet<Option<Named>>) {
-        self.0.retain(|(of, subject, _), _| *of != check || subjects.contains(subject));
+        self.0.retain(|(of, subject, ..), _| *of != check || subjects.contains(subject));
+    }
+
+    /// Forgets the parts of subjects of `check` that are not among `counted`.
+    pub(crate) fn keep_parts(&mut self, check: Check, counted: &BTreeSet<Key>) {
+        self.0.retain(|key, _| key.0 != check || key.3.is_none() || counted.contains(key));
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use wire::text::Label;
+
     use super::*;
 
     fn at(secs: u64) -> Moment {
         Moment::from_origin(Duration::from_secs(secs))
     }
 
-    const KEY: Key = (Check::RestartLoop, None, What::Restarts);
+    const KEY: Key = (Check::RestartLoop, None, What::Restarts, None);
 
     fn growth(memory: &Memory, value: i64, now: u64) -> Option<(i64, u64)> {
-        let growth = memory.growth(Check::RestartLoop, None, What::Restarts, value, at(now), Duration::from_secs(600));
+        let growth = memory.growth(&KEY, value, at(now), Duration::from_secs(600));
         growth.map(|growth| (growth.by, growth.over.as_secs()))
     }
 
@@ -122,7 +122,7 @@ mod tests {
             memory.note(KEY, at(minute * 60), 7 + i64::try_from(minute).unwrap());
         }
         assert_eq!(growth(&memory, 27, 1200), Some((10, 600)));
-        assert_eq!(memory.first(Check::RestartLoop, None, What::Restarts), Some(7));
+        assert_eq!(memory.first(&KEY), Some(7));
     }
 
     #[test]
@@ -143,5 +143,17 @@ mod tests {
         assert_eq!(memory.0[&KEY].values.len(), MAX_VALUES);
         memory.keep(Check::RestartLoop, &BTreeSet::new());
         assert!(memory.0.is_empty());
+    }
+
+    #[test]
+    fn a_part_that_is_not_counted_any_more_is_forgotten_and_its_subject_is_not() {
+        let part = (KEY.0, None, KEY.2, Some(Named::Unit(Label::cut("web.service"))));
+        let mut memory = Memory::default();
+        memory.note(KEY, at(0), 1);
+        memory.note(part.clone(), at(0), 1);
+        memory.keep_parts(Check::Crashes, &BTreeSet::new());
+        assert_eq!((memory.last(&KEY), memory.last(&part)), (Some(1), Some(1)), "it is of another check");
+        memory.keep_parts(Check::RestartLoop, &BTreeSet::new());
+        assert_eq!((memory.last(&KEY), memory.last(&part)), (Some(1), None));
     }
 }

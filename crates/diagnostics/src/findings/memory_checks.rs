@@ -85,31 +85,46 @@ pub(super) fn available(facts: &View<'_>) -> Answers {
     machine(reading.blame(largest(facts)))
 }
 
+/// A group tells how many were killed since it was made, however long ago that was: only one that counts more than it did at an earlier
+/// look is named.
 pub(super) fn oom_kills(facts: &View<'_>) -> Answers {
     let sample = facts.sample()?;
-    let since_start = sample.memory.oom_kills;
-    let (kills, window) = match facts.increase(&SeriesKey::machine(Figure::OomKills), KILLS_WINDOW) {
+    let services =
+        facts.groups().map(|groups| groups.groups.as_slice()).unwrap_or_default().iter().filter_map(|group| {
+            let kills = amount(group.memory_events?.oom_kills);
+            is_service(group).then(|| (Named::Unit(group.name.clone()), kills))
+        });
+    // Between two looks that are far from each other kills may be from any time.
+    let services = services.filter(|_| facts.is_recent(SectionId::Groups)).collect::<Vec<_>>();
+    let seen =
+        kills_lately(facts, sample.memory.oom_kills).map(|(kills, window)| {
+            let killed = services.iter().filter(|(name, kills)| {
+                // What a group of a machine that just started counts is as new as the machine.
+                let growth = facts.growth_of_part(name, What::Kills, *kills, window).map(|growth| growth.by);
+                growth.unwrap_or(if window < KILLS_WINDOW { *kills } else { 0 }) > 0
+            });
+            let killed = killed.map(|(name, _)| name.clone()).collect::<Vec<_>>();
+            let severity = if killed.is_empty() { Severity::Warning } else { Severity::Critical };
+            let reading = Reading::new(Level::if_so(kills > 0, severity))
+                .figure(What::Kills, kills, Unit::Count)
+                .figure(What::Window, window.as_secs(), Unit::Seconds);
+            let names = killed.into_iter().take(NAMED);
+            let names = names.map(|name| Evidence { what: What::Killed, amount: None, name: Some(name) });
+            reading.blame(names).blame(largest(facts))
+        });
+    let counting = |answer: Answer, (name, kills)| answer.counting_part(name, What::Kills, kills);
+    Ok(vec![services.into_iter().fold(Answer::of_machine(seen), counting)])
+}
+
+/// Kills in the window, and how long that is.
+fn kills_lately(facts: &View<'_>, since_start: u64) -> Result<(u64, Duration), Missing> {
+    let uptime = facts.uptime()?;
+    match facts.increase(&SeriesKey::machine(Figure::OomKills), KILLS_WINDOW) {
         // There was none at all, or the machine has not run for longer than that.
-        _ if since_start == 0 => (0, KILLS_WINDOW),
-        _ if facts.uptime()? <= KILLS_WINDOW => (since_start, facts.uptime()?),
-        Ok(kills) => (kills, KILLS_WINDOW),
-        Err(missing) => return Err(missing),
-    };
-    let groups = facts.groups().map(|groups| groups.groups.as_slice()).unwrap_or_default();
-    let killed = |group: &&ControlGroup| group.memory_events.is_some_and(|events| events.oom_kills > 0);
-    let killed = groups.iter().filter(killed).filter(|group| is_service(group)).collect::<Vec<_>>();
-    let severity = if killed.is_empty() { Severity::Warning } else { Severity::Critical };
-    let reading = Reading::new(Level::if_so(kills > 0, severity)).figure(What::Kills, kills, Unit::Count).figure(
-        What::Window,
-        window.as_secs(),
-        Unit::Seconds,
-    );
-    let names = killed.into_iter().take(NAMED).map(|group| Evidence {
-        what: What::Killed,
-        amount: None,
-        name: Some(Named::Unit(group.name.clone())),
-    });
-    machine(reading.blame(names).blame(largest(facts)))
+        _ if since_start == 0 => Ok((0, KILLS_WINDOW)),
+        _ if uptime < KILLS_WINDOW => Ok((since_start, uptime)),
+        kills => kills.map(|kills| (kills, KILLS_WINDOW)),
+    }
 }
 
 pub(super) fn swap(facts: &View<'_>) -> Answers {
@@ -234,7 +249,10 @@ fn largest_groups(groups: &Groups) -> Vec<Evidence> {
 }
 
 fn is_service(group: &ControlGroup) -> bool {
-    group.name.raw().ends_with(".service")
+    let name = group.name.raw();
+    let unit = name.rsplit('/').next().unwrap_or(name);
+    // The one that manages a person's session counts what happens to all that they run.
+    unit.ends_with(".service") && !unit.starts_with("user@")
 }
 
 /// Why there is no pressure stall information.

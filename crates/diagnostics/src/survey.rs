@@ -24,7 +24,7 @@ use crate::{manifest::Manifest, sources::Sources, stopwatch::Stopwatch};
 pub const SECTION_DEADLINE: Duration = Duration::from_secs(30);
 
 /// A section's thread runs parsers, a message bus and a few kilobytes of buffers.
-const STACK_BYTES: usize = 1 << 20;
+pub(crate) const STACK_BYTES: usize = 1 << 20;
 
 /// What a section is read for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

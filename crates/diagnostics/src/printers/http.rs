@@ -15,6 +15,9 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// Most bytes of an answer: a thousand jobs have some 300 KiB.
 const MAX_BYTES: usize = 1 << 20;
 
+/// Most answers in front of the one that counts (RFC 9110, 15.2). Servers send one, if any.
+const MAX_INTERIM: usize = 8;
+
 /// Where a server listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Endpoint {
@@ -68,20 +71,28 @@ async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &[u8
 
 /// The body of the answer that `bytes` begins with; `None` if more has to come. `ended` says that nothing more does.
 fn body(bytes: &[u8], ended: bool) -> io::Result<Option<Vec<u8>>> {
-    let Some((head, rest)) = split_at(bytes, b"\r\n\r\n") else { return Ok(None) };
-    let mut lines = head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-    let mut status = lines.next().unwrap_or_default().split(|byte| *byte == b' ');
-    if !status.next().is_some_and(|version| version.starts_with(b"HTTP/1.")) {
-        return Err(io::ErrorKind::InvalidData.into());
+    let mut bytes = bytes;
+    for _ in 0..=MAX_INTERIM {
+        let Some((head, rest)) = split_at(bytes, b"\r\n\r\n") else { return Ok(None) };
+        let mut lines = head.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+        let mut status = lines.next().unwrap_or_default().split(|byte| *byte == b' ');
+        if !status.next().is_some_and(|version| version.starts_with(b"HTTP/1.")) {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        match status.next().and_then(number) {
+            // What comes first is not the answer.
+            Some(100..=199) => bytes = rest,
+            Some(200) => return content(lines, rest, ended),
+            Some(401 | 403) => return Err(io::ErrorKind::PermissionDenied.into()),
+            Some(_) => return Err(io::Error::other("the print service refused the question")),
+            None => return Err(io::ErrorKind::InvalidData.into()),
+        }
     }
-    match status.next().and_then(number) {
-        // What comes first is not the answer.
-        Some(100..=199) => return body(rest, ended),
-        Some(200) => {}
-        Some(401 | 403) => return Err(io::ErrorKind::PermissionDenied.into()),
-        Some(_) => return Err(io::Error::other("the print service refused the question")),
-        None => return Err(io::ErrorKind::InvalidData.into()),
-    }
+    Err(io::ErrorKind::InvalidData.into())
+}
+
+/// As [`body`], of what stands behind a head with these `lines`.
+fn content<'a>(lines: impl Iterator<Item = &'a [u8]>, rest: &[u8], ended: bool) -> io::Result<Option<Vec<u8>>> {
     let (mut length, mut chunked) = (None, false);
     for line in lines {
         let Some((name, value)) = split_at(line, b":") else { continue };

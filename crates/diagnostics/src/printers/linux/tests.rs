@@ -11,7 +11,10 @@ use std::{
 use wire::diagnostics::report::Coverage;
 
 use super::*;
-use crate::testing::{Printing, Tree, told};
+use crate::{
+    survey::STACK_BYTES,
+    testing::{Printing, Tree, told},
+};
 
 const NAME: u8 = 0x42;
 const KEYWORD: u8 = 0x44;
@@ -165,6 +168,23 @@ fn a_print_service_that_never_answers_is_given_up() {
     let endpoint = Endpoint::Address(listener.local_addr().unwrap());
     let error = ask(&endpoint, Request::new(GET_PRINTERS)).unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+}
+
+#[test]
+fn a_print_service_that_only_ever_says_that_more_comes_is_given_up() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let endpoint = Endpoint::Address(listener.local_addr().unwrap());
+    let server = thread::spawn(move || {
+        let mut stream = listener.accept().unwrap().0;
+        let heads = b"HTTP/1.1 100\r\n\r\n".repeat((1 << 20) / 16);
+        // Whoever asked is gone before all of it is sent.
+        let _cut = stream.write_all(&heads);
+    });
+    // As little room as the threads have that sections are read on.
+    let asks = thread::Builder::new().stack_size(STACK_BYTES);
+    let asked = asks.spawn(move || ask(&endpoint, Request::new(GET_PRINTERS))).unwrap().join().unwrap();
+    assert_eq!(asked.unwrap_err().kind(), io::ErrorKind::InvalidData);
+    server.join().unwrap();
 }
 
 #[test]

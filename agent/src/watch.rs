@@ -248,7 +248,7 @@ impl Thread {
                 self.monitor.surveyed(sections.clone(), clock::now(), clock::wall_time());
                 drop(made.send(self.monitor.report(sections, clock::wall_time())));
             }
-            Request::Measured(round_trip) => self.monitor.measured_round_trip(round_trip),
+            Request::Measured(round_trip) => self.monitor.measured_round_trip(round_trip, clock::now()),
             Request::Attend => self.monitor.attend(),
             Request::History { query, made } => drop(made.send(self.monitor.history(&query))),
             Request::End { ended } => {

@@ -19,7 +19,7 @@ use transport::sealed::Sealed;
 use transport::streams::Priority;
 use wire::diagnostics::inspect::{About, Inspect, Inspected};
 use wire::diagnostics::report::{Outcome, Report, SectionId, SectionReport};
-use wire::diagnostics::sections::probes::{self, LoadWay, ProbeOutcome, ProbeRequest};
+use wire::diagnostics::sections::probes::{self, LoadWay, ProbeRequest};
 use wire::ids::InspectionId;
 use wire::session::{Ability, DenyReason, StreamHeader};
 
@@ -274,10 +274,11 @@ async fn ask(watch: &Watch, question: Question) -> Option<Inspected> {
     Some(Inspected::Section(Box::new(section)))
 }
 
-/// Measures the session under load, and lets the checks know what is certain about it.
+/// Measures the session under load, and lets the checks know, good or bad: what is better by now must not stay a finding. A way that
+/// does not go through the internet tells nothing about it.
 async fn under_load(watch: &Watch, session: &Sealed, inspection: InspectionId) -> Inspected {
     let result = load::measure(session, inspection).await;
-    if let (ProbeOutcome::Fail, Some(probes::Found::Load(found))) = (result.outcome, &result.found)
+    if let Some(probes::Found::Load(found)) = &result.found
         && found.way != LoadWay::Direct
     {
         watch.measured(RoundTrip { idle_us: found.idle_us.into(), loaded_us: found.loaded_us.into() });

@@ -113,7 +113,8 @@ pub struct Monitor {
     findings_told_at: Moment,
     outlook: Outlook,
     marks: Marks,
-    round_trip: Option<RoundTrip>,
+    /// With when it was measured.
+    round_trip: Option<(RoundTrip, Moment)>,
     sections: BTreeMap<SectionId, SectionReport>,
     /// When each section was last asked for.
     asked: BTreeMap<SectionId, Moment>,
@@ -271,9 +272,9 @@ impl Monitor {
         self.judge(now, wall);
     }
 
-    /// Takes how long a round trip to the internet takes, with and without load.
-    pub fn measured_round_trip(&mut self, round_trip: RoundTrip) {
-        self.round_trip = Some(round_trip);
+    /// Takes how long a round trip to the internet takes at `now`, with and without load. It stands in place of the one before.
+    pub fn measured_round_trip(&mut self, round_trip: RoundTrip, now: Moment) {
+        self.round_trip = Some((round_trip, now));
     }
 
     /// Whether a section was read, or given up, at least once.

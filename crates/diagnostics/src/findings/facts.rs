@@ -39,8 +39,8 @@ pub struct Facts<'a> {
     pub history: History<'a>,
     /// Where things go, as far as that was worked out.
     pub trends: &'a Trends,
-    /// What a round trip takes with and without load, if that was measured.
-    pub round_trip: Option<RoundTrip>,
+    /// What a round trip takes with and without load, and when that was measured, if it was.
+    pub round_trip: Option<(RoundTrip, Moment)>,
     /// The newest reading of each section that was read.
     pub sections: &'a BTreeMap<SectionId, SectionReport>,
 }
@@ -60,6 +60,9 @@ const COVERED_PERCENT: u32 = 80;
 
 /// A history whose newest sample is older says nothing about now. The longest period of samples is a minute.
 const STALE: Duration = Duration::from_mins(2);
+
+/// What a round trip took longer ago says nothing about now: others use the line as well.
+const ROUND_TRIP_STALE: Duration = Duration::from_hours(1);
 
 /// A section with counters that is older is not compared.
 const RECENT_MS: u64 = 5 * 60 * 1000;
@@ -120,8 +123,12 @@ impl<'a> View<'a> {
         self.facts.trends
     }
 
-    pub(crate) fn round_trip(&self) -> Option<RoundTrip> {
-        self.facts.round_trip
+    pub(crate) fn round_trip(&self) -> Result<RoundTrip, Missing> {
+        match self.facts.round_trip {
+            Some((round_trip, measured)) if self.facts.now - measured <= ROUND_TRIP_STALE => Ok(round_trip),
+            Some(_) => Err(Missing::unknown("it was measured long ago")),
+            None => Err(Missing::unknown("nobody has measured it")),
+        }
     }
 
     /// The newest sample, if it has this table.

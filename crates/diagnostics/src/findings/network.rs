@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use wire::diagnostics::{
     Panel,
-    findings::{Severity, Unit, What},
+    findings::{Confidence, Severity, Unit, What},
     report::SectionId,
     schema::Named,
     sections::{
@@ -214,9 +214,12 @@ fn asked(ladder: Option<&Ladder>) -> Option<Result<(), LadderRung>> {
 
 /// Milliseconds more under load than without: DSLReports' grades of bufferbloat, C from 60 ms and F from 400 ms on.
 pub(super) fn latency(facts: &View<'_>) -> Answers {
-    let Some(trip) = facts.round_trip() else { return Err(Missing::unknown("nobody has measured it")) };
+    let trip = facts.round_trip()?;
     let rise = amount(trip.loaded_us.saturating_sub(trip.idle_us));
+    // A rise is somebody's queue for certain. Without one the line may still have a queue that nothing has filled.
+    let sure = if rise < RISE_US[0].raise { Confidence::Medium } else { Confidence::High };
     let reading = Reading::new(Level::above(rise, &RISE_US))
+        .sure(sure)
         .figure(What::IdleRoundTrip, trip.idle_us, Unit::Micros)
         .figure(What::LoadedRoundTrip, trip.loaded_us, Unit::Micros)
         .figure(What::RoundTripRise, rise, Unit::Micros);

@@ -478,3 +478,22 @@ fn news_count_at_once_and_mere_evidence_once_a_minute() {
     assert_eq!(story.verdicts(Check::FilesystemReadOnly), [Verdict::Fail]);
     assert_eq!(story.monitor.findings_version(), version + 1);
 }
+
+#[test]
+fn a_better_round_trip_clears_what_a_worse_one_raised_and_an_old_one_is_not_judged() {
+    let mut story = Story::begin();
+    let measured = |story: &mut Story, loaded_us| {
+        let round_trip = RoundTrip { idle_us: 20_000, loaded_us };
+        story.monitor.measured_round_trip(round_trip, at(story.elapsed));
+        story.goes_on(MINUTE, 5, |_, _| {});
+        story.verdicts(Check::LatencyUnderLoad)
+    };
+    assert_eq!(measured(&mut story, 900_000), [Verdict::Fail]);
+    assert_eq!(measured(&mut story, 30_000), [Verdict::Pass]);
+    assert_eq!(measured(&mut story, 900_000), [Verdict::Fail]);
+    story.goes_on(HOUR, 60, |_, _| {});
+    let found = story.findings(Check::LatencyUnderLoad);
+    assert_eq!(found[0].verdict, Verdict::Unknown);
+    assert_eq!(found[0].reason.as_ref().map(Sentence::raw), Some("it was measured long ago"));
+    assert_eq!(measured(&mut story, 30_000), [Verdict::Pass]);
+}

@@ -70,6 +70,8 @@ struct Seen {
     sample: Snapshot,
     trends: Trends,
     round_trip: Option<RoundTrip>,
+    /// How long ago that was measured.
+    round_trip_age_secs: u64,
     /// By name, so that a patch can change one of them. Read with every sample, unless the time that they were taken at says otherwise.
     sections: BTreeMap<String, SectionReport>,
 }
@@ -109,6 +111,8 @@ impl Story {
 
 fn judge(engine: &mut Engine, ring: &mut Ring, seen: Seen, elapsed: u64) -> Vec<Finding> {
     let now = Moment::from_origin(Duration::from_secs(1_000_000 + elapsed));
+    let measured =
+        Moment::from_origin(now.since_origin().saturating_sub(Duration::from_secs(seen.round_trip_age_secs)));
     let wall = WallTime(BEGINS.0 + elapsed * 1000);
     let sections = seen.sections.into_values().map(|section| (section.section, section));
     let mut sections = sections.collect::<BTreeMap<_, _>>();
@@ -133,7 +137,7 @@ fn judge(engine: &mut Engine, ring: &mut Ring, seen: Seen, elapsed: u64) -> Vec<
         sample: Some(&seen.sample),
         history: ring.history(),
         trends: &seen.trends,
-        round_trip: seen.round_trip,
+        round_trip: seen.round_trip.map(|round_trip| (round_trip, measured)),
         sections: &sections,
     };
     let judgement = engine.judge(&facts);

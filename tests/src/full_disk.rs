@@ -4,64 +4,28 @@
 //! test mount anything this is said and nothing is tested here; the size limit in `faults` stands in for it.
 
 use std::{
-    fs::{File, Permissions},
+    fs::File,
     io::{ErrorKind, Read as _, Write as _},
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
-use tempfile::TempDir;
-use testkit::{PATIENCE, attach::Technician, programs::Program, share::ShareOptions};
+use testkit::{PATIENCE, programs::Program, share::ShareOptions};
 
-use crate::world::{World, verified};
+use crate::{
+    apart::{Apart, SetApart},
+    world::{World, verified},
+};
 
 /// Enough for a log of a few entries.
 const DISK_BYTES: u32 = 64 * 1024;
 
-/// A command that starts a program with a small disk in place of its state folder.
-struct SmallDisk {
-    _folder: TempDir,
-    command: PathBuf,
-}
-
-impl SmallDisk {
-    fn of(program: &Path) -> anyhow::Result<Self> {
-        let folder = tempfile::tempdir()?;
-        let command = folder.path().join("on-a-small-disk");
-        let program = program.to_str().context("a path is UTF-8")?;
-        // Every step replaces the one before, so the process that was started is the program in the end.
-        let script = format!(
-            "#!/bin/sh\n\
-             [ \"$(id -u)\" = 0 ] && root= || root=--map-root-user\n\
-             exec unshare $root --mount --propagation private sh -c \
-             'mount -t tmpfs -o size={DISK_BYTES},mode=0700 small \"$XDG_STATE_HOME\" && exec \"$0\" \"$@\"' '{program}' \"$@\"\n"
-        );
-        let mut file = File::create(&command)?;
-        file.write_all(script.as_bytes())?;
-        file.set_permissions(Permissions::from_mode(0o700))?;
-        Ok(Self { _folder: folder, command })
-    }
-}
-
 /// A world in which the agent's state is on a small disk. `None`, and a word about it, where nothing can be mounted.
-async fn world() -> anyhow::Result<Option<(World, SmallDisk)>> {
-    let disk = SmallDisk::of(&Program::Share.path()?)?;
+async fn world() -> anyhow::Result<Option<(World, SetApart)>> {
+    let small = format!("mount -t tmpfs -o size={DISK_BYTES},mode=0700 small \"$XDG_STATE_HOME\"");
+    let Some(disk) = Apart::mounts(small).start(&Program::Share.path()?).await? else { return Ok(None) };
     let options = ShareOptions { program: Some(disk.command.clone()), ..ShareOptions::default() };
-    let probe = SmallDisk::of(Path::new("true"))?;
-    let world = World::start().await?;
-    let probed = Technician::with_program(world.relay.link(), probe.command.clone())?.run([""; 0]).await;
-    match probed {
-        Ok(done) if done.code() == 0 => Ok(Some((World::start_with(&options).await?, disk))),
-        Ok(done) => {
-            eprintln!("SKIPPED: this system does not let a test mount a disk: {}", done.stderr.trim());
-            Ok(None)
-        }
-        Err(error) => {
-            eprintln!("SKIPPED: this system has no unshare: {error:#}");
-            Ok(None)
-        }
-    }
+    Ok(Some((World::start_with(&options).await?, disk)))
 }
 
 /// The agent's state folder as the agent sees it.

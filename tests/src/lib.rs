@@ -4,6 +4,7 @@
 
 #![cfg(test)]
 
+mod apart;
 mod asleep;
 mod browser;
 mod codes;

@@ -84,7 +84,7 @@ fn lines_are_chosen_by_unit_priority_time_and_place() {
     assert_eq!((first.time, unit, identifier), (WallTime(now - 5000), "a.service", "writer"));
     assert_eq!((first.priority, first.form), (Some(Priority::Info), MessageForm::Whole));
 
-    let units = vec![Label::cut("a.service"), Label::cut("c.service")];
+    let units = vec![Label::cut("a.service"), Label::cut("c")];
     let (of_units, _) = logs(&machine, LogQuery { units, least: Priority::Debug, ..all.clone() });
     assert_eq!(messages(&of_units), ["one", "three", "four", "five"]);
     let (grave, _) = logs(&machine, LogQuery { least: Priority::Warning, ..all.clone() });

@@ -35,7 +35,9 @@ pub(crate) fn read_query(sources: &Sources, query: &LogQuery, manifest: &mut Man
 
 /// `None` if nothing can match.
 fn selection(query: &LogQuery, manifest: &mut Manifest) -> Option<JournalSelection> {
-    let units = query.units.iter().take(MAX_UNITS).filter_map(|unit| UnitName::new(unit.raw())).collect::<Vec<_>>();
+    // What names no kind is a service, as journalctl has it.
+    let named = |name: &str| UnitName::new(name).or_else(|| UnitName::new(&format!("{name}.service")));
+    let units = query.units.iter().take(MAX_UNITS).filter_map(|unit| named(unit.raw())).collect::<Vec<_>>();
     if units.len() < query.units.len() {
         let odd = query.units.len() - units.len();
         manifest.partial(JOURNAL, &format!("{odd} of the units asked for are too many or no units"));

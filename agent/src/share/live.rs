@@ -578,8 +578,10 @@ impl Live<'_> {
 
     /// Makes one record durable. The person and signals are listened to meanwhile, and what they stop is stopped at once.
     async fn record(&mut self, event: Event) -> Result<(), RecordError> {
-        if let Some(line) = present::line_for(&event) {
-            self.share.stage.happened(line);
+        match present::line_for(&event) {
+            Some(line) if matches!(event, Event::Inspecting { .. }) => self.share.stage.goes_on(line),
+            Some(line) => self.share.stage.happened(line),
+            None => {}
         }
         let last = matches!(event, Event::Ended { .. });
         let lines = match std::mem::replace(&mut self.log, Log::Closed) {

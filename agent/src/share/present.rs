@@ -80,6 +80,13 @@ impl Stage {
         self.view.send_modify(|view| view.activity = activity);
     }
 
+    /// Adds one line to what happened, unless the newest says the same: what is done again and again would leave no room for the rest.
+    pub(super) fn goes_on(&mut self, text: String) {
+        if self.activity.back().is_none_or(|newest| newest.text != text) {
+            self.happened(text);
+        }
+    }
+
     /// Shows a session as it stands.
     pub(super) fn session(&mut self, core: &AgentSession, now: Moment) {
         let phase = match core.phase() {

@@ -102,6 +102,7 @@ impl Inspect {
             Self::Section(section) => section.name().to_owned(),
             Self::Process { pid, .. } => format!("process {pid}"),
             Self::History(_) => "history".to_owned(),
+            Self::Logs(query) if query.after.is_some() => "further log lines".to_owned(),
             Self::Logs(_) => "log lines".to_owned(),
             Self::Probe(probe) => probe.name(),
             Self::Arguments { pid, .. } => format!("arguments of process {pid}"),

@@ -42,12 +42,23 @@ async fn a_technician_reads_a_report_that_names_nobody_and_both_have_a_record_of
     let figures = history.as_array().expect("a list of series").iter().map(|series| series["figure"].clone());
     assert!(figures.clone().all(|figure| figure.as_str().is_some_and(|name| name.starts_with("cpu."))), "{history}");
 
+    let told =
+        world.technician.run(["diag", "history", "--from", "2020-01-01T10:00Z", "--to", "2020-01-01 12:00"]).await?;
+    assert_eq!((told.code(), told.stdout.as_str()), (0, "nothing was measured in that time\n"), "{}", told.stderr);
+    for (wrong, says) in
+        [(["--from", "2999-01-01"], "is later than --to"), (["--to", "noon"], "2026-11-23T10:00+01:00")]
+    {
+        let refused = world.technician.run(["diag", "history"].into_iter().chain(wrong)).await?;
+        assert_eq!((refused.code(), refused.stdout.as_str()), (2, ""), "{}", refused.stderr);
+        assert!(refused.stderr.replace('\n', " ").contains(says), "{}", refused.stderr);
+    }
+
     assert_eq!(world.technician.run(["end"]).await?.code(), 0);
     assert_eq!(attached.wait_exit(PATIENCE).await?.code(), 0);
     world.share_exit().await?;
     let log = std::fs::read_to_string(&world.share.logs()?[0])?;
     let read = log.lines().filter(|line| line.contains("\"event\":\"inspecting\"")).count();
-    assert_eq!(read, 4, "{log}");
+    assert_eq!(read, 5, "{log}");
     Ok(())
 }
 

@@ -17,6 +17,7 @@ mod hostile_relay;
 mod hostile_technician;
 mod inspections;
 mod lab;
+mod logs;
 mod netcheck;
 mod probes;
 mod runs;

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
+use wire::time::WallTime;
+
 /// Reads `90`, `90s`, `5m`, `2h` or `3d`, alone or joined as in `1h30m`. A bare number is seconds.
 ///
 /// # Errors
@@ -45,6 +48,73 @@ pub(crate) fn duration_between(text: &str, least: Duration, most: Duration) -> R
         return Ok(time);
     }
     Err(format!("{text} is not between {} and {}", duration(least), duration(most)))
+}
+
+/// A point in time as a person names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum When {
+    /// So long ago.
+    Ago(Duration),
+    /// Then.
+    At(WallTime),
+}
+
+impl When {
+    /// On a clock that shows `now`.
+    pub(crate) fn seen_from(self, now: WallTime) -> WallTime {
+        match self {
+            Self::Ago(time) => WallTime(now.0.saturating_sub(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))),
+            Self::At(time) => time,
+        }
+    }
+}
+
+/// Reads how long ago, as [`parse_duration`] does, or a date and a time of RFC 3339 (section 5.6), of which seconds, offset and time may be
+/// left out: without an offset it is one of this machine's time zone.
+///
+/// # Errors
+///
+/// What is wrong with the text, for the person who typed it.
+pub(crate) fn parse_when(text: &str) -> Result<When, String> {
+    parse_when_in(text, own_zone)
+}
+
+fn parse_when_in(text: &str, zone: impl FnOnce() -> Option<TimeZone>) -> Result<When, String> {
+    let text = text.trim();
+    if let Ok(time) = parse_duration(text) {
+        return Ok(When::Ago(time));
+    }
+    let wrong = || {
+        format!(
+            "{text:?} is no time; write how long ago it was (90s, 15m, 6h, 2d), or when: 2026-11-23T10:00, or with an offset \
+             2026-11-23T10:00+01:00 or 2026-11-23T09:00Z"
+        )
+    };
+    // A name of a zone in brackets (RFC 9557) would be read and not heeded.
+    if text.contains('[') {
+        return Err(wrong());
+    }
+    let at = match text.parse::<Timestamp>() {
+        Ok(at) => at,
+        Err(_) => {
+            let civil = text.parse::<DateTime>().map_err(|_| wrong())?;
+            let unknown = || format!("the time zone of this machine is not known; write the offset: {civil:.0}Z");
+            civil.to_zoned(zone().ok_or_else(unknown)?).map_err(|_| wrong())?.timestamp()
+        }
+    };
+    u64::try_from(at.as_millisecond()).map(|millis| When::At(WallTime(millis))).map_err(|_| wrong())
+}
+
+/// The time zone of this machine, or of this environment.
+fn own_zone() -> Option<TimeZone> {
+    let named = || {
+        let name = std::env::var("TZ").ok()?;
+        let name = name.strip_prefix(':').unwrap_or(&name);
+        let plain = name.split('/').all(|part| !part.is_empty() && part != "..");
+        let file = std::path::Path::new("/usr/share/zoneinfo").join(name);
+        TimeZone::tzif(name, &std::fs::read(file).ok().filter(|_| plain)?).ok()
+    };
+    TimeZone::try_system().ok().or_else(named)
 }
 
 /// Reads `65536`, `64KiB`, `4MiB` or `1GiB`; `K`, `M` and `G` mean the same.
@@ -200,6 +270,35 @@ mod tests {
         for wrong in ["", "m", "5 minutes", "1h30", "-3s", "5x", "99999999999999999999s", "9999999999999999d"] {
             assert!(seconds(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_point_in_time_is_an_age_or_a_date() {
+        let zone = || TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").ok();
+        let at = |text| match parse_when_in(text, zone) {
+            Ok(When::At(time)) => time.to_string(),
+            other => format!("{other:?}"),
+        };
+        assert_eq!(parse_when_in("15m", || None), Ok(When::Ago(Duration::from_secs(900))));
+        assert_eq!(at("2026-11-23T10:00"), "2026-11-23T09:00:00Z", "of the machine's own time zone");
+        assert_eq!(at("2026-07-23T10:00:30"), "2026-07-23T08:00:30Z", "as it was then");
+        assert_eq!(at("2026-11-23 10:00"), "2026-11-23T09:00:00Z");
+        assert_eq!(at("2026-11-23"), "2026-11-22T23:00:00Z");
+        assert_eq!(at("2026-11-23T10:00Z"), "2026-11-23T10:00:00Z");
+        assert_eq!(at("2026-11-23T10:00:00.5-05:30"), "2026-11-23T15:30:00Z");
+        assert_eq!(When::Ago(Duration::MAX).seen_from(WallTime(7)), WallTime(0));
+    }
+
+    #[test]
+    fn what_is_no_point_in_time_is_told_what_would_be() {
+        for wrong in
+            ["", "10:00", "yesterday", "2026-11-31", "2026-11-23T25:00", "1969-12-31T23:00Z", "2026-11-23T10:00[UTC]"]
+        {
+            let error = parse_when_in(wrong, || Some(TimeZone::UTC)).unwrap_err();
+            assert!(error.contains("15m") && error.contains("2026-11-23T10:00+01:00"), "{wrong}: {error}");
+        }
+        let error = parse_when_in("2026-11-23T10:00", || None).unwrap_err();
+        assert!(error.ends_with("write the offset: 2026-11-23T10:00:00Z"), "{error}");
     }
 
     #[test]

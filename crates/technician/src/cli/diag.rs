@@ -18,7 +18,7 @@ use wire::{
 };
 
 use super::SessionArg;
-use crate::units;
+use crate::units::{self, When};
 
 /// Show how the end user's machine is doing.
 ///
@@ -243,7 +243,16 @@ pub(crate) struct DiagProcessArgs {
 }
 
 /// Log lines, scrubbed of what looks like a secret. Needs diag.logs.
+///
+/// With --follow new lines are printed as well. The machine is asked for them two seconds after the last came, and every eight seconds where
+/// none do; each time is in its record.
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  assent diag logs --unit cups --since 2h
+  assent diag logs --priority warning --since 2026-11-23T10:00
+  assent diag logs --unit cups --follow               and what it writes from now on, until Ctrl-C
+  assent diag logs --follow --json | jq .message      one object a line")]
 pub(crate) struct DiagLogsArgs {
     #[command(flatten)]
     pub(crate) session: SessionArg,
@@ -253,28 +262,39 @@ pub(crate) struct DiagLogsArgs {
     /// Nothing less grave than this
     #[arg(long, value_name = "PRIORITY", default_value = "info", value_parser = priority())]
     pub(crate) priority: Priority,
-    /// Nothing older than this, such as 90s, 15m, 2h or 3d
-    #[arg(long, value_name = "TIME", value_parser = units::parse_duration)]
-    pub(crate) since: Option<Duration>,
-    /// At most so many lines
+    /// Nothing older than this, such as 90s, 15m, 2h or 3d, or a date and a time, such as 2026-11-23T10:00
+    #[arg(long, value_name = "TIME", value_parser = units::parse_when)]
+    pub(crate) since: Option<When>,
+    /// Go on with every new line until Ctrl-C or the end of the session
+    #[arg(long, short)]
+    pub(crate) follow: bool,
+    /// At most so many lines; with --follow so many of those that are there
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_LINES)))]
     pub(crate) lines: u32,
-    /// Print them as JSON
+    /// Print them as JSON; with --follow one object a line
     #[arg(long)]
     pub(crate) json: bool,
 }
 
 /// What was measured before.
+///
+/// A date and a time without an offset is one of your own time zone, not of the machine's.
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  assent diag history                                                  the last 15 minutes
+  assent diag history --from 6h --to 5h --series 'disk.*' --step 1m
+  assent diag history --from 2026-11-23T10:00 --to 2026-11-23T10:30    what was in that half hour
+  assent diag history --from 2026-11-23T09:00Z --series cpu.busy --csv > busy.csv")]
 pub(crate) struct DiagHistoryArgs {
     #[command(flatten)]
     pub(crate) session: SessionArg,
-    /// From how long ago, such as 15m, 6h or 7d
-    #[arg(long, value_name = "TIME", default_value = "15m", value_parser = units::parse_duration)]
-    pub(crate) from: Duration,
-    /// Up to how long ago
-    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = units::parse_duration)]
-    pub(crate) to: Duration,
+    /// From when: how long ago, such as 15m, 6h or 7d, or a date and a time, such as 2026-11-23T10:00
+    #[arg(long, value_name = "TIME", default_value = "15m", value_parser = units::parse_when)]
+    pub(crate) from: When,
+    /// Up to when, likewise
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = units::parse_when)]
+    pub(crate) to: When,
     /// Time from value to value
     #[arg(long, value_name = "TIME", default_value = "15s", value_parser = units::parse_duration)]
     pub(crate) step: Duration,

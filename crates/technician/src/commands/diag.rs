@@ -21,6 +21,7 @@ use crate::{
 };
 
 mod layout;
+mod logs;
 mod once;
 mod probe;
 mod watch;

@@ -8,7 +8,7 @@ use wire::{
         report::{Report, SectionReport, Series},
         sections::process::Arguments,
     },
-    session::DenyReason,
+    session::{Ability, DenyReason},
 };
 
 use crate::{
@@ -98,21 +98,23 @@ async fn inspect(session: Option<&str>, what: Inspect, places: &Places) -> Resul
     #[expect(clippy::wildcard_enum_match_arm, reason = "every other reply belongs to another question")]
     match reply {
         Reply::Inspected(inspected) => Ok(*inspected),
-        Reply::Denied { reason: DenyReason::NotGranted } => Err(Problem::new(
-            Exit::Denied,
-            format!("the end user has not allowed {}", crate::words::ability(ability)),
-            NOT_DONE,
-            format!("Ask them: assent request {ability} --reason 'what for'."),
-        )),
-        Reply::Denied { reason } => {
-            Err(Problem::new(Exit::of_denial(reason), reason.to_string(), NOT_DONE, what_next(reason)))
-        }
+        Reply::Denied { reason } => Err(denied(reason, ability, NOT_DONE)),
         Reply::Ended { reason } => {
             let next = "Ask the end user for a new code and attach again.";
             Err(Problem::new(Exit::of_end(reason), reason.to_string(), NOT_DONE, next))
         }
         _ => Err(unexpected()),
     }
+}
+
+/// What a person is told where something is not read.
+pub(super) fn denied(reason: DenyReason, ability: Ability, not_done: &str) -> Problem {
+    if reason == DenyReason::NotGranted {
+        let happened = format!("the end user has not allowed {}", crate::words::ability(ability));
+        let next = format!("Ask them: assent request {ability} --reason 'what for'.");
+        return Problem::new(Exit::Denied, happened, not_done, next);
+    }
+    Problem::new(Exit::of_denial(reason), reason.to_string(), not_done, what_next(reason))
 }
 
 fn what_next(reason: DenyReason) -> &'static str {

@@ -9,6 +9,7 @@ use wire::{
         IdentityCard, Snapshot, View,
         findings::Finding,
         inspect::{Inspect, Inspected},
+        sections::logs::LogQuery,
     },
     ids::Digest,
     run::{OutputCount, RunOutcome},
@@ -19,7 +20,7 @@ use wire::{
 use crate::status::Status;
 
 /// Version of this protocol; both sides must have the same.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 
 /// Longest line from a command: a run of [`wire::limits::RUN_SPEC_BYTES`] in base64 and what surrounds it.
 pub(crate) const REQUEST_LINE_BYTES: usize = 128 * 1024;
@@ -55,6 +56,9 @@ pub(crate) enum Ask {
     /// Something to be read once. Answered with [`Reply::Inspected`] or [`Reply::Denied`], and before with [`Reply::Asking`] and
     /// [`Reply::Granted`] if the end user is asked first. If the command goes away before that, it is taken back.
     Inspect(Inspect),
+    /// Lines of the log, and then those that come, until the command goes away. Each page is a [`Reply::Inspected`]; where there can be none
+    /// for a while, a [`Reply::Flow`] says why. Ends with [`Reply::Denied`] or [`Reply::Ended`].
+    Follow(LogQuery),
     /// More abilities.
     Request(RequestAsk),
     /// End the session. Answered with [`Reply::Ended`].

@@ -11,9 +11,14 @@ use tokio::{
 };
 use transport::clock;
 use wire::{
-    diagnostics::{View, inspect::Inspect},
+    diagnostics::{
+        View,
+        inspect::{Inspect, Inspected},
+        report::{Content, SectionReport},
+        sections::logs::{LogQuery, MAX_LINES},
+    },
     ids::RunId,
-    session::{Ability, EndReason},
+    session::{Ability, DenyReason, EndReason},
 };
 
 use super::{
@@ -35,18 +40,28 @@ pub(crate) const CLIENTS: usize = 32;
 /// How long a new connection may take to say what it wants.
 const HELLO_DEADLINE: Duration = Duration::from_secs(5);
 
-/// How long commands that do not read are waited for.
+/// How long commands that do not read are waited for, and new log lines.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Patience {
     /// A command that reads nothing for so long is cut off.
     pub(crate) slow_after: Duration,
     /// How long it may then take to read why.
     pub(crate) why: Duration,
+    /// Time until lines are asked for again after some came.
+    pub(crate) next_lines: Duration,
+    /// It doubles up to this while none come.
+    pub(crate) no_lines: Duration,
 }
 
 impl Patience {
-    /// Long enough for a person with a pager.
-    pub(crate) const USUAL: Self = Self { slow_after: Duration::from_secs(300), why: Duration::from_secs(600) };
+    /// Long enough for a person with a pager, and for a machine that starts a program and writes a record for each question. Sixteen
+    /// commands that follow the log at once stay below what an agent takes for a flood.
+    pub(crate) const USUAL: Self = Self {
+        slow_after: Duration::from_secs(300),
+        why: Duration::from_secs(600),
+        next_lines: Duration::from_secs(2),
+        no_lines: Duration::from_secs(8),
+    };
 }
 
 /// Replies that wait for one command: half a mebibyte of output at most, which keeps a fast run going while a command writes.
@@ -172,6 +187,7 @@ impl Client {
             Ask::Run(ask) => self.run(ask).await,
             Ask::Request(ask) => self.request(ask).await,
             Ask::Inspect(what) => self.inspect(what).await,
+            Ask::Follow(query) => self.follow(query).await,
             Ask::End => self.end().await,
         }
     }
@@ -305,6 +321,76 @@ impl Client {
         }
     }
 
+    /// The lines that `query` asks for, and page by page those that come.
+    async fn follow(&mut self, mut query: LogQuery) -> Result<(), Gone> {
+        let (mut flow_told, mut wait) = (None, self.patience.next_lines);
+        loop {
+            match self.page(&query).await? {
+                Page::Read(section) => {
+                    wait = if go_on_behind(&mut query, &section) {
+                        self.patience.next_lines
+                    } else {
+                        (wait * 2).min(self.patience.no_lines)
+                    };
+                    flow_told = None;
+                    self.tell(&Reply::Inspected(Box::new(Inspected::Section(section)))).await?;
+                }
+                Page::NotNow(flow) => {
+                    if let Some(flow) = flow.filter(|flow| flow_told != Some(*flow)) {
+                        self.tell(&Reply::Flow(flow)).await?;
+                        flow_told = Some(flow);
+                    }
+                }
+                Page::Last(reply) => return self.tell(&reply).await,
+            }
+            let over = ended(self.handle.clone());
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                reason = over => return self.tell(&Reply::Ended { reason }).await,
+                _ = self.requests.next::<More>() => return Err(Gone::Left),
+            }
+        }
+    }
+
+    /// Asks once.
+    async fn page(&mut self, query: &LogQuery) -> Result<Page, Gone> {
+        let (replies, mut told) = mpsc::channel(REPLIES);
+        let (accepted, answer) = oneshot::channel();
+        let what = Inspect::Logs(query.clone());
+        let inspection = match self.command(Command::Inspect { what, replies, accepted }, answer).await {
+            Ok(inspection) => inspection,
+            Err(RefusedReason::NotReady(NotReady::Paused)) => return Ok(Page::NotNow(Some(Flow::Paused))),
+            Err(RefusedReason::NotReady(NotReady::Reconnecting)) => return Ok(Page::NotNow(Some(Flow::Reconnecting))),
+            // Other commands have as much read as there may be at once.
+            Err(RefusedReason::TooManyQuestions) => return Ok(Page::NotNow(None)),
+            Err(RefusedReason::NotReady(NotReady::Over)) => return Ok(self.over().await),
+            Err(reason) => return Ok(Page::Last(Reply::Refused { reason })),
+        };
+        let reply = tokio::select! {
+            reply = told.recv() => reply,
+            _ = self.requests.next::<More>() => {
+                let _ = self.handle.commands.send(Command::CancelInspection { inspection }).await;
+                return Err(Gone::Left);
+            }
+        };
+        #[expect(clippy::wildcard_enum_match_arm, reason = "every other reply is told as it is, and ends it")]
+        Ok(match reply {
+            Some(Reply::Inspected(inspected)) => match *inspected {
+                Inspected::Section(section) => Page::Read(section),
+                other => Page::Last(Reply::Inspected(Box::new(other))),
+            },
+            Some(Reply::Denied { reason: DenyReason::Away }) => Page::NotNow(Some(Flow::Paused)),
+            Some(Reply::Denied { reason: DenyReason::TooMany }) => Page::NotNow(None),
+            Some(reply) => Page::Last(reply),
+            None => self.over().await,
+        })
+    }
+
+    /// The session is over; its end is told in a moment.
+    async fn over(&self) -> Page {
+        Page::Last(Reply::Ended { reason: ended(self.handle.clone()).await })
+    }
+
     async fn end(&mut self) -> Result<(), Gone> {
         // If the session is over already, that is what was wanted.
         let _ = self.handle.commands.send(Command::End).await;
@@ -356,6 +442,34 @@ impl Client {
             _ = over => {}
         }
     }
+}
+
+/// What came of asking for log lines.
+enum Page {
+    /// Lines, or that there are none.
+    Read(Box<SectionReport>),
+    /// Nothing for a while, and why if that is worth a word.
+    NotNow(Option<Flow>),
+    /// This is told, and nothing after it.
+    Last(Reply),
+}
+
+/// Makes `query` ask for what stands behind the lines of `section`. Returns whether there are any.
+fn go_on_behind(query: &mut LogQuery, section: &SectionReport) -> bool {
+    let cursor = match &section.content {
+        Some(Content::Logs(logs)) => logs.cursor.clone(),
+        Some(_) | None => None,
+    };
+    let came = cursor.is_some();
+    if came {
+        // The journal goes by a place or by a time, not by both.
+        (query.after, query.since) = (cursor, None);
+    } else if query.after.is_none() && section.content.is_some() {
+        // There was no line when the reading began.
+        query.since = Some(section.taken_at);
+    }
+    query.limit = MAX_LINES;
+    came
 }
 
 fn line(reply: &Reply) -> Vec<u8> {

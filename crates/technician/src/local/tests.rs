@@ -352,7 +352,7 @@ async fn more_commands_than_there_are_places_are_told_so() {
 
 #[tokio::test]
 async fn a_command_that_reads_nothing_is_cut_off_and_told_so() {
-    let patience = Patience { slow_after: Duration::from_millis(50), why: Duration::from_secs(60) };
+    let patience = Patience { slow_after: Duration::from_millis(50), why: Duration::from_secs(60), ..Patience::USUAL };
     let mut played = Played::with(patience);
     let mut stream = played.raw().await;
     let hello = serde_json::json!({ "version": VERSION, "ask": serde_json::to_value(run_ask()).unwrap() });

@@ -1,6 +1,6 @@
 //! The commands below `assent diag`: a report, a section, a process, log lines, the history, and what is made of them.
 
-use std::{path::Path, time::Duration};
+use std::path::Path;
 
 use report::{export::Measured, spark::sparkline, text::Line};
 use transport::clock;
@@ -10,7 +10,7 @@ use wire::{
         findings::Amount,
         inspect::{HistoryQuery, Inspect},
         report::{Content, REPORT_BYTES, Report, SectionReport, Series},
-        sections::{logs::LogQuery, process::Arguments},
+        sections::process::Arguments,
     },
     text::Label,
     time::WallTime,
@@ -18,10 +18,7 @@ use wire::{
 
 use super::{Next, Readings};
 use crate::{
-    cli::{
-        DiagCommand, DiagDiffArgs, DiagExportArgs, DiagHistoryArgs, DiagLogsArgs, DiagProcessArgs, DiagReportArgs,
-        ExportForm,
-    },
+    cli::{DiagCommand, DiagDiffArgs, DiagExportArgs, DiagHistoryArgs, DiagProcessArgs, DiagReportArgs, ExportForm},
     commands::inspect,
     exit::Exit,
     output,
@@ -49,13 +46,9 @@ pub(super) async fn read(what: DiagCommand, places: &Places) -> Result<Exit, Pro
             let section = inspect::section(super::super::wanted(&args.session), what, places).await?;
             if args.arguments { arguments(&args, &section, places).await } else { show_section(&section, args.json) }
         }
-        DiagCommand::Logs(args) => {
-            let section =
-                inspect::section(super::super::wanted(&args.session), Inspect::Logs(query(&args)), places).await?;
-            show_section(&section, args.json)
-        }
+        DiagCommand::Logs(args) => super::logs::logs(&args, places).await,
         DiagCommand::History(args) => {
-            let what = Inspect::History(span(&args));
+            let what = Inspect::History(span(&args)?);
             let series = inspect::history(super::super::wanted(&args.session), what, places).await?;
             match (args.csv, args.json) {
                 (true, _) => print(&report::export::csv(&series)),
@@ -137,27 +130,19 @@ fn lines_of_arguments(found: &Arguments) -> String {
     text
 }
 
-fn query(args: &DiagLogsArgs) -> LogQuery {
-    LogQuery {
-        units: args.unit.iter().map(|unit| Label::cut(unit)).collect(),
-        least: args.priority,
-        since: args.since.map(ago),
-        limit: args.lines,
-        ..LogQuery::default()
+fn span(args: &DiagHistoryArgs) -> Result<HistoryQuery, Problem> {
+    let now = clock::wall_time();
+    let (from, to) = (args.from.seen_from(now), args.to.seen_from(now));
+    if from > to {
+        let happened = format!("--from ({from}) is later than --to ({to})");
+        return Err(Problem::new(Exit::Usage, happened, "nothing was asked for", "Give the earlier time to --from."));
     }
-}
-
-fn span(args: &DiagHistoryArgs) -> HistoryQuery {
-    HistoryQuery {
-        from: ago(args.from),
-        to: ago(args.to.min(args.from)),
+    Ok(HistoryQuery {
+        from,
+        to,
         step_secs: u32::try_from(args.step.as_secs()).unwrap_or(u32::MAX).max(1),
         figures: args.series.iter().map(|figure| Label::cut(figure)).collect(),
-    }
-}
-
-fn ago(time: Duration) -> WallTime {
-    WallTime(clock::wall_time().0.saturating_sub(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)))
+    })
 }
 
 /// One series a line: its last minutes as blocks, and the least, greatest and newest value.
@@ -218,7 +203,7 @@ fn plain(lines: Vec<Line>) -> String {
     lines.into_iter().map(|line| line.text + "\n").collect()
 }
 
-fn print(text: &str) -> Result<Exit, Problem> {
+pub(super) fn print(text: &str) -> Result<Exit, Problem> {
     output::to_stdout(text).map_err(|error| super::super::output_problem(&error))?;
     Ok(Exit::Ok)
 }

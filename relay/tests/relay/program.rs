@@ -213,7 +213,9 @@ async fn the_link_can_be_printed_again_and_names_the_public_host() {
     let home = tempfile::tempdir().unwrap();
     let config =
         write(&home, "relay.toml", "listen = \"127.0.0.1:0\"\npublic_port = 7000\npublic_host = \"relay.example.org\"");
-    let before = run(home.path(), &["link", "--config", &config]).await;
+    let before =
+        run(home.path(), &["link", "--config", &config, "--state-dir", home.path().join("none").to_str().unwrap()])
+            .await;
     assert_eq!(before.status.code(), Some(1));
     assert!(text(&before.stderr).contains("assent-relay serve"), "{}", text(&before.stderr));
 

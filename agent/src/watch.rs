@@ -178,7 +178,7 @@ impl Watch {
 
     /// A technician is there: what talks to the network is looked at as well, from now on.
     pub(crate) fn attend(&self) {
-        // A thread with so much to do is asked by somebody who is there already.
+        // Nobody else asks for anything before somebody is let in, so there is room.
         let _ = self.requests.try_send(Request::Attend);
     }
 

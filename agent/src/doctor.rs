@@ -15,6 +15,7 @@ use transport::clock;
 use unicode_width::UnicodeWidthStr as _;
 use wire::diagnostics::findings::{Finding, Severity, Verdict};
 use wire::diagnostics::report::{Report, SectionId};
+use wire::session::Ability;
 
 use crate::watch;
 
@@ -68,7 +69,7 @@ pub enum DoctorError {
 pub fn run(arguments: &DoctorArguments) -> Result<(), DoctorError> {
     let report = look();
     let report = match arguments.as_sent {
-        true => Privacy::new(&Roots::default()).clear_report(report, Scopes::default()).into_inner(),
+        true => as_sent(report),
         false => report,
     };
     if let Some(path) = &arguments.html {
@@ -80,6 +81,13 @@ pub fn run(arguments: &DoctorArguments) -> Result<(), DoctorError> {
     };
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(DoctorError::Print)
+}
+
+/// What a technician gets who was allowed the basics and nothing else.
+fn as_sent(mut report: Report) -> Report {
+    report.sections.retain(|section| section.section.ability() == Ability::DiagBasic);
+    report.receipt.incomplete.retain(|section| section.ability() == Ability::DiagBasic);
+    Privacy::new(&Roots::default()).clear_report(report, Scopes::default()).into_inner()
 }
 
 /// Measures twice and reads every section, with a word on what is still being waited for.
@@ -190,6 +198,37 @@ impl Progress {
     fn clear(&self) {
         if self.shown {
             let _ = io::stderr().lock().write_all(b"\r\x1b[K");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use wire::{
+        diagnostics::report::{Outcome, SectionReport},
+        time::WallTime,
+    };
+
+    use super::*;
+
+    #[test]
+    fn what_needs_a_consent_of_its_own_is_not_shown_as_sent() {
+        let empty = |section| SectionReport {
+            section,
+            taken_at: WallTime(1),
+            took_ms: 1,
+            outcome: Outcome::Unavailable,
+            sources: Vec::new(),
+            content: None,
+        };
+        let mut report = Report::new(Monitor::new(Roots::default(), clock::now()).card().clone(), WallTime(1));
+        report.sections = SectionId::ALL.iter().copied().map(empty).collect();
+        report.receipt.incomplete = SectionId::ALL.to_vec();
+        let sent = as_sent(report);
+        let shown = sent.sections.iter().map(|section| section.section).collect::<Vec<_>>();
+        assert!(shown.contains(&SectionId::Storage));
+        for withheld in [SectionId::Network, SectionId::Probes, SectionId::Logs, SectionId::Process] {
+            assert!(!shown.contains(&withheld) && !sent.receipt.incomplete.contains(&withheld), "{withheld:?}");
         }
     }
 }

@@ -78,8 +78,8 @@ Examples:
 
 Files:
   ~/.config/assent/share.toml     settings (relay, carrier, direct, unlock_delay_secs, longest_session_secs,
-                                  reconnect_within_secs, organisations, history_dir, probe_hosts,
-                                  portal_check_host)
+                                  reconnect_within_secs, organisations, history_dir, history_every_secs,
+                                  probe_hosts, portal_check_host)
   ~/.local/state/assent/sessions  what happened in each session (.audit.jsonl; check with: assent verify FILE)
                                   and what was sent in it (.sent; look with: assent-share sent FILE)
 
@@ -132,6 +132,9 @@ pub struct ShareConfig {
     /// Folder in which the figures of this computer are kept, at most 32 MiB, so that a technician sees what was before this program
     /// was started. `history_dir`, default none: nothing is kept.
     pub history: Option<PathBuf>,
+    /// How often they are measured and kept. `history_every_secs`, 1..=5, default 5. Each second shows short troubles better, and takes
+    /// several times the processor time: some thousandths of a processor.
+    pub history_every: Duration,
 }
 
 /// The file as it is written. Every key may be left out.
@@ -145,6 +148,7 @@ struct ShareFile {
     longest_session_secs: Option<u64>,
     reconnect_within_secs: Option<u64>,
     history_dir: Option<PathBuf>,
+    history_every_secs: Option<u64>,
     #[serde(default)]
     probe_hosts: Vec<String>,
     portal_check_host: Option<String>,
@@ -178,7 +182,7 @@ pub enum ConfigError {
     #[error("the configuration file {path} is not valid: {reason}")]
     #[diagnostic(help(
         "known keys: relay, carrier, direct, unlock_delay_secs, longest_session_secs, reconnect_within_secs, organisations, history_dir, \
-         probe_hosts, portal_check_host"
+         history_every_secs, probe_hosts, portal_check_host"
     ))]
     Invalid {
         /// The file.
@@ -255,6 +259,10 @@ impl Arguments {
             },
             organisations: file.organisations,
             history: file.history_dir,
+            history_every: {
+                let longest = diagnostics::IDLE_PERIOD.as_secs();
+                seconds("history_every_secs", file.history_every_secs, longest, 1, longest)?
+            },
             probe_hosts: match file.probe_hosts.len() {
                 0..=MAX_PROBE_HOSTS => {
                     file.probe_hosts.into_iter().map(|value| host("probe_hosts", value)).collect::<Result<_, _>>()?
@@ -384,6 +392,7 @@ mod tests {
         says(&format!("relay = \"{LINK}\"\nunlock_delay_secs = 0"), "unlock_delay_secs = 0");
         says(&format!("relay = \"{LINK}\"\nlongest_session_secs = 90000"), "longest_session_secs = 90000");
         says(&format!("relay = \"{LINK}\"\nreconnect_within_secs = 5"), "reconnect_within_secs = 5");
+        says(&format!("relay = \"{LINK}\"\nhistory_every_secs = 6"), "history_every_secs = 6");
         for ranges in ["10.0.0.0/8", "intranet:1-1024", "*.example", "https://intranet"] {
             says(&format!("relay = \"{LINK}\"\nprobe_hosts = [\"{ranges}\"]"), ranges);
         }

@@ -121,19 +121,20 @@ pub(crate) fn sources() -> Sources {
 }
 
 impl Watch {
-    /// Starts watching. `relay` and `reach` are what may be asked over the network; with `history` what is measured is kept in that folder.
+    /// Starts watching. `relay` and `reach` are what may be asked over the network; with `history` what is measured is kept in that folder,
+    /// so often.
     ///
     /// # Errors
     ///
     /// If the thread cannot be started, or the folder cannot be used.
-    pub(crate) fn start(relay: RelayLink, reach: Reach, history: Option<PathBuf>) -> io::Result<Self> {
+    pub(crate) fn start(relay: RelayLink, reach: Reach, history: Option<(PathBuf, Duration)>) -> io::Result<Self> {
         let reach = Reach { relay: Some((relay.host().to_owned(), relay.port())), ..reach };
         let survey = Survey::new(Sources { reach, handshakes: Arc::new(Greeter { relay }), ..sources() });
         let (requests, inbox) = sync_channel(REQUESTS);
         let (surveyed, read) = sync_channel(SURVEYED);
         let mut monitor = Monitor::new(Roots::default(), clock::now());
-        if let Some(folder) = history {
-            monitor.keep_in(&folder).map_err(io::Error::other)?;
+        if let Some((folder, every)) = history {
+            monitor.keep_in(&folder, every).map_err(io::Error::other)?;
         }
         let program = Program::this().unwrap_or_else(|error| {
             tracing::debug!(%error, "the program's code stays in memory");

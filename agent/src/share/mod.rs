@@ -151,8 +151,9 @@ pub async fn run(arguments: &Arguments) -> Result<(), ShareError> {
     let (node, control) = Node::start(config.relay.clone(), options).await?;
     let reach =
         Reach { hosts: config.probe_hosts.clone(), portal_host: config.portal_check_host.clone(), ..Reach::default() };
-    let watch = Watch::start(config.relay.clone(), reach, config.history.clone())
-        .map_err(|source| ShareError::System { what: "start a thread", source })?;
+    let watch =
+        Watch::start(config.relay.clone(), reach, config.history.clone().map(|folder| (folder, config.history_every)))
+            .map_err(|source| ShareError::System { what: "start a thread", source })?;
     let (acts, inbox) = mpsc::channel(ACTS);
     let front_end = FrontEnd::start(arguments, &config.state_dir, views, acts, &events).await?;
     let mut share = Share {

@@ -34,11 +34,13 @@ use crate::{
 use marks::Marks;
 use trends::Outlook;
 
-/// Time from one measurement to the next while nobody looks.
+/// Time from one measurement to the next while nobody looks, unless [`Monitor::keep_in`] is told another. Checks and trends look at
+/// a sample no more often than this.
 pub const IDLE_PERIOD: Duration = Duration::from_secs(5);
 
-/// How often all processes are looked at while nobody looks.
+/// How often all processes are looked at while nobody looks, and while more is recorded than that.
 const IDLE_PROCESSES_EVERY: Duration = Duration::from_secs(15);
+const RECORDED_PROCESSES_EVERY: Duration = Duration::from_secs(5);
 
 /// How often a section is read anew, for the checks that look at it and for the report that opens a session.
 const SECTIONS_EVERY: [(SectionId, Duration); 14] = [
@@ -99,8 +101,12 @@ pub struct Monitor {
     newest: Option<Snapshot>,
     /// The processes with most memory, when everything was measured last.
     largest: Vec<LargeProcess>,
+    /// How often everything is measured, and kept.
+    period: Duration,
     /// When everything was measured last, not only what somebody looks at.
     whole_at: Option<Moment>,
+    /// When checks and trends last looked at such a sample.
+    thought_at: Option<Moment>,
     due_at: Moment,
     ring: Ring,
     store: Option<Store>,
@@ -133,7 +139,9 @@ impl Monitor {
             places: Places::default(),
             newest: None,
             largest: Vec::new(),
+            period: IDLE_PERIOD,
             whole_at: None,
+            thought_at: None,
             due_at: now + crate::MIN_INTERVAL,
             ring: Ring::new(Duration::from_secs(1)),
             store: None,
@@ -156,13 +164,15 @@ impl Monitor {
         self.attended = true;
     }
 
-    /// Keeps what is measured in files from now on, and answers from what they have.
+    /// Keeps what is measured in files from now on, and answers from what they have. Everything is measured `every` so often; at most
+    /// [`IDLE_PERIOD`] and at least a second.
     ///
     /// # Errors
     ///
     /// As [`Store::open`].
-    pub fn keep_in(&mut self, folder: &Path) -> Result<(), StoreError> {
-        self.store = Some(Store::open(folder, IDLE_PERIOD)?);
+    pub fn keep_in(&mut self, folder: &Path, every: Duration) -> Result<(), StoreError> {
+        self.period = every.clamp(Duration::from_secs(1), IDLE_PERIOD);
+        self.store = Some(Store::open(folder, self.period)?);
         Ok(())
     }
 
@@ -192,13 +202,15 @@ impl Monitor {
     /// Measures everything at `now`, which the wall clock calls `wall`, if that is due.
     pub fn tick(&mut self, now: Moment, wall: WallTime) {
         if now >= self.due_at {
-            self.measure(Wanted { view: View::default(), processes_every: IDLE_PROCESSES_EVERY }, now, wall);
+            let recorded = self.period < IDLE_PERIOD;
+            let processes_every = if recorded { RECORDED_PROCESSES_EVERY } else { IDLE_PROCESSES_EVERY };
+            self.measure(Wanted { view: View::default(), processes_every }, now, wall);
         }
     }
 
     /// Measures what somebody looks at. Now and then everything is measured along with it; that does not show in the sample.
     pub fn sample(&mut self, wanted: Wanted, now: Moment, wall: WallTime) -> Snapshot {
-        let whole = self.whole_at.is_none_or(|at| now - at >= IDLE_PERIOD);
+        let whole = self.whole_at.is_none_or(|at| now - at >= self.period);
         let view = if whole { View { panels: Panels::ALL, ..wanted.view } } else { wanted.view };
         let mut sample = self.measure(Wanted { view, ..wanted }, now, wall);
         sample.view = wanted.view;
@@ -206,7 +218,7 @@ impl Monitor {
     }
 
     fn measure(&mut self, wanted: Wanted, now: Moment, wall: WallTime) -> Snapshot {
-        self.due_at = now + IDLE_PERIOD;
+        self.due_at = now + self.period;
         let mut sample = self.collector.sample(now, wanted);
         self.tell_what_is_not_kept(&mut sample);
         let whole = wanted.view.panels == Panels::ALL;
@@ -227,7 +239,7 @@ impl Monitor {
         }
     }
 
-    /// Remembers a sample, and thinks about one that has everything.
+    /// Remembers a sample, and now and then thinks about one that has everything.
     fn take(&mut self, sample: &Snapshot, whole: bool, now: Moment, wall: WallTime) {
         let mut figures = figures_of(sample, &self.places);
         if !whole {
@@ -240,11 +252,16 @@ impl Monitor {
         if let Some(store) = &mut self.store {
             store.push(&figures, wall, now);
         }
+        self.newest = Some(sample.clone());
+        // What learns from samples learns from as many of them however often somebody looks.
+        if self.thought_at.is_some_and(|at| now - at < IDLE_PERIOD) {
+            return;
+        }
+        self.thought_at = Some(now);
         let (ring, store) = (&self.ring, self.store.as_ref());
         let history = |asked: &Query| query(ring, store, asked);
         self.outlook.note((sample, &self.largest), &figures, &self.places, (now, wall), history);
         self.marks.note(sample, &figures, now, wall);
-        self.newest = Some(sample.clone());
         self.judge(now, wall);
     }
 

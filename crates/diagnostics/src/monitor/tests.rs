@@ -319,7 +319,7 @@ fn power(full_mwh: u64) -> Content {
 fn a_month_of_wear_says_when_a_disk_and_a_battery_are_worn_out() {
     let kept = tempfile::tempdir().unwrap();
     let mut story = Story::begin();
-    story.monitor.keep_in(&kept.path().join("history")).unwrap();
+    story.monitor.keep_in(&kept.path().join("history"), IDLE_PERIOD).unwrap();
     for day in 0..31_u8 {
         story.told(storage(80 + day / 3));
         story.told(power(39_000 - u64::from(day) * 50));
@@ -349,13 +349,13 @@ fn history_is_what_memory_and_files_know_together() {
     let kept = tempfile::tempdir().unwrap();
     let folder = kept.path().join("history");
     let mut before = Story::begin();
-    before.monitor.keep_in(&folder).unwrap();
+    before.monitor.keep_in(&folder, IDLE_PERIOD).unwrap();
     before.goes_on(10 * MINUTE, 5, |machine, _| machine.processor.busy_permille = 100);
     before.monitor.store.as_mut().unwrap().flush(at(before.elapsed));
     drop(before.monitor);
     // The program was started again.
     let mut after = Story::begin();
-    after.monitor.keep_in(&folder).unwrap();
+    after.monitor.keep_in(&folder, IDLE_PERIOD).unwrap();
     after.elapsed = before.elapsed + 3 * MINUTE;
     after.goes_on(2 * MINUTE, 5, |machine, _| machine.processor.busy_permille = 700);
     let asked = HistoryQuery {
@@ -369,6 +369,32 @@ fn history_is_what_memory_and_files_know_together() {
     let values = series[0].values.iter().flatten().copied().collect::<Vec<_>>();
     assert_eq!((values[0], values.last().copied()), (100, Some(700)));
     assert!(series[0].values.contains(&None), "nothing is made up for the time between");
+}
+
+#[test]
+fn a_machine_that_is_recorded_each_second_keeps_every_second_and_learns_no_faster() {
+    let kept = tempfile::tempdir().unwrap();
+    let folder = kept.path().join("history");
+    let second = Duration::from_secs(1);
+    let mut story = Story::begin();
+    story.monitor.keep_in(&folder, second).unwrap();
+    story.monitor.tick(at(0), wall(0));
+    assert_eq!(story.monitor.due_at(), at(1));
+    let mut thought = BTreeSet::new();
+    for _ in 0..2 * MINUTE {
+        story.goes_on(1, 1, |machine, _| machine.processor.busy_permille += 5);
+        thought.insert(story.monitor.thought_at);
+    }
+    assert_eq!(thought.len(), 25, "at 0 s, and every five seconds of two minutes");
+    story.monitor.flush(at(story.elapsed));
+    let asked =
+        HistoryQuery { from: wall(1), to: wall(2 * MINUTE), step_secs: 1, figures: vec![Label::cut("cpu.busy")] };
+    // Only what is in the files.
+    story.monitor.ring = Ring::new(second);
+    let series = story.monitor.history(&asked);
+    let values = series[0].values.iter().flatten().copied().collect::<Vec<_>>();
+    assert_eq!((series[0].step_secs, values.len()), (1, 119));
+    assert!(values.is_sorted_by(|before, after| after - before == 5), "{values:?}");
 }
 
 #[test]
@@ -405,7 +431,7 @@ fn a_history_that_cannot_be_kept_says_why_and_the_monitor_goes_on() {
     let kept = tempfile::tempdir().unwrap();
     let folder = kept.path().join("missing/history");
     let mut story = Story::begin();
-    let why = story.monitor.keep_in(&folder).unwrap_err().to_string();
+    let why = story.monitor.keep_in(&folder, IDLE_PERIOD).unwrap_err().to_string();
     assert!(!why.is_empty() && story.monitor.kept().is_none(), "{why}");
     story.goes_on(MINUTE, 5, |_, _| {});
     assert!(!story.monitor.findings().is_empty());

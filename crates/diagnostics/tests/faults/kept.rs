@@ -129,7 +129,7 @@ fn whoever_looks_at_a_machine_whose_history_is_not_kept_is_told_so() {
         let disk = scratch("small");
         mount(&["-t", "tmpfs", "-o", "size=1m", "small", disk.to_str().unwrap()]);
         let mut monitor = Monitor::new(Roots::default(), at(0));
-        monitor.keep_in(&disk.join("history")).unwrap();
+        monitor.keep_in(&disk.join("history"), IDLE_PERIOD).unwrap();
         let mut secs = 0;
         let mut goes_on = |minutes: u64| {
             for _ in 0..minutes * 12 {

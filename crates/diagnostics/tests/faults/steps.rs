@@ -2,7 +2,7 @@
 
 use std::net::UdpSocket;
 
-use diagnostics::{Monitor, Roots};
+use diagnostics::{IDLE_PERIOD, Monitor, Roots};
 use wire::{diagnostics::inspect::HistoryQuery, text::Label, time::WallTime};
 
 use crate::{
@@ -59,7 +59,7 @@ fn a_wall_clock_that_is_set_loses_nothing_that_was_measured() {
         const HOUR_MS: u64 = 3_600_000;
         const BEGIN_MS: u64 = 500_000 * HOUR_MS;
         let mut monitor = Monitor::new(Roots::default(), at(0));
-        monitor.keep_in(&scratch("kept").join("history")).unwrap();
+        monitor.keep_in(&scratch("kept").join("history"), IDLE_PERIOD).unwrap();
         let mut secs = 0;
         let mut goes_on = |clock_ms: u64| {
             let begin = clock_ms + secs * 1000;

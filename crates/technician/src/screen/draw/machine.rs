@@ -49,7 +49,9 @@ fn processors(frame: &mut Frame<'_>, area: Rect, model: &Model, sample: &Snapsho
         block = block.title_bottom(Span::styled(format!(" {count} {what} "), look.warn()));
     }
     if let Some(pace) = pace_words(sample.pace) {
-        block = block.title_bottom(Span::styled(format!(" {pace} "), look.warn()));
+        // That a large machine is looked at in turns is as it should be.
+        let style = if sample.pace.reason == PaceReason::ManyProcesses { look.dim() } else { look.warn() };
+        block = block.title_bottom(Span::styled(format!(" {pace} "), style));
     }
     let inner = block.inner(area);
     frame.render_widget(block, area);
@@ -63,13 +65,13 @@ fn processors(frame: &mut Frame<'_>, area: Rect, model: &Model, sample: &Snapsho
     frame.render_widget(Paragraph::new(Span::styled(format!("up {up}{hottest}"), look.dim())), last);
 }
 
-/// Why the machine measures itself less often than it was asked to.
+/// How often the machine measures itself, where that is less often than it was asked to, and why.
 fn pace_words(pace: Pace) -> Option<String> {
     let every = |ms: u32| format!("{}.{} s", ms / 1000, ms % 1000 / 100);
     let (sample, processes) = (every(pace.sample_ms), every(pace.processes_ms));
     match pace.reason {
         PaceReason::AsAsked => None,
-        PaceReason::ManyProcesses => Some(format!("processes every {processes}: there are many")),
+        PaceReason::ManyProcesses => Some(format!("listed processes every {sample}, all every {processes}")),
         PaceReason::Load => Some(format!("processes every {processes}: the machine is busy")),
         PaceReason::CpuPressure => Some(format!("every {sample}: programs wait for processors")),
         PaceReason::OwnCpu => Some(format!("every {sample}: measuring takes too much")),

@@ -41,4 +41,4 @@ pub use facts::{Facts, RoundTrip};
 pub(crate) use network::PORTAL_ANSWERS;
 #[cfg(target_os = "linux")]
 pub(crate) use system::battery_health_permille;
-pub use trends::{LeakTrend, LevelShift, SpaceTrend, Trends, WearTrend};
+pub use trends::{Growing, LeakTrend, LevelShift, SpaceTrend, Trends, WearTrend};

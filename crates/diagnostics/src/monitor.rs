@@ -280,6 +280,7 @@ impl Monitor {
     /// Takes sections that were read.
     pub fn surveyed(&mut self, reports: Vec<SectionReport>, now: Moment, wall: WallTime) {
         for report in reports {
+            self.outlook.told(&report, now);
             // What was known before says more than that it did not come this time; its age shows.
             let worth_keeping = report.outcome != Outcome::TimedOut || !self.sections.contains_key(&report.section);
             if worth_keeping {

@@ -196,7 +196,8 @@ pub(super) fn leak(facts: &View<'_>) -> Answers {
             .figure(What::GrowthPerHour, leak.grows_kib_per_hour, Unit::Kib)
             .figure(What::Available, left, Unit::Kib)
             .forecast(Some(leak.exhausted));
-        Answer::about(Named::Technical(leak.name.clone()), Ok(reading))
+        let subject = if leak.group { Named::Unit } else { Named::Technical };
+        Answer::about(subject(leak.name.clone()), Ok(reading))
     };
     Ok(leaks.iter().map(answer).collect())
 }

@@ -21,7 +21,7 @@ pub(super) const BATTERY_WORN_PERMILLE: i64 = 500;
 pub struct Trends {
     /// File systems that fill up.
     pub space: Option<Vec<SpaceTrend>>,
-    /// Processes that grow.
+    /// Processes and control groups that grow.
     pub leaks: Option<Vec<LeakTrend>>,
     /// Figures that went to another level.
     pub shifts: Option<Vec<LevelShift>>,
@@ -45,13 +45,16 @@ pub struct SpaceTrend {
     pub full: Forecast,
 }
 
-/// How the memory of a process goes up.
+/// How the memory of a process or a control group goes up.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LeakTrend {
-    /// The program.
+    /// The program, or the place of the group.
     pub name: Label,
-    /// What it has now.
+    /// Whether it is a group.
+    #[serde(default)]
+    pub group: bool,
+    /// What it has now; of a group without what the kernel can take back.
     pub resident_kib: u64,
     /// How much more there is after an hour.
     pub grows_kib_per_hour: u64,
@@ -91,6 +94,9 @@ pub struct LevelShift {
     pub confidence: Confidence,
 }
 
+/// Something that takes memory: its name, how it grows, and what it held when, in KiB.
+pub type Growing = (Label, Growth, Vec<Point>);
+
 impl Trends {
     /// Looks where the room on file systems goes: for each its mount, its size, and what was available over the last days, in KiB.
     ///
@@ -105,18 +111,41 @@ impl Trends {
         self.space = known(forecasts.collect());
     }
 
-    /// Looks which processes grow: for each its name, how it grows, and its resident memory over the last hours in KiB. `available` and
-    /// `total` are the machine's.
-    pub fn look_at_processes(&mut self, processes: &[(Label, Growth, Vec<Point>)], available_kib: u64, total_kib: u64) {
+    /// Looks which processes and which control groups grow: for each its name, how it grows, and its memory over the last hours in KiB.
+    /// `available` and `total` are the machine's. A group that grows as one of the processes does is taken for where that process is.
+    ///
+    /// Of those that were not watched for long enough there is no list.
+    pub fn look_at_memory(
+        &mut self,
+        processes: Option<&[Growing]>,
+        groups: Option<&[Growing]>,
+        (available_kib, total_kib): (u64, u64),
+    ) {
         let whole = |kib: u64| i64::try_from(kib).unwrap_or(i64::MAX);
-        let forecasts = processes.iter().map(|(name, growth, points)| {
-            let Foreseen { likely_secs, range: exhausted } =
-                memory_leak(points, *growth, whole(available_kib), whole(total_kib))?;
-            let resident_kib = points.last().map_or(0, |last| last.value.max(0).unsigned_abs());
-            let grows_kib_per_hour = an_hour(points, 1.0);
-            Ok(LeakTrend { name: name.clone(), resident_kib, grows_kib_per_hour, likely_secs, exhausted })
-        });
-        self.leaks = known(forecasts.collect());
+        let leaks = |rows: &[Growing], group: bool| {
+            let forecasts = rows.iter().map(|(name, growth, points)| {
+                let Foreseen { likely_secs, range: exhausted } =
+                    memory_leak(points, *growth, whole(available_kib), whole(total_kib))?;
+                let resident_kib = points.last().map_or(0, |last| last.value.max(0).unsigned_abs());
+                let grows_kib_per_hour = an_hour(points, 1.0);
+                Ok(LeakTrend { name: name.clone(), group, resident_kib, grows_kib_per_hour, likely_secs, exhausted })
+            });
+            // Where nothing is large nothing leaks.
+            if rows.is_empty() { Some(Vec::new()) } else { known(forecasts.collect()) }
+        };
+        let processes = processes.and_then(|rows| leaks(rows, false));
+        let mut groups = groups.and_then(|rows| leaks(rows, true));
+        if let Some(groups) = &mut groups {
+            let of_one = |group: &LeakTrend, process: &LeakTrend| {
+                process.grows_kib_per_hour.saturating_mul(10) >= group.grows_kib_per_hour.saturating_mul(7)
+            };
+            groups.retain(|group| !processes.iter().flatten().any(|process| of_one(group, process)));
+        }
+        self.leaks = match (processes, groups) {
+            (Some(processes), groups) => Some(processes.into_iter().chain(groups.into_iter().flatten()).collect()),
+            // As long as processes were not watched for long enough, only what is found counts.
+            (None, groups) => groups.filter(|groups| !groups.is_empty()),
+        };
     }
 
     /// Looks how disks and batteries wear: for each its name and what was told over the last month, in thousandths of the endurance that
@@ -194,7 +223,7 @@ mod tests {
     fn too_little_to_look_at_is_not_nothing_to_fear() {
         let mut trends = Trends::default();
         trends.look_at_space(&[(Label::cut("/"), 1 << 20, points(|_| 1000)[..3].to_vec())]);
-        trends.look_at_processes(&[], 1 << 20, 2 << 20);
+        trends.look_at_memory(None, Some(&[]), (1 << 20, 2 << 20));
         assert!(trends.space.is_none() && trends.leaks.is_none());
     }
 
@@ -202,7 +231,8 @@ mod tests {
     fn a_process_that_grows_steadily_is_foreseen() {
         let grows = points(|step| (1 << 20) + step * (10 << 10));
         let mut trends = Trends::default();
-        trends.look_at_processes(&[(Label::cut("exporter"), Growth::Own, grows)], 2 << 20, 16 << 20);
+        let rows = [(Label::cut("exporter"), Growth::Own, grows)];
+        trends.look_at_memory(Some(&rows), None, (2 << 20, 16 << 20));
         let leaks = trends.leaks.unwrap();
         assert_eq!((leaks[0].name.raw(), leaks[0].grows_kib_per_hour), ("exporter", 12 * (10 << 10)));
     }

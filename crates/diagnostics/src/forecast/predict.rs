@@ -28,8 +28,6 @@ pub enum NoForecast {
     Unproven,
     /// It slows down.
     Levelling,
-    /// It is a cache, which gives back what others need.
-    Cache,
     /// Not within the time that can be foreseen from so little past.
     Far,
 }
@@ -175,12 +173,10 @@ fn lower_than_ever(long: &[Point], short: &[Point]) -> bool {
 /// What grows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Growth {
-    /// Memory of a process or a group of its own.
+    /// Memory of a process, or of a group without what the kernel takes back when it is needed.
     Own,
     /// Memory of a program that held so much before it was started again. Until it holds more it may be started again as well.
     Again(i64),
-    /// Mostly page cache, which the kernel takes back when it is needed.
-    Cache,
 }
 
 /// When something that takes ever more memory will have taken all that is available. `points` are what it holds, in order of time, for
@@ -199,7 +195,6 @@ pub fn memory_leak(points: &[Point], growth: Growth, available: i64, total: i64)
     let held_before = match growth {
         Growth::Own => most(before),
         Growth::Again(most_before) => Some(most(before).map_or(most_before, |most| most.max(most_before))),
-        Growth::Cache => return Err(NoForecast::Cache),
     };
     if last.value <= total / 100 {
         return Err(NoForecast::Plenty);

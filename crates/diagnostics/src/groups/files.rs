@@ -51,6 +51,7 @@ pub(super) fn group_v2(group: &Path) -> ControlGroup {
     });
     ControlGroup {
         memory_kib: kib("memory.current").unwrap_or(0),
+        reclaimable_kib: reclaimable(group, ["file", "shmem", "slab_reclaimable"]),
         swap_kib: kib("memory.swap.current"),
         memory_high_kib: kib("memory.high"),
         memory_max_kib: kib("memory.max"),
@@ -61,6 +62,14 @@ pub(super) fn group_v2(group: &Path) -> ControlGroup {
         tasks_max: file_number(&group.join("pids.max")),
         ..ControlGroup::default()
     }
+}
+
+/// What the kernel can take back, of what the group's `memory.stat` calls cache, the shared memory in it, and slabs.
+fn reclaimable(group: &Path, names: [&str; 3]) -> Option<u64> {
+    let mut buffer = Vec::new();
+    let text = read_file(&group.join("memory.stat"), &mut buffer).ok()?;
+    let [cache, shared, slabs] = values(text, names);
+    Some(cache?.saturating_sub(shared.unwrap_or(0)).saturating_add(slabs.unwrap_or(0)) / 1024)
 }
 
 /// `cpu.max` is a share and a period in microseconds, or `max` and a period.
@@ -99,6 +108,7 @@ pub(super) fn group_v1(controllers: &Path, place: &Path) -> ControlGroup {
     let with_swap = file_number(&memory.join("memory.memsw.usage_in_bytes"));
     ControlGroup {
         memory_kib: bytes / 1024,
+        reclaimable_kib: reclaimable(&memory, ["total_cache", "total_shmem", "total_slab_reclaimable"]),
         swap_kib: with_swap.map(|all| all.saturating_sub(bytes) / 1024),
         memory_max_kib: memory_max_v1(&memory),
         memory_events: (oom_kills.is_some() || max.is_some()).then(|| MemoryEvents {
@@ -156,6 +166,7 @@ mod tests {
         for (file, content) in [
             ("memory.current", "104857600\n"),
             ("memory.swap.current", "4096\n"),
+            ("memory.stat", "anon 52428800\nfile 41943040\nshmem 8388608\nslab_reclaimable 2097152\nslab 3145728\n"),
             ("memory.high", "max\n"),
             ("memory.max", "209715200\n"),
             ("memory.events", "low 0\nhigh 3\nmax 17\noom 2\noom_kill 1\noom_group_kill 0\n"),
@@ -173,6 +184,7 @@ mod tests {
         }
         let group = group_v2(tree.path());
         assert_eq!((group.memory_kib, group.swap_kib), (102_400, Some(4)));
+        assert_eq!(group.reclaimable_kib, Some((40 - 8 + 2) * 1024));
         assert_eq!((group.memory_high_kib, group.memory_max_kib), (None, Some(204_800)));
         assert_eq!(group.memory_events, Some(MemoryEvents { high: 3, max: 17, oom: 2, oom_kills: 1 }));
         let cpu = group.cpu.unwrap();
@@ -190,6 +202,7 @@ mod tests {
         for (file, content) in [
             ("memory/x/memory.usage_in_bytes", "1048576\n"),
             ("memory/x/memory.limit_in_bytes", "2097152\n"),
+            ("memory/x/memory.stat", "cache 1\nrss 2\ntotal_cache 524288\ntotal_rss 524288\ntotal_shmem 262144\n"),
             ("memory/x/memory.memsw.usage_in_bytes", "1050624\n"),
             ("memory/x/memory.failcnt", "5\n"),
             ("memory/x/memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n"),
@@ -202,6 +215,7 @@ mod tests {
         }
         let group = group_v1(tree.path(), Path::new("x"));
         assert_eq!((group.memory_kib, group.memory_max_kib, group.swap_kib), (1024, Some(2048), Some(2)));
+        assert_eq!(group.reclaimable_kib, Some(256));
         assert_eq!(group.memory_events, Some(MemoryEvents { max: 5, oom_kills: 2, ..MemoryEvents::default() }));
         let cpu = group.cpu.unwrap();
         assert_eq!((cpu.usage_ms, cpu.max_permille, cpu.throttled_ms), (7000, None, 2));
@@ -212,7 +226,16 @@ mod tests {
     #[test]
     fn files_full_of_nonsense_give_no_figures() {
         let tree = Tree::new();
-        let files = ["memory.current", "memory.max", "memory.events", "cpu.stat", "cpu.max", "io.pressure", "pids.max"];
+        let files = [
+            "memory.current",
+            "memory.max",
+            "memory.stat",
+            "memory.events",
+            "cpu.stat",
+            "cpu.max",
+            "io.pressure",
+            "pids.max",
+        ];
         for content in ["", "\n", "\0\u{ff}", "max 0\n", "100000 0\n", "-5 -5\n", "99999999999999999999999\n"] {
             files.iter().for_each(|file| tree.write(file, content));
             let group = group_v2(tree.path());

@@ -1,4 +1,4 @@
-//! Remembers how much memory the largest processes had, to find those that only ever grow.
+//! Remembers how much memory the largest processes and control groups had, to find those that only ever grow.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -6,26 +6,26 @@ use std::{
 };
 
 use wire::{
-    diagnostics::{LargeProcess, Snapshot, TOP_PROCESSES},
+    diagnostics::{LargeProcess, Memory, TOP_PROCESSES, sections::groups::Groups},
     text::Label,
     time::Moment,
 };
 
 use crate::{
-    findings::Trends,
+    findings,
     forecast::{Growth, Point},
 };
 
-/// Most processes that are remembered: some are among the largest only now and then.
+/// Most processes, and most groups, that are remembered: some are among the largest only now and then.
 const MAX_REMEMBERED: usize = 2 * TOP_PROCESSES;
 
 /// The lowest value of so many seconds is kept.
 const PERIOD_SECS: u64 = 300;
 
-/// Lows that are kept of a process: six hours, and the one that is open. All of them take less than 50 KiB.
+/// Lows that are kept of each: six hours, and the one that is open. All of them take less than 50 KiB.
 const MAX_LOWS: usize = 73;
 
-/// A process that was not among the largest for so long is forgotten.
+/// What was not among the largest for so long is forgotten.
 const FORGOTTEN: Duration = Duration::from_mins(15);
 
 /// Before that no growth can be told from a program that starts.
@@ -34,37 +34,73 @@ const LEAST_WATCHED: Duration = Duration::from_hours(2);
 /// So long it is remembered how much a program held before it ended: what happens once a week is seen twice.
 const REMEMBERED: Duration = Duration::from_hours(8 * 24);
 
-/// The largest processes over the last hours. A process that was started again is another one.
-#[derive(Debug, Default)]
-pub(super) struct Growing {
-    processes: BTreeMap<(u32, u64), Watched>,
-    /// By program, the most that processes of it held that are watched no longer, and when that was seen; at most [`MAX_REMEMBERED`].
+/// The largest of something over the last hours, by what tells one from another: of processes the number and the start, so that one that
+/// was started again is another one, and of groups the place.
+#[derive(Debug)]
+pub(super) struct Growing<Key> {
+    watched: BTreeMap<Key, Watched>,
+    /// By name, the most that those held that are watched no longer, and when that was seen; at most [`MAX_REMEMBERED`].
     ended: BTreeMap<Label, (u64, Moment)>,
     began: Option<Moment>,
+    /// When the largest were told last.
+    newest: Option<Moment>,
+}
+
+/// Processes, by number and start.
+pub(super) type GrowingProcesses = Growing<(u32, u64)>;
+
+/// Control groups, by place.
+pub(super) type GrowingGroups = Growing<Label>;
+
+impl<Key> Default for Growing<Key> {
+    fn default() -> Self {
+        Self { watched: BTreeMap::new(), ended: BTreeMap::new(), began: None, newest: None }
+    }
 }
 
 #[derive(Debug)]
 struct Watched {
     name: Label,
     lows: VecDeque<Point>,
-    resident_kib: u64,
+    held_kib: u64,
     most_kib: u64,
     seen: Moment,
 }
 
-impl Growing {
+impl GrowingProcesses {
     /// Takes the processes with most memory, measured at `now`.
-    pub(super) fn note(&mut self, largest: &[LargeProcess], now: Moment) {
-        if largest.is_empty() {
-            return;
+    pub(super) fn note_processes(&mut self, largest: &[LargeProcess], now: Moment) {
+        let rows = largest.iter();
+        self.take(rows.map(|one| ((one.pid, one.start_ticks), &one.name, one.resident_kib)), now);
+    }
+}
+
+impl GrowingGroups {
+    /// Takes control groups that were read at `now`: those that have no others in them, by what the kernel cannot take back.
+    pub(super) fn note_groups(&mut self, groups: &Groups, now: Moment) {
+        let names = groups.groups.iter().map(|group| group.name.raw()).collect::<Vec<_>>();
+        let holds = |name: &str| {
+            let inside = |other: &&str| other.strip_prefix(name).is_some_and(|rest| rest.starts_with('/'));
+            names.iter().any(inside)
+        };
+        let single = groups.groups.iter().filter(|group| !holds(group.name.raw()));
+        let rows = single.filter_map(|group| {
+            let held_kib = group.memory_kib.saturating_sub(group.reclaimable_kib?);
+            Some((group.name.clone(), &group.name, held_kib))
+        });
+        self.take(rows.take(TOP_PROCESSES), now);
+    }
+}
+
+impl<Key: Ord + Clone> Growing<Key> {
+    fn take<'a>(&mut self, rows: impl Iterator<Item = (Key, &'a Label, u64)>, now: Moment) {
+        for (key, name, held_kib) in rows {
+            self.began.get_or_insert(now);
+            self.newest = Some(now);
+            let new = || Watched { name: Label::default(), lows: VecDeque::new(), held_kib: 0, most_kib: 0, seen: now };
+            self.watched.entry(key).or_insert_with(new).take(name, held_kib, now);
         }
-        self.began.get_or_insert(now);
-        for process in largest {
-            let new =
-                || Watched { name: Label::default(), lows: VecDeque::new(), resident_kib: 0, most_kib: 0, seen: now };
-            self.processes.entry((process.pid, process.start_ticks)).or_insert_with(new).take(process, now);
-        }
-        let gone = self.processes.extract_if(.., |_, watched| now - watched.seen > FORGOTTEN);
+        let gone = self.watched.extract_if(.., |_, watched| now - watched.seen > FORGOTTEN);
         for (_, watched) in gone {
             let (most_kib, seen) = self.ended.entry(watched.name).or_default();
             (*most_kib, *seen) = (watched.most_kib.max(*most_kib), watched.seen.max(*seen));
@@ -75,59 +111,51 @@ impl Growing {
             let Some(least) = least else { break };
             self.ended.remove(&least);
         }
-        while self.processes.len() > MAX_REMEMBERED {
-            let oldest = self.processes.iter().min_by_key(|(_, watched)| (watched.seen, watched.resident_kib));
-            let Some(oldest) = oldest.map(|(key, _)| *key) else { break };
-            self.processes.remove(&oldest);
+        while self.watched.len() > MAX_REMEMBERED {
+            let oldest = self.watched.iter().min_by_key(|(_, watched)| (watched.seen, watched.held_kib));
+            let Some(oldest) = oldest.map(|(key, _)| key.clone()) else { break };
+            self.watched.remove(&oldest);
         }
     }
 
-    /// Works out which of the processes that `sample`, measured at `now`, still has grow for hours.
-    pub(super) fn look(&self, sample: &Snapshot, now: Moment, trends: &mut Trends) {
-        let memory = &sample.memory;
-        trends.leaks = None;
-        if memory.total_kib == 0 || self.began.is_none_or(|began| now - began < LEAST_WATCHED) {
-            return;
+    /// Those that are still there and hold more than a hundredth of `memory`, and how they came to it; `None` before they were watched
+    /// for long enough, and if nothing was told of them lately.
+    pub(super) fn large(&self, memory: &Memory, now: Moment) -> Option<Vec<findings::Growing>> {
+        let newest = self.newest.filter(|newest| now - *newest <= FORGOTTEN)?;
+        if memory.total_kib == 0 || now - self.began? < LEAST_WATCHED {
+            return None;
         }
-        let here = self.processes.values().filter(|watched| watched.seen == now);
-        let large = here.filter(|watched| watched.resident_kib > memory.total_kib / 100);
-        let rows = large
-            .map(|watched| (watched.name.clone(), self.growth(watched, now), watched.lows.iter().copied().collect()));
-        let rows = rows.collect::<Vec<_>>();
-        if rows.is_empty() {
-            trends.leaks = Some(Vec::new());
-        } else {
-            trends.look_at_processes(&rows, memory.available_kib, memory.total_kib);
-        }
+        let here = self.watched.values().filter(|watched| watched.seen == newest);
+        let large = here.filter(|watched| watched.held_kib > memory.total_kib / 100);
+        let rows =
+            large.map(|watched| (watched.name.clone(), self.growth(watched), watched.lows.iter().copied().collect()));
+        Some(rows.collect())
     }
 
-    /// How `watched` grows: whether the same program ended before, and what it held then.
-    fn growth(&self, watched: &Watched, now: Moment) -> Growth {
-        let ended = self.processes.values().filter(|other| other.name == watched.name && other.seen < now);
+    /// How `watched` grows: whether one of the same name ended before, and what it held then.
+    fn growth(&self, watched: &Watched) -> Growth {
+        let ended = self.watched.values().filter(|other| other.name == watched.name && other.seen < watched.seen);
         let ended = ended.map(|other| other.most_kib);
         let before = ended.chain(self.ended.get(&watched.name).map(|(most_kib, _)| *most_kib)).max();
         before.map_or(Growth::Own, |most_kib| Growth::Again(i64::try_from(most_kib).unwrap_or(i64::MAX)))
     }
 
-    /// How many processes are remembered, and the lows of the one with most.
+    /// How many are remembered, and the lows of the one with most.
     #[cfg(test)]
     pub(super) fn size(&self) -> (usize, usize) {
-        (self.processes.len(), self.processes.values().map(|watched| watched.lows.len()).max().unwrap_or(0))
+        (self.watched.len(), self.watched.values().map(|watched| watched.lows.len()).max().unwrap_or(0))
     }
 }
 
 impl Watched {
-    fn take(&mut self, process: &LargeProcess, now: Moment) {
-        if self.name != process.name {
-            self.name = process.name.clone();
+    fn take(&mut self, name: &Label, held_kib: u64, now: Moment) {
+        if self.name != *name {
+            self.name = name.clone();
         }
         self.seen = now;
-        self.resident_kib = process.resident_kib;
-        self.most_kib = self.most_kib.max(process.resident_kib);
-        let point = Point {
-            at_secs: now.since_origin().as_secs(),
-            value: i64::try_from(process.resident_kib).unwrap_or(i64::MAX),
-        };
+        self.held_kib = held_kib;
+        self.most_kib = self.most_kib.max(held_kib);
+        let point = Point { at_secs: now.since_origin().as_secs(), value: i64::try_from(held_kib).unwrap_or(i64::MAX) };
         match self.lows.back_mut() {
             Some(low) if low.at_secs / PERIOD_SECS == point.at_secs / PERIOD_SECS => {
                 if point.value < low.value {

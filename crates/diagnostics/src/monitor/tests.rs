@@ -7,6 +7,7 @@ use wire::diagnostics::{
     findings::{Evidence, Forecast, MAX_EVIDENCE, MAX_FINDINGS},
     report::Content,
     sections::{
+        groups::{ControlGroup, Groups, GroupsVersion, OwnLimits},
         power::{Battery, Power},
         storage::{BlockDevice, Health, HealthSource, NvmeHealth, Storage},
     },
@@ -200,8 +201,45 @@ fn a_process_that_grows_for_hours_is_a_leak_until_it_is_started_again() {
 }
 
 #[test]
+fn a_service_of_many_processes_that_grow_together_is_a_leak_and_one_that_fills_the_cache_is_none() {
+    let mut story = Story::begin();
+    let group = |name: &str, memory_kib, reclaimable_kib| ControlGroup {
+        name: Label::cut(name),
+        memory_kib,
+        reclaimable_kib: Some(reclaimable_kib),
+        ..ControlGroup::default()
+    };
+    for minute in 0..4 * HOUR / MINUTE {
+        let grown = minute * GIB / MINUTE;
+        let groups = vec![
+            group("system.slice", 3 * GIB + 2 * grown, grown),
+            group("system.slice/workers.service", GIB + grown, 1000),
+            group("system.slice/backup.service", GIB + grown, GIB + grown - 1000),
+        ];
+        story.told(Content::Groups(Box::new(Groups {
+            version: GroupsVersion::Unified,
+            own: OwnLimits::default(),
+            seen: 3,
+            groups,
+        })));
+        story.goes_on(MINUTE, 30, |machine, _| machine.memory.available_kib = 10 * GIB - grown);
+    }
+    let found = story.findings(Check::MemoryLeak);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].subject, Some(Named::Unit(Label::cut("system.slice/workers.service"))));
+    assert_eq!(found[0].verdict, Verdict::Fail, "{found:?}");
+    // One of its processes is the one that grows: then that is told.
+    story.goes_on(4 * HOUR, 60, |machine, secs| {
+        machine.processes[0].resident_kib = GIB + secs * GIB / HOUR;
+        machine.memory.available_kib = 6 * GIB - secs * GIB / HOUR;
+    });
+    let found = story.findings(Check::MemoryLeak);
+    assert_eq!(found[0].subject, Some(Named::Technical(Label::cut("editor"))), "{found:?}");
+}
+
+#[test]
 fn what_is_remembered_of_processes_is_bounded_however_many_come_and_go() {
-    let mut growing = growing::Growing::default();
+    let mut growing = growing::GrowingProcesses::default();
     for minute in 0..10 * HOUR / MINUTE {
         let pids = u32::try_from(minute).unwrap() * 30..;
         let large = pids.take(20).map(|pid| LargeProcess {
@@ -210,7 +248,7 @@ fn what_is_remembered_of_processes_is_bounded_however_many_come_and_go() {
             name: Label::cut("worker"),
             resident_kib: GIB,
         });
-        growing.note(&large.collect::<Vec<_>>(), at(minute * MINUTE));
+        growing.note_processes(&large.collect::<Vec<_>>(), at(minute * MINUTE));
     }
     assert!(growing.size() <= (40, 73), "{:?}", growing.size());
 }

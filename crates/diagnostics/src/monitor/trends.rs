@@ -13,7 +13,10 @@ use wire::{
     time::{Moment, WallTime},
 };
 
-use super::{growing::Growing, shifts::Shifts};
+use super::{
+    growing::{GrowingGroups, GrowingProcesses},
+    shifts::Shifts,
+};
 use crate::{
     findings::{Trends, battery_health_permille},
     forecast::Point,
@@ -39,7 +42,8 @@ const WEAR_DAYS: u64 = 31;
 pub(super) struct Outlook {
     trends: Trends,
     shifts: Shifts,
-    growing: Growing,
+    processes: GrowingProcesses,
+    groups: GrowingGroups,
     looked_at: Option<Moment>,
     /// Which of the figures that are taken once a day were taken when, in days since the epoch.
     taken: BTreeMap<SeriesKey, u64>,
@@ -69,6 +73,13 @@ impl Outlook {
         news
     }
 
+    /// Takes a section that was read at `now`.
+    pub(super) fn told(&mut self, section: &SectionReport, now: Moment) {
+        if let Some(Content::Groups(groups)) = &section.content {
+            self.groups.note_groups(groups, now);
+        }
+    }
+
     /// Takes a sample in full with the processes that have most memory, and its `figures`. Now and then `history` is asked for more.
     pub(super) fn note(
         &mut self,
@@ -79,10 +90,13 @@ impl Outlook {
         history: impl Fn(&Query) -> Vec<Series>,
     ) {
         self.trends.shifts = self.shifts.note(sample, figures, now, wall);
-        self.growing.note(largest, now);
+        self.processes.note_processes(largest, now);
         if self.looked_at.is_none_or(|at| now - at >= EVERY) {
             self.looked_at = Some(now);
-            self.growing.look(sample, now, &mut self.trends);
+            let memory = &sample.memory;
+            let (processes, groups) = (self.processes.large(memory, now), self.groups.large(memory, now));
+            let room = (memory.available_kib, memory.total_kib);
+            self.trends.look_at_memory(processes.as_deref(), groups.as_deref(), room);
             self.look_at_space(sample, places, wall, &history);
         }
         if std::mem::take(&mut self.worn) {

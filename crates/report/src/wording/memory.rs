@@ -51,10 +51,10 @@ pub(super) const ERRORS: Words = Words {
 pub(super) const LEAK: Words = Words {
     title: "A program takes ever more memory",
     question: "Do programs give back the memory that they no longer need?",
-    plain: "The program {subject} takes more and more memory and does not give it back. Save what you do in it, close it, and start it \
-        again. A newer version may be better.",
+    plain: "The program or service {subject} takes more and more memory and does not give it back. Save what you do in it, close it, and \
+        start it again. A newer version may be better.",
     technical: "resident {used}, growing {growth-per-hour} an hour[; {available} available]",
-    rules_out: "No process grows without end.",
+    rules_out: "No process and no service grows without end.",
 };
 
 pub(super) const GROUP_LIMIT: Words = Words {

@@ -38,6 +38,9 @@ schema! {
         unit name: Label,
         /// Memory in use, caches included.
         technical memory_kib: u64,
+        /// How much of it the kernel takes back when others need it: page cache that is no shared memory, and what it keeps for itself
+        /// and can drop.
+        technical reclaimable_kib: Option<u64>,
         /// Swap in use.
         technical swap_kib: Option<u64>,
         /// Memory over which it is slowed down; absent if there is no such limit.

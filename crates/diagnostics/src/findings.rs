@@ -35,10 +35,11 @@ mod rules;
 mod system;
 mod trends;
 
+#[cfg(target_os = "linux")]
+pub(crate) use disks::failing_sectors_sum;
 pub use engine::{Engine, Judgement, MAX_SUBJECTS};
 pub use facts::{Facts, RoundTrip};
 #[cfg(target_os = "linux")]
 pub(crate) use network::PORTAL_ANSWERS;
-#[cfg(target_os = "linux")]
 pub(crate) use system::battery_health_permille;
-pub use trends::{Growing, LeakTrend, LevelShift, SpaceTrend, Trends, WearTrend};
+pub use trends::{Growing, LeakTrend, LevelShift, SectorTrend, SpaceTrend, Trends, WearTrend};

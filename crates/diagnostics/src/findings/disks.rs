@@ -137,22 +137,35 @@ pub(super) fn ata_sectors(facts: &View<'_>) -> Answers {
     Ok(answers)
 }
 
-fn failing_sectors(facts: &View<'_>, device: &BlockDevice, health: &Health, ata: &AtaHealth) -> Answer {
-    let subject = Named::Technical(device.name.clone());
+/// The counters of an ATA disk that go before failures, of those that it has.
+fn ata_counters(ata: &AtaHealth) -> [Option<u64>; 5] {
     // Seagate packs three 16-bit counters into 188; the lowest counts the time-outs.
     let timeouts = ata.command_timeouts.map(|raw| raw & 0xffff);
     let uncorrectable = [ata.reported_uncorrectable, ata.offline_uncorrectable];
-    let known = [ata.reallocated_sectors, uncorrectable[0], timeouts, ata.pending_sectors, uncorrectable[1]];
+    [ata.reallocated_sectors, uncorrectable[0], timeouts, ata.pending_sectors, uncorrectable[1]]
+}
+
+/// Their sum; `None` if it has none of them.
+pub(crate) fn failing_sectors_sum(ata: &AtaHealth) -> Option<i64> {
+    ata_counters(ata).into_iter().flatten().reduce(u64::saturating_add).map(amount)
+}
+
+fn failing_sectors(facts: &View<'_>, device: &BlockDevice, health: &Health, ata: &AtaHealth) -> Answer {
+    let subject = Named::Technical(device.name.clone());
+    let known = ata_counters(ata);
+    let [_, reported, timeouts, _, offline] = known;
     if known.iter().all(Option::is_none) && health.passed.is_none() {
         return Answer::about(subject, Err(Missing::unknown("it has none of the attributes that tell")));
     }
     let bad = known.iter().flatten().filter(|raw| **raw > 0).count();
-    let sum = amount(known.iter().flatten().fold(0_u64, |sum, raw| sum.saturating_add(*raw)));
-    let rises = facts.first(Some(&subject), What::Errors).is_some_and(|first| sum > first);
+    let sum = failing_sectors_sum(ata).unwrap_or(0);
+    // Since this program started, or in the month that is kept.
+    let before = [facts.first(Some(&subject), What::Errors), facts.trends().sectors_of(&subject)];
+    let rises = before.into_iter().flatten().any(|before| sum > before);
     let failed = health.passed == Some(false);
     let level =
         Level::if_so(bad >= 1, Severity::Warning).or(Level::if_so(bad >= 2 || rises || failed, Severity::Critical));
-    let unreadable = uncorrectable.iter().flatten().copied().reduce(u64::saturating_add);
+    let unreadable = [reported, offline].iter().flatten().copied().reduce(u64::saturating_add);
     let reading = Reading::new(level)
         .figure_if(What::Reallocated, ata.reallocated_sectors, Unit::Count)
         .figure_if(What::Pending, ata.pending_sectors, Unit::Count)

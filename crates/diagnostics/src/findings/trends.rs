@@ -27,6 +27,8 @@ pub struct Trends {
     pub shifts: Option<Vec<LevelShift>>,
     /// Solid-state disks that wear: when they have used up their endurance.
     pub wear: Option<Vec<WearTrend>>,
+    /// What the counters of ATA disks were, that go before failures.
+    pub sectors: Option<Vec<SectorTrend>>,
     /// Batteries that wear: when they hold half of what they held when new.
     pub batteries: Option<Vec<WearTrend>>,
 }
@@ -72,6 +74,16 @@ pub struct WearTrend {
     pub name: Named,
     /// When it is worn out.
     pub worn: Forecast,
+}
+
+/// What the counters of an ATA disk were, that go before failures.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SectorTrend {
+    /// Its name.
+    pub name: Named,
+    /// Their sum at first, in the month that is kept.
+    pub before: i64,
 }
 
 /// A figure that went to another level and stayed there.
@@ -159,6 +171,19 @@ impl Trends {
         };
         self.wear = trends(disks, &|points| disk_wear(points));
         self.batteries = trends(batteries, &|points| battery_health(points, BATTERY_WORN_PERMILLE));
+    }
+
+    /// Looks what the counters of ATA disks were: for each its name and the sums of the last month, in order of time.
+    pub fn look_at_sectors(&mut self, disks: &[(Named, Vec<Point>)]) {
+        let first = |(name, points): &(Named, Vec<Point>)| {
+            Some(SectorTrend { name: name.clone(), before: points.first()?.value })
+        };
+        self.sectors = Some(disks.iter().filter_map(first).collect());
+    }
+
+    /// What the counters of an ATA disk were at first, in the month that is kept.
+    pub(super) fn sectors_of(&self, disk: &Named) -> Option<i64> {
+        self.sectors.iter().flatten().find(|trend| trend.name == *disk).map(|trend| trend.before)
     }
 
     /// When a disk will have used up its endurance, if that can be said.

@@ -85,6 +85,8 @@ closed! {
         WifiSignal = "wifi.signal",
         /// TCP segments sent again, of all sent.
         TcpRetransmits = "tcp.retransmits",
+        /// Sum of the counters of an ATA disk that go before failures.
+        DiskSectors = "disk.sectors",
     }
 }
 
@@ -140,7 +142,8 @@ impl Figure {
             | Self::InodesFree
             | Self::NetworkErrors
             | Self::NetworkDrops
-            | Self::NetworkUp => Unit::Count,
+            | Self::NetworkUp
+            | Self::DiskSectors => Unit::Count,
             Self::DiskAwait => Unit::Micros,
             Self::DiskRequests => Unit::PerSecond,
             Self::NetworkReceived | Self::NetworkSent => Unit::BytesPerSecond,
@@ -157,7 +160,7 @@ impl Figure {
         }
     }
 
-    /// Its rank among the twenty figures that are kept for thirty days, the first being the last to be given up where there is no
+    /// Its rank among the figures that are kept for thirty days, the first being the last to be given up where there is no
     /// room for all their series; none if it is kept for a day alone.
     pub fn key_rank(self) -> Option<usize> {
         KEY_FIGURES.iter().position(|figure| *figure == self)
@@ -232,13 +235,14 @@ impl Figure {
             | Self::DiskWear
             | Self::BatteryHealth
             | Self::WifiSignal
-            | Self::TcpRetransmits => Rounding::Step(1),
+            | Self::TcpRetransmits
+            | Self::DiskSectors => Rounding::Step(1),
         }
     }
 }
 
 /// What is kept for thirty days. Figures that forecasts need come first.
-const KEY_FIGURES: [Figure; 20] = [
+const KEY_FIGURES: [Figure; 21] = [
     Figure::SpaceAvailable,
     Figure::InodesFree,
     Figure::MemoryAvailable,
@@ -251,6 +255,7 @@ const KEY_FIGURES: [Figure; 20] = [
     Figure::SwapUsed,
     Figure::DiskWear,
     Figure::BatteryHealth,
+    Figure::DiskSectors,
     Figure::DiskBusy,
     Figure::DiskAwait,
     Figure::Temperature,

@@ -9,7 +9,7 @@ use wire::diagnostics::{
     sections::{
         groups::{ControlGroup, Groups, GroupsVersion, OwnLimits},
         power::{Battery, Power},
-        storage::{BlockDevice, Health, HealthSource, NvmeHealth, Storage},
+        storage::{AtaHealth, BlockDevice, Health, HealthSource, NvmeHealth, Storage},
     },
 };
 use wire::text::{Label, Sentence};
@@ -317,17 +317,21 @@ fn a_level_that_stays_is_usual_after_an_hour() {
 }
 
 fn storage(used_percent: u8) -> Content {
-    let nvme = NvmeHealth { used_percent: Some(used_percent), ..NvmeHealth::default() };
+    nvme_or_ata(Some(NvmeHealth { used_percent: Some(used_percent), ..NvmeHealth::default() }), None)
+}
+
+fn nvme_or_ata(nvme: Option<NvmeHealth>, ata: Option<AtaHealth>) -> Content {
+    let name = Label::cut(if nvme.is_some() { "nvme0n1" } else { "sda" });
     let health = Health {
         told_by: HealthSource::ALL[0],
         passed: Some(true),
         temperature_deci_celsius: None,
         power_on_hours: None,
-        nvme: Some(nvme),
-        ata: None,
+        nvme,
+        ata,
     };
     let device = BlockDevice {
-        name: Label::cut("nvme0n1"),
+        name,
         size_kib: 500 * GIB,
         rotational: Some(false),
         removable: false,
@@ -380,6 +384,27 @@ fn a_month_of_wear_says_when_a_disk_and_a_battery_are_worn_out() {
     let (verdict, worn) = told(Check::BatteryHealth);
     assert_eq!(verdict, Verdict::Fail);
     assert!((180..=260).contains(&days(worn)), "{worn:?}");
+}
+
+#[test]
+fn a_disk_whose_bad_sectors_rise_from_week_to_week_is_critical_though_the_program_was_started_again() {
+    let kept = tempfile::tempdir().unwrap();
+    let folder = kept.path().join("history");
+    let week = 7 * 24 * HOUR;
+    let after_weeks = |weeks: u64, sectors: u64| {
+        let mut story = Story::begin();
+        story.monitor.keep_in(&folder, IDLE_PERIOD).unwrap();
+        story.elapsed = weeks * week;
+        story.told(nvme_or_ata(None, Some(AtaHealth { reallocated_sectors: Some(sectors), ..AtaHealth::default() })));
+        story.goes_on(2 * MINUTE, MINUTE, |_, _| {});
+        story.monitor.flush(at(story.elapsed));
+        let found = story.findings(Check::AtaSectors);
+        (found[0].verdict, found[0].severity)
+    };
+    assert_eq!(after_weeks(0, 8), (Verdict::Fail, Some(Severity::Warning)));
+    assert_eq!(after_weeks(2, 8), (Verdict::Fail, Some(Severity::Warning)));
+    assert_eq!(after_weeks(3, 12), (Verdict::Fail, Some(Severity::Critical)));
+    assert_eq!(after_weeks(9, 12), (Verdict::Fail, Some(Severity::Warning)), "it stayed so for a month");
 }
 
 #[test]

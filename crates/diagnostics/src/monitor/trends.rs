@@ -18,7 +18,7 @@ use super::{
     shifts::Shifts,
 };
 use crate::{
-    findings::{Trends, battery_health_permille},
+    findings::{Trends, battery_health_permille, failing_sectors_sum},
     forecast::Point,
     history::{Figure, Fold, Pattern, Places, Query, SeriesKey, Subject},
 };
@@ -135,6 +135,7 @@ impl Outlook {
             rows.collect::<Vec<_>>()
         };
         self.trends.look_at_wear(&of(Figure::DiskWear), &of(Figure::BatteryHealth));
+        self.trends.look_at_sectors(&of(Figure::DiskSectors));
     }
 }
 
@@ -155,11 +156,15 @@ fn points(series: &Series) -> Vec<Point> {
 /// What a section says of the wear of disks and batteries.
 fn wear(content: &Content) -> Vec<(SeriesKey, i64)> {
     if let Content::Storage(storage) = content {
-        let worn = storage.devices.iter().filter_map(|device| {
-            let used = device.health.as_ref()?.nvme.as_ref()?.used_percent?;
-            Some((SeriesKey::of(Figure::DiskWear, Subject::Disk(device.name.clone())), i64::from(used) * 10))
+        let told = storage.devices.iter().flat_map(|device| {
+            let of = |figure| SeriesKey::of(figure, Subject::Disk(device.name.clone()));
+            let health = device.health.as_ref();
+            let used = health.and_then(|health| health.nvme.as_ref()?.used_percent);
+            let sectors = health.and_then(|health| failing_sectors_sum(health.ata.as_ref()?));
+            let worn = used.map(|used| (of(Figure::DiskWear), i64::from(used) * 10));
+            worn.into_iter().chain(sectors.map(|sum| (of(Figure::DiskSectors), sum)))
         });
-        worn.collect()
+        told.collect()
     } else if let Content::Power(power) = content {
         let own = power.batteries.iter().filter(|battery| battery.runs_machine);
         let worn = own.filter_map(|battery| {

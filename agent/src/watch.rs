@@ -241,8 +241,8 @@ impl Thread {
             Request::Sample { order, taken } => drop(taken.try_send(self.sample(order))),
             Request::Opening { gate, scopes, made } => {
                 self.wait_for_opening();
-                let report = self.monitor.opening(clock::wall_time());
-                let report = locked(&gate, |privacy| privacy.clear_report(report, scopes));
+                let clear = |report| locked(&gate, |privacy| privacy.clear_report(report, scopes));
+                let report = self.monitor.opening(clock::wall_time(), clear);
                 drop(made.send((self.monitor.findings_version(), report)));
             }
             Request::Report { sections, made } => {

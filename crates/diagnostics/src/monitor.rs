@@ -28,6 +28,7 @@ use crate::{
     collector::{Collector, Wanted},
     findings::{Engine, Facts, RoundTrip},
     history::{Figure, Fold, Pattern, Places, Query, Ring, Store, StoreError, StoreStatus, figures_of},
+    privacy::Cleared,
     roots::Roots,
 };
 
@@ -345,12 +346,22 @@ impl Monitor {
         series
     }
 
-    /// The report that opens a session: everything that is known already, within [`OPENING_BYTES`].
-    pub fn opening(&self, wall: WallTime) -> Report {
+    /// The report that opens a session, as `clear` lets it out: everything that is known already, within [`OPENING_BYTES`].
+    pub fn opening(&self, wall: WallTime, mut clear: impl FnMut(Report) -> Cleared<Report>) -> Cleared<Report> {
         let sections = OPENING_SECTIONS.iter().filter_map(|section| self.sections.get(section).cloned()).collect();
-        let mut report = self.report(sections, wall);
-        fit(&mut report, OPENING_BYTES);
-        report
+        let whole = self.report(sections, wall);
+        let mut most_bytes = OPENING_BYTES;
+        loop {
+            let mut report = whole.clone();
+            fit(&mut report, most_bytes);
+            let cleared = clear(report);
+            // Aliases may be longer than what they stand for.
+            let over = bytes_of(&cleared).saturating_sub(OPENING_BYTES);
+            if over == 0 || most_bytes == 0 {
+                return cleared;
+            }
+            most_bytes = most_bytes.saturating_sub(over.max(OPENING_BYTES / 32));
+        }
     }
 
     /// A report with these sections, within [`Report::MAX_BYTES`].
@@ -378,7 +389,8 @@ impl Monitor {
         report.receipt.incomplete = incomplete.map(|section| section.section).collect();
         report.receipt.rows_left_out = self.findings_left_out;
         report.sections = sections;
-        fit(&mut report, Report::MAX_BYTES);
+        // Aliases may be longer than what they stand for.
+        fit(&mut report, Report::MAX_BYTES - Report::MAX_BYTES / 8);
         report
     }
 }
@@ -402,12 +414,13 @@ fn fits(name: &str, pattern: &str) -> bool {
     }
 }
 
+fn bytes_of(report: &Report) -> usize {
+    wire::codec::encode(report).map_or(usize::MAX, |bytes| bytes.len())
+}
+
 /// Leaves out what matters least until the report has no more than `most_bytes`, and counts it.
 fn fit(report: &mut Report, most_bytes: usize) {
-    // Aliases may be longer than what they stand for.
-    let most_bytes = most_bytes - most_bytes / 8;
-    let size = |report: &Report| wire::codec::encode(report).map_or(usize::MAX, |bytes| bytes.len());
-    if size(report) <= most_bytes {
+    if bytes_of(report) <= most_bytes {
         return;
     }
     let mut left_out = 0_usize;
@@ -415,7 +428,7 @@ fn fit(report: &mut Report, most_bytes: usize) {
         left_out += finding.evidence.len();
         finding.evidence.clear();
     }
-    while size(report) > most_bytes {
+    while bytes_of(report) > most_bytes {
         left_out += match (report.recent.pop(), report.sections.pop(), report.findings.pop()) {
             (Some(series), section, finding) => {
                 report.sections.extend(section);

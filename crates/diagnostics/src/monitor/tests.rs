@@ -15,6 +15,7 @@ use wire::diagnostics::{
 use wire::text::{Label, Sentence};
 
 use super::*;
+use crate::{Privacy, Scopes};
 
 mod opening;
 
@@ -30,7 +31,7 @@ struct Story {
     machine: Snapshot,
     elapsed: u64,
     /// Of a machine without files.
-    _roots: tempfile::TempDir,
+    roots: tempfile::TempDir,
 }
 
 impl Story {
@@ -38,7 +39,7 @@ impl Story {
         let folder = tempfile::tempdir().unwrap();
         let mut monitor = Monitor::new(Roots::under(folder.path()), at(0));
         monitor.due_at = at(0);
-        Self { monitor, machine: machine(), elapsed: 0, _roots: folder }
+        Self { monitor, machine: machine(), elapsed: 0, roots: folder }
     }
 
     fn wall(&self) -> WallTime {
@@ -73,6 +74,11 @@ impl Story {
 
     fn verdicts(&self, check: Check) -> Vec<Verdict> {
         self.findings(check).iter().map(|finding| finding.verdict).collect()
+    }
+
+    fn opening(&self) -> Report {
+        let mut privacy = Privacy::new(&Roots::under(self.roots.path()));
+        self.monitor.opening(self.wall(), |report| privacy.clear_report(report, Scopes::default())).into_inner()
     }
 
     fn told(&mut self, content: Content) {
@@ -473,7 +479,7 @@ fn a_moment_that_stands_out_is_marked_where_it_was_and_raises_nothing() {
     assert_eq!(marked.iter().map(|series| series.figure.raw()).collect::<Vec<_>>(), ["cpu.busy"]);
     let step = u32::try_from((at.0 - marked[0].start.0) / 60_000).unwrap();
     assert_eq!(marked[0].stood_out, [step]);
-    let opening = story.monitor.opening(story.wall());
+    let opening = story.opening();
     assert!(opening.recent.iter().any(|series| series.figure.raw() == "cpu.busy" && series.stood_out.len() == 1));
     assert!(story.monitor.findings().iter().all(|finding| finding.verdict != Verdict::Fail));
 }

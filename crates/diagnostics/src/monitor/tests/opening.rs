@@ -36,7 +36,7 @@ fn it_keeps_within_its_bytes_whatever_there_is_to_say_and_counts_what_it_leaves_
         (0..64).map(|number| filesystem(&format!("/{number}/{}", "m".repeat(120)), 100 * GIB, GIB)).collect();
     story.goes_on(15 * MINUTE, 5, |_, _| {});
     story.monitor.findings = (0..MAX_FINDINGS).map(finding).collect();
-    let report = story.monitor.opening(story.wall());
+    let report = story.opening();
     let bytes = wire::codec::encode(&report).unwrap();
     assert!(bytes.len() <= OPENING_BYTES, "{} bytes", bytes.len());
     assert!(report.findings.len() < MAX_FINDINGS);
@@ -47,10 +47,43 @@ fn it_keeps_within_its_bytes_whatever_there_is_to_say_and_counts_what_it_leaves_
 }
 
 #[test]
+fn it_keeps_within_its_bytes_where_aliases_are_longer_than_the_names() {
+    let mut story = Story::begin();
+    story.goes_on(MINUTE, 5, |_, _| {});
+    let short = |number: usize| Named::Path(Label::cut(&format!("/u{number}")));
+    let evidence =
+        |number| Evidence { what: wire::diagnostics::findings::What::About, amount: None, name: Some(short(number)) };
+    story.monitor.findings = (0..MAX_FINDINGS)
+        .map(|number| Finding {
+            subject: Some(short(number)),
+            reason: None,
+            runbook: Label::default(),
+            evidence: (0..MAX_EVIDENCE).map(|nth| evidence(number * MAX_EVIDENCE + nth)).collect(),
+            verdict: Verdict::Fail,
+            ..finding(number)
+        })
+        .collect();
+    // So much that it nearly fills the opening with the names.
+    let nearly = (0..).find(|shown| {
+        let report = Report {
+            findings: story.monitor.findings[..*shown].to_vec(),
+            ..story.monitor.report(Vec::new(), story.wall())
+        };
+        *shown == MAX_FINDINGS || bytes_of(&report) > OPENING_BYTES - 2048
+    });
+    story.monitor.findings.truncate(nearly.unwrap());
+    let whole = bytes_of(&story.monitor.report(Vec::new(), story.wall()));
+    let report = story.opening();
+    let bytes = bytes_of(&report);
+    assert!(bytes <= OPENING_BYTES, "{bytes} bytes of {whole}");
+    assert!(bytes > OPENING_BYTES * 9 / 10 || report.receipt.rows_left_out == 0, "{bytes} bytes of {whole}");
+}
+
+#[test]
 fn it_leaves_nothing_out_of_an_ordinary_machine() {
     let mut story = Story::begin();
     story.goes_on(15 * MINUTE, 5, |_, _| {});
-    let report = story.monitor.opening(story.wall());
+    let report = story.opening();
     assert_eq!(report.receipt.rows_left_out, 0);
     assert_eq!(report.findings.len(), story.monitor.findings().len());
     let busy = report.recent.iter().find(|series| series.figure.raw() == "cpu.busy").unwrap();

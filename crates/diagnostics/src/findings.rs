@@ -42,4 +42,4 @@ pub use facts::{Facts, RoundTrip};
 #[cfg(target_os = "linux")]
 pub(crate) use network::PORTAL_ANSWERS;
 pub(crate) use system::battery_health_permille;
-pub use trends::{Growing, LeakTrend, LevelShift, SectorTrend, SpaceTrend, Trends, WearTrend};
+pub use trends::{Growing, LeakTrend, LevelShift, OddFigure, SectorTrend, SpaceTrend, Trends, WearTrend};

@@ -4,6 +4,7 @@
 //! sections that [`Monitor::wants`] names (on other threads: they may take long), and hands them back with [`Monitor::surveyed`].
 //! While somebody follows the machine live, [`Monitor::sample`] measures instead, and the same samples feed memory and checks.
 
+mod beside;
 mod growing;
 mod marks;
 mod shifts;

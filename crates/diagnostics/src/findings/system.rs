@@ -20,7 +20,7 @@ use wire::{
 };
 
 use super::{
-    answer::{Answer, Answers, Missing, Reading, amount, machine, permille},
+    answer::{Answer, Answers, Missing, Reading, amount, machine, named, permille},
     disks::word,
     facts::View,
     level::{Band, Level, critical, warning},
@@ -274,6 +274,10 @@ pub(super) fn level_shift(facts: &View<'_>) -> Answers {
         if let Some(subject) = &shift.subject {
             reading = reading.word(What::About, subject);
         }
+        let odd = shift.odd.iter();
+        let odd =
+            odd.map(|one| named(What::OddToo, Named::Technical(one.name.clone()), one.permille.into(), Unit::Permille));
+        reading = reading.blame(odd);
         Answer::about(figure, Ok(reading))
     };
     Ok(shifts.iter().map(answer).collect())

@@ -104,6 +104,19 @@ pub struct LevelShift {
     pub since: WallTime,
     /// How sure that is.
     pub confidence: Confidence,
+    /// What else moved as it seldom does, the oddest first.
+    #[serde(default)]
+    pub odd: Vec<OddFigure>,
+}
+
+/// A figure that moved as it seldom does.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OddFigure {
+    /// Which figure, and of which thing if it is not the whole machine.
+    pub name: Label,
+    /// How much of the time that is, in thousandths.
+    pub permille: u16,
 }
 
 /// Something that takes memory: its name, how it grows, and what it held when, in KiB.

@@ -3,15 +3,16 @@
 use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
 
 use wire::{
-    diagnostics::{Snapshot, findings::Confidence},
+    diagnostics::{Snapshot, findings::Confidence, report::Series},
     text::Label,
     time::{Moment, WallTime},
 };
 
+use super::beside::{is_usual, odd_then};
 use crate::{
     findings::LevelShift,
     forecast,
-    history::{Figure, RING_TIME, SeriesKey},
+    history::{Figure, Query, RING_TIME, SeriesKey},
 };
 
 /// Most series that are watched: each takes at most 5 KiB.
@@ -42,13 +43,13 @@ struct Standing {
 
 impl Shifts {
     /// Takes the figures of `sample`, measured at `now`; returns the shifts that stand, the newest first. Nothing is known as long as
-    /// nobody could have seen any.
+    /// nobody could have seen any. Of each new shift `history` is asked whether it is usual, and what else was odd.
     pub(super) fn note(
         &mut self,
         sample: &Snapshot,
         figures: &[(SeriesKey, i64)],
-        now: Moment,
-        wall: WallTime,
+        (now, wall): (Moment, WallTime),
+        history: impl Fn(&Query) -> Vec<Series>,
     ) -> Option<Vec<LevelShift>> {
         self.samples = self.samples.saturating_add(1);
         self.watched.retain(|_, watched| now - watched.seen <= RING_TIME);
@@ -61,7 +62,7 @@ impl Shifts {
             let watched = self.watched.entry(key.clone()).or_insert_with(new);
             watched.seen = now;
             if let Some(shift) = watched.detector.push(float(*value), now) {
-                self.take(key, shift, least, now, wall);
+                self.take(key, (shift, least), (now, wall), &history);
             }
         }
         self.standing.retain(|_, standing| now - standing.since <= STANDS);
@@ -72,10 +73,19 @@ impl Shifts {
         })
     }
 
-    fn take(&mut self, key: &SeriesKey, shift: forecast::Shift, least: f64, now: Moment, wall: WallTime) {
+    fn take(
+        &mut self,
+        key: &SeriesKey,
+        (shift, least): (forecast::Shift, f64),
+        (now, wall): (Moment, WallTime),
+        history: impl Fn(&Query) -> Vec<Series>,
+    ) {
         let before = self.standing.remove(key);
         // What is back where it came from is as it was.
         if before.is_some_and(|before| (shift.after - float(before.told.before)).abs() < least) {
+            return;
+        }
+        if is_usual(key, (&shift, least), wall, &history) {
             return;
         }
         let ago = u64::try_from((now - shift.since).as_millis()).unwrap_or(u64::MAX);
@@ -87,6 +97,7 @@ impl Shifts {
             after: whole(shift.after),
             since: WallTime(wall.0.saturating_sub(ago)),
             confidence: Confidence::Medium,
+            odd: odd_then(key, wall, history),
         };
         self.standing.insert(key.clone(), Standing { since: shift.since, told });
     }

@@ -278,6 +278,23 @@ fn a_change_of_level_is_told_once_with_since_when_and_clears() {
 }
 
 #[test]
+fn a_change_of_level_that_comes_each_week_is_told_twice_and_then_is_usual() {
+    let kept = tempfile::tempdir().unwrap();
+    let mut story = Story::begin();
+    story.monitor.keep_in(&kept.path().join("history"), IDLE_PERIOD).unwrap();
+    let mut told = Vec::new();
+    for week in 0..4 {
+        story.elapsed = week * 7 * 24 * HOUR;
+        story.goes_on(24 * MINUTE, 5, |machine, _| machine.processor.busy_permille = 50);
+        story.goes_on(15 * MINUTE, 5, |machine, _| machine.processor.busy_permille = 600);
+        told.extend(story.verdicts(Check::LevelShift));
+        story.goes_on(MINUTE, 5, |machine, _| machine.processor.busy_permille = 50);
+        story.monitor.flush(at(story.elapsed));
+    }
+    assert_eq!(told, [Verdict::Fail, Verdict::Fail, Verdict::Pass, Verdict::Pass]);
+}
+
+#[test]
 fn of_two_disks_that_slow_down_both_are_told() {
     let mut story = Story::begin();
     let disks = |machine: &mut Snapshot, await_us: u32| {

@@ -89,7 +89,7 @@ impl Outlook {
         (now, wall): (Moment, WallTime),
         history: impl Fn(&Query) -> Vec<Series>,
     ) {
-        self.trends.shifts = self.shifts.note(sample, figures, now, wall);
+        self.trends.shifts = self.shifts.note(sample, figures, (now, wall), &history);
         self.processes.note_processes(largest, now);
         if self.looked_at.is_none_or(|at| now - at >= EVERY) {
             self.looked_at = Some(now);
@@ -140,14 +140,14 @@ impl Outlook {
 }
 
 /// The last `days` of `figures`, in steps that begin where a step of the clock does.
-fn back(wall: WallTime, days: u64, step_secs: u32, fold: Fold, figures: &BTreeSet<Figure>) -> Query {
+pub(super) fn back(wall: WallTime, days: u64, step_secs: u32, fold: Fold, figures: &BTreeSet<Figure>) -> Query {
     let step_ms = u64::from(step_secs) * 1000;
     let from = wall.0.saturating_sub(days * u64::from(DAY_SECS) * 1000) / step_ms * step_ms;
     let series = figures.iter().copied().map(Pattern::Any).collect();
     Query { from: WallTime(from), to: WallTime(wall.0.saturating_add(1)), step_secs, fold, series }
 }
 
-fn points(series: &Series) -> Vec<Point> {
+pub(super) fn points(series: &Series) -> Vec<Point> {
     let start = series.start.0 / 1000;
     let times = (0_u64..).map(|step| start.saturating_add(step.saturating_mul(series.step_secs.into())));
     times.zip(&series.values).filter_map(|(at_secs, value)| Some(Point { at_secs, value: (*value)? })).collect()

@@ -85,5 +85,6 @@ pub(super) fn name(what: What) -> &'static str {
         What::After => "after",
         What::LimitHits => "times at the limit",
         What::About => "about",
+        What::OddToo => "odd at the same time",
     }
 }

@@ -63,6 +63,6 @@ pub(super) const LEVEL_SHIFT: Words = Words {
     question: "Does the computer behave as it did before?",
     plain: "Something about your computer changed and stayed that way. By itself this is nothing bad; it helps to find out when a problem \
         began.",
-    technical: "{before} before, {after} since[; {fit}]",
+    technical: "{before} before, {after} since[; odd at the same time: {odd-too}]",
     rules_out: "No figure moved to another level.",
 };

@@ -296,6 +296,8 @@ closed! {
         LimitHits = "limit-hits",
         /// Something else about it, by its name.
         About = "about",
+        /// Another figure that moved as it seldom does at the same time, and how much of that time it did.
+        OddToo = "odd-too",
     }
 
     /// What an amount counts.

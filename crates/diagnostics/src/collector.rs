@@ -67,6 +67,13 @@ impl Collector {
         self.machine.largest()
     }
 
+    /// The programs that take most processor time, the busiest first, with the thousandths of one processor that all their processes
+    /// take together, as of the last sample that had processes.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn busiest(&self) -> Vec<(wire::text::Label, u32)> {
+        self.machine.busiest()
+    }
+
     /// Measures what is `wanted` at `now`: [`Panels`], a [`View`] or a [`Wanted`].
     ///
     /// Rates cover the time since the sample before, or since [`Collector::new`]; if that is shorter than [`MIN_INTERVAL`] they

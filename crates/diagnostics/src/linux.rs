@@ -119,6 +119,11 @@ impl Machine {
         self.processes.largest()
     }
 
+    /// The programs that take most processor time, as of the last sample that had processes.
+    pub(crate) fn busiest(&self) -> Vec<(wire::text::Label, u32)> {
+        self.processes.busiest()
+    }
+
     pub(crate) fn sample(&mut self, interval: Duration, now: Moment, wanted: Wanted) -> Snapshot {
         let panels = wanted.view.panels;
         self.seen.sampled += interval;

@@ -5,6 +5,7 @@
 //! While somebody follows the machine live, [`Monitor::sample`] measures instead, and the same samples feed memory and checks.
 
 mod beside;
+mod busiest;
 mod growing;
 mod marks;
 mod shifts;
@@ -33,6 +34,7 @@ use crate::{
     roots::Roots,
 };
 
+use busiest::Busiest;
 use marks::Marks;
 use trends::Outlook;
 
@@ -121,6 +123,9 @@ pub struct Monitor {
     findings_told_at: Moment,
     outlook: Outlook,
     marks: Marks,
+    busiest: Busiest,
+    /// The busiest programs of the sample that is being taken.
+    busy: Vec<(Label, u32)>,
     /// With when it was measured.
     round_trip: Option<(RoundTrip, Moment)>,
     sections: BTreeMap<SectionId, SectionReport>,
@@ -154,6 +159,8 @@ impl Monitor {
             findings_told_at: now,
             outlook: Outlook::default(),
             marks: Marks::default(),
+            busiest: Busiest::default(),
+            busy: Vec::new(),
             round_trip: None,
             sections: BTreeMap::new(),
             asked: BTreeMap::new(),
@@ -227,6 +234,7 @@ impl Monitor {
         if whole {
             self.places = self.collector.places();
             self.largest = self.collector.largest();
+            self.busy = self.collector.busiest();
         }
         self.take(&sample, whole, now, wall);
         sample
@@ -250,6 +258,7 @@ impl Monitor {
         }
         self.whole_at = Some(now);
         figures.extend(self.outlook.today(&self.sections, wall));
+        figures.extend(self.busiest.note(std::mem::take(&mut self.busy), (now, wall), self.period));
         self.ring.push(&figures, wall, now);
         if let Some(store) = &mut self.store {
             store.push(&figures, wall, now);

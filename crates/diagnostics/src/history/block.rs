@@ -258,6 +258,7 @@ fn put_subject(out: &mut Vec<u8>, subject: Option<&Subject>) {
         Some(Subject::Network(name)) => named(4, name),
         Some(Subject::Sensor(name)) => named(5, name),
         Some(Subject::Battery(name)) => named(6, name),
+        Some(Subject::Program(name)) => named(7, name),
         Some(Subject::Place(place)) => {
             out.push(1);
             put_size(out, Place::ALL.iter().position(|other| other == place).unwrap_or(0));
@@ -351,6 +352,7 @@ impl<'a> Input<'a> {
             4 => Subject::Network(self.label()?),
             5 => Subject::Sensor(self.label()?),
             6 => Subject::Battery(self.label()?),
+            7 => Subject::Program(self.label()?),
             _ => return None,
         };
         subject.may_be_kept().then_some(Some(subject))

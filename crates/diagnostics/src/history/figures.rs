@@ -87,6 +87,8 @@ closed! {
         TcpRetransmits = "tcp.retransmits",
         /// Sum of the counters of an ATA disk that go before failures.
         DiskSectors = "disk.sectors",
+        /// Time that a program took of one processor, all its processes together, in the minute that ended. Of the ten busiest.
+        ProcessCpu = "process.cpu",
     }
 }
 
@@ -124,7 +126,8 @@ impl Figure {
             | Self::DiskBusy
             | Self::DiskWear
             | Self::BatteryHealth
-            | Self::TcpRetransmits => Unit::Permille,
+            | Self::TcpRetransmits
+            | Self::ProcessCpu => Unit::Permille,
             Self::Load1 | Self::Load5 | Self::Load15 => Unit::Centi,
             Self::PressureCpuSome
             | Self::PressureMemorySome
@@ -208,6 +211,7 @@ impl Figure {
             | Self::CpuIowait
             | Self::CpuSteal
             | Self::DiskBusy
+            | Self::ProcessCpu
             | Self::Temperature => Rounding::Step(5),
             Self::Load1 | Self::Load5 | Self::Load15 => Rounding::Step(1),
             Self::PressureCpuSome

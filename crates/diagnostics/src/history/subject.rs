@@ -1,6 +1,6 @@
 //! What figures are of, by names that the kernel, a vendor or a standard gave.
 //!
-//! Nothing that a person chose gets into a file: a mount is named by its place in the file-system hierarchy or by its device's
+//! Nothing that a person chose gets into a file, but the names of programs: a mount is named by its place in the file-system hierarchy or by its device's
 //! number, and an interface that somebody named is remembered in memory alone.
 
 use std::collections::BTreeMap;
@@ -31,6 +31,8 @@ pub enum Subject {
     Sensor(Label),
     /// A battery by its kernel name, such as `BAT0`.
     Battery(Label),
+    /// A program by the name that its processes go by.
+    Program(Label),
 }
 
 closed! {
@@ -108,7 +110,9 @@ impl Subject {
             Self::Place(place) => Named::Technical(Label::cut(place.name())),
             Self::Device { major, minor } => Named::Technical(Label::cut(&format!("{major}:{minor}"))),
             Self::Network(name) => Named::Network(name.clone()),
-            Self::Disk(name) | Self::Sensor(name) | Self::Battery(name) => Named::Technical(name.clone()),
+            Self::Disk(name) | Self::Sensor(name) | Self::Battery(name) | Self::Program(name) => {
+                Named::Technical(name.clone())
+            }
         }
     }
 
@@ -118,6 +122,7 @@ impl Subject {
     pub fn may_be_kept(&self) -> bool {
         match self {
             Self::Place(_) | Self::Device { .. } => true,
+            Self::Program(name) => !name.raw().is_empty(),
             Self::Disk(name) => is_kernel_disk(name.raw()),
             Self::Network(name) => is_kernel_interface(name.raw()),
             Self::Battery(name) => numbered(name.raw(), &["BAT", "CMB", "BATC", "BATT"]),

@@ -1,7 +1,7 @@
 //! What a change of level is looked at beside: what the history knows to be usual at this hour of the week, and which other figures
 //! moved as they seldom do. Both need files of days and weeks; without them nothing is said.
 
-use std::{cmp::Reverse, collections::BTreeSet};
+use std::cmp::Reverse;
 
 use wire::{diagnostics::report::Series, text::Label, time::WallTime};
 
@@ -133,6 +133,8 @@ fn permille(share: f64) -> u16 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use wire::time::Moment;
 
     use super::*;

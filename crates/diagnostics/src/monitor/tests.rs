@@ -484,6 +484,34 @@ fn a_machine_that_is_recorded_each_second_keeps_every_second_and_learns_no_faste
 }
 
 #[test]
+fn who_was_busy_yesterday_is_told_though_the_program_was_started_again() {
+    let kept = tempfile::tempdir().unwrap();
+    let folder = kept.path().join("history");
+    let mut before = Story::begin();
+    before.monitor.keep_in(&folder, IDLE_PERIOD).unwrap();
+    while before.elapsed < 6 * MINUTE - 5 {
+        let name = if (before.elapsed + 5) / MINUTE == 3 { "backup" } else { "editor" };
+        before.monitor.busy = vec![(Label::cut(name), 900)];
+        before.goes_on(5, 5, |_, _| {});
+    }
+    before.monitor.flush(at(before.elapsed));
+    drop(before.monitor);
+    let mut after = Story::begin();
+    after.monitor.keep_in(&folder, IDLE_PERIOD).unwrap();
+    after.elapsed = 20 * HOUR;
+    after.goes_on(MINUTE, 5, |_, _| {});
+    let asked = HistoryQuery { from: wall(0), to: after.wall(), step_secs: 60, figures: vec![Label::cut("process.*")] };
+    let series = after.monitor.history(&asked);
+    let minutes = |name: &str| {
+        let one = series.iter().find(|series| series.subject.as_ref().is_some_and(|of| of.label().raw() == name));
+        let values = one.unwrap().values.iter().enumerate();
+        values.filter_map(|(minute, value)| value.map(|value| (minute, value))).collect::<Vec<_>>()
+    };
+    assert_eq!(minutes("backup"), [(3, 900)]);
+    assert_eq!(minutes("editor").len(), 5);
+}
+
+#[test]
 fn a_moment_that_stands_out_is_marked_where_it_was_and_raises_nothing() {
     let mut story = Story::begin();
     story.goes_on(10 * MINUTE, 5, |machine, _| machine.processor.busy_permille = 50);

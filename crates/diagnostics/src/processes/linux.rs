@@ -7,6 +7,7 @@
 
 use std::{
     cmp::Reverse,
+    collections::BTreeMap,
     io,
     os::fd::{AsFd as _, BorrowedFd, OwnedFd},
     path::{Path, PathBuf},
@@ -14,13 +15,16 @@ use std::{
 };
 
 use rustix::fs::{CWD, Mode, OFlags, RawDir, openat};
-use wire::diagnostics::{LargeProcess, MAX_STUCK, Process, ProcessOrder, Stuck, TOP_PROCESSES};
+use wire::{
+    diagnostics::{LargeProcess, MAX_STUCK, Process, ProcessOrder, Stuck, TOP_PROCESSES},
+    text::Label,
+};
 
 use super::{
     files::{Io, Missed, OpenFiles, owner, read_io, read_stat},
     owners::Owners,
     ranking::{Activity, Standing, choose},
-    stat::Stat,
+    stat::{Name, Stat},
 };
 use crate::{gaps::Gaps, rates::per_second_u32, text::number};
 
@@ -210,6 +214,19 @@ impl Processes {
             }
         };
         self.order.iter().map(row).collect()
+    }
+
+    /// The programs that take most processor time as of the last scan, the busiest first, with the thousandths of one processor that all
+    /// processes of that name take together.
+    pub(crate) fn busiest(&self) -> Vec<(Label, u32)> {
+        let mut programs = BTreeMap::<Name, u32>::new();
+        for known in self.known.iter().filter(|known| known.cpu_permille > 0) {
+            let sum = programs.entry(known.stat.name.program()).or_default();
+            *sum = sum.saturating_add(known.cpu_permille);
+        }
+        let mut programs = programs.into_iter().collect::<Vec<_>>();
+        programs.sort_by_key(|(_, permille)| Reverse(*permille));
+        programs.iter().take(TOP_PROCESSES).map(|(name, permille)| (name.label(), *permille)).collect()
     }
 
     /// Whether the last scan saw process 1, as everybody does where nothing is hidden.

@@ -22,7 +22,7 @@ pub(super) struct Stat {
 }
 
 /// A program's name as the program chose it: any bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Name {
     bytes: [u8; NAME_BYTES],
     length: u8,
@@ -69,6 +69,11 @@ impl Name {
 
     pub(super) fn label(&self) -> Label {
         Label::cut(&String::from_utf8_lossy(self.bytes()))
+    }
+
+    /// What it is without what the kernel adds to the names of its workers: which processor, and what they work on.
+    pub(super) fn program(&self) -> Self {
+        if self.bytes().starts_with(b"kworker/") { Self::cut(b"kworker") } else { *self }
     }
 
     pub(super) fn bytes(&self) -> &[u8] {

@@ -298,7 +298,7 @@ pub(crate) struct DiagHistoryArgs {
     /// Time from value to value
     #[arg(long, value_name = "TIME", default_value = "15s", value_parser = units::parse_duration)]
     pub(crate) step: Duration,
-    /// Only this figure, such as cpu.busy or disk.*; may be given several times
+    /// Only this figure, such as cpu.busy or disk.*; process.cpu is which programs were busiest in each minute. May be given several times
     #[arg(long, value_name = "FIGURE")]
     pub(crate) series: Vec<String>,
     /// Print it as CSV

@@ -12,6 +12,7 @@ fn subjects() -> impl Strategy<Value = Option<Subject>> {
         Just(Some(Subject::Network(label("wlan0")))),
         Just(Some(Subject::Sensor(label("Package id 0")))),
         Just(Some(Subject::Battery(label("BAT0")))),
+        Just(Some(Subject::Program(label("backup")))),
     ]
 }
 

@@ -47,4 +47,6 @@ stories! {
     neglected_updates_and_certificates,
     tables_that_fill_up,
     a_recorded_virtual_machine,
+    a_turning_disk_behind_a_backup,
+    a_virtual_disk_with_a_long_queue,
 }

@@ -32,12 +32,18 @@ const PRESSURE_FULL: [Band; 1] = [critical(2500, 1500)];
 const WINDOW: Duration = Duration::from_mins(10);
 /// Thousandths: the same, 98 (69) %.
 const BUSY: [Band; 1] = [warning(980, 690)];
-/// Ours: a disk that never rests and takes a fifth of a second for each request.
+/// Hundredths of a request: netdata `10min_disk_backlog`, 5,000 (3,500). What it calls milliseconds is a hundredth of a request, since its
+/// chart divides the kernel's weighted time, of which each request that is outstanding adds 1,000 ms in a second, by ten.
+const QUEUE: [Band; 1] = [warning(5000, 3500)];
+/// Ours: a disk that never rests, or never gets through its queue, and takes a fifth of a second for each request.
 const BUSY_CRITICAL: [Band; 1] = [critical(980, 690)];
+const QUEUE_CRITICAL: [Band; 1] = [critical(5000, 3500)];
 const AWAIT_US: [Band; 1] = [critical(200_000, 100_000)];
 
 /// What a turning disk takes for a request now and then, in microseconds: ours.
 const SLOW_US: i64 = 20_000;
+/// Ours: a device that works on many requests at once has a long queue and answers quickly all the same.
+const QUEUE_AWAIT_US: [Band; 1] = [warning(SLOW_US - 1, 10_000)];
 
 /// Percent of a device's life, ours; at the whole the maker promises nothing more.
 const WEAR: [Band; 2] = [warning(79, 79), critical(99, 99)];
@@ -66,13 +72,16 @@ pub(super) fn saturated(facts: &View<'_>) -> Answers {
         let key = |figure| SeriesKey::of(figure, Subject::Disk(disk.name.clone()));
         let seen = facts.mean(&key(Figure::DiskBusy), WINDOW).and_then(|busy| {
             let wait = facts.mean(&key(Figure::DiskAwait), WINDOW)?;
-            let slow = Level::above(busy, &BUSY_CRITICAL).and(Level::above(wait, &AWAIT_US));
-            let reading = Reading::new(Level::above(busy, &BUSY).or(slow))
+            let queue = facts.mean(&key(Figure::DiskQueue), WINDOW)?;
+            let behind = Level::above(queue, &QUEUE).and(Level::above(wait, &QUEUE_AWAIT_US));
+            let much = Level::above(busy, &BUSY_CRITICAL).or(Level::above(queue, &QUEUE_CRITICAL));
+            let slow = much.and(Level::above(wait, &AWAIT_US));
+            let reading = Reading::new(Level::above(busy, &BUSY).or(behind).or(slow))
                 // A device that works on many requests at once may be busy all the time and have time to spare.
                 .sure(if wait >= SLOW_US { Confidence::High } else { Confidence::Medium })
                 .figure(What::Busy, busy, Unit::Permille)
                 .figure(What::Await, wait, Unit::Micros)
-                .figure(What::Backlog, disk.backlog_ms_s, Unit::Millis)
+                .figure(What::Backlog, queue, Unit::Centi)
                 .figure(What::Window, WINDOW.as_secs(), Unit::Seconds);
             Ok(reading.blame(waiting(sample)))
         });

@@ -48,6 +48,10 @@ impl Rule {
         Self { check, version: 1, ask, hold: Hold::NONE, runbook, exonerates: &[] }
     }
 
+    const fn version(self, version: u16) -> Self {
+        Self { version, ..self }
+    }
+
     const fn hold(self, hold: Hold) -> Self {
         Self { hold, ..self }
     }
@@ -88,7 +92,7 @@ pub(crate) fn rule(check: Check) -> Rule {
         C::InodesUsed => new(filesystems::inodes, "inodes").exonerates(&[C::FailedUnit]),
         C::FilesystemReadOnly => new(filesystems::read_only, "read-only").exonerates(&[C::FailedUnit]),
         C::MountUnresponsive => new(filesystems::unresponsive, "dead-mount").exonerates(&[C::LoadPerCore]),
-        C::DiskSaturated => new(disks::saturated, "slow-disk").exonerates(&[C::IoPressure, C::CpuIowait]),
+        C::DiskSaturated => new(disks::saturated, "slow-disk").version(2).exonerates(&[C::IoPressure, C::CpuIowait]),
         C::NvmeWarning => new(disks::nvme_warning, "backup-now").exonerates(&[C::DiskSaturated, C::FilesystemReadOnly]),
         C::NvmeWear => new(disks::nvme_wear, "backup-now"),
         C::AtaSectors => new(disks::ata_sectors, "backup-now").exonerates(&[C::DiskSaturated, C::FilesystemReadOnly]),

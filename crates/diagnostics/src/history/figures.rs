@@ -89,6 +89,8 @@ closed! {
         DiskSectors = "disk.sectors",
         /// Time that a program took of one processor, all its processes together, in the minute that ended. Of the ten busiest.
         ProcessCpu = "process.cpu",
+        /// Requests that a disk had outstanding, on average.
+        DiskQueue = "disk.queue",
     }
 }
 
@@ -128,7 +130,7 @@ impl Figure {
             | Self::BatteryHealth
             | Self::TcpRetransmits
             | Self::ProcessCpu => Unit::Permille,
-            Self::Load1 | Self::Load5 | Self::Load15 => Unit::Centi,
+            Self::Load1 | Self::Load5 | Self::Load15 | Self::DiskQueue => Unit::Centi,
             Self::PressureCpuSome
             | Self::PressureMemorySome
             | Self::PressureMemoryFull
@@ -232,6 +234,8 @@ impl Figure {
             }
             Self::DiskRequests => Rounding::Significant { bits: 5, least: 1 },
             Self::DiskAwait => Rounding::Significant { bits: 5, least: 16 },
+            // To a tenth of a request.
+            Self::DiskQueue => Rounding::Significant { bits: 5, least: 10 },
             Self::NetworkReceived | Self::NetworkSent => Rounding::Significant { bits: 5, least: 64 },
             Self::OomKills | Self::NetworkErrors | Self::NetworkDrops => Rounding::Wrapping,
             Self::Processes
@@ -317,6 +321,8 @@ pub fn figures_of(sample: &Snapshot, places: &Places) -> Vec<(SeriesKey, i64)> {
         figures.rate(Figure::DiskRead, &subject, disk.read_kib_s);
         figures.rate(Figure::DiskWrite, &subject, disk.write_kib_s);
         figures.rate(Figure::DiskRequests, &subject, disk.requests_s);
+        // A request that is outstanding for the whole of a second adds 1,000 ms.
+        figures.rate(Figure::DiskQueue, &subject, disk.backlog_ms_s / 10);
     }
     for network in &sample.networks {
         let subject = Subject::Network(network.name.clone());

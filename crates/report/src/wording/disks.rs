@@ -59,9 +59,9 @@ pub(super) const UNRESPONSIVE: Words = Words {
 pub(super) const SATURATED: Words = Words {
     title: "A disk is at its limit",
     question: "Do the disks have time to spare?",
-    plain: "A disk of your computer has been working without a pause for some minutes, so everything that needs it is slow. Pause large \
-        copies, backups and downloads.",
-    technical: "busy {busy} over {window}, {await} a request[; backlog {backlog}][; {waiting-process}]",
+    plain: "A disk of your computer has had more to do than it can manage for some minutes, so everything that needs it is slow. Pause \
+        large copies, backups and downloads.",
+    technical: "busy {busy} over {window}, {await} a request[, {backlog} of them outstanding][; waiting: {waiting-process}]",
     rules_out: "No disk is saturated.",
 };
 

@@ -35,7 +35,7 @@ pub(super) fn name(what: What) -> &'static str {
         What::GrowthPerHour => "growth in an hour",
         What::Fit => "fit of the trend",
         What::Await => "mean time of a request",
-        What::Backlog => "backlog",
+        What::Backlog => "requests outstanding",
         What::Model => "model",
         What::DeviceWarning => "the device's warning",
         What::Wear => "worn",

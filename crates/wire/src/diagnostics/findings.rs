@@ -196,7 +196,7 @@ closed! {
         Fit = "fit",
         /// Mean time of a request.
         Await = "await",
-        /// Work that stands in the queue, as time.
+        /// Requests that are outstanding, on average.
         Backlog = "backlog",
         /// The model of a device.
         Model = "model",

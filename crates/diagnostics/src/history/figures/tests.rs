@@ -63,6 +63,7 @@ fn figures_of_a_sample_are_in_their_units_and_of_their_things() {
             requests_s: 3,
             await_us: 4,
             busy_permille: 5,
+            backlog_ms_s: 6250,
             ..Disk::default()
         }],
         networks: vec![Network {
@@ -93,6 +94,7 @@ fn figures_of_a_sample_are_in_their_units_and_of_their_things() {
     assert_eq!(figures.iter().filter(|(key, _)| key.figure == Figure::SpaceAvailable).count(), 2);
     assert_eq!(value(Figure::InodesFree, Some(Subject::Place(Place::Home))), None, "it has no such limit");
     assert_eq!(value(Figure::DiskAwait, Some(Subject::Disk(label("sda")))), Some(4));
+    assert_eq!(value(Figure::DiskQueue, Some(Subject::Disk(label("sda")))), Some(625), "six requests and a quarter");
     assert_eq!(value(Figure::NetworkDrops, Some(Subject::Network(label("wlan0")))), Some(i64::MAX));
     assert_eq!(value(Figure::Temperature, Some(Subject::Sensor(label("acpitz")))), Some(-5));
 
@@ -100,4 +102,15 @@ fn figures_of_a_sample_are_in_their_units_and_of_their_things() {
     let rates = [Figure::CpuBusy, Figure::DiskBusy, Figure::NetworkReceived];
     assert!(first.iter().all(|(key, _)| !rates.contains(&key.figure)), "there are no rates yet");
     assert!(first.iter().any(|(key, _)| key.figure == Figure::NetworkErrors));
+}
+
+#[test]
+fn the_place_that_a_file_knows_a_figure_by_never_changes() {
+    let places = "cpu.busy cpu.busiest cpu.iowait cpu.steal load.1 load.5 load.15 pressure.cpu.some pressure.memory.some \
+        pressure.memory.full pressure.io.some pressure.io.full memory.available memory.limit-used memory.dirty swap.used \
+        swap.in swap.out memory.oom-kills processes space.available inodes.free disk.busy disk.await disk.read disk.write \
+        disk.requests network.received network.sent network.errors network.drops network.up temperature disk.wear \
+        battery.health wifi.signal tcp.retransmits disk.queue";
+    let names = Figure::ALL.iter().map(|figure| figure.name()).collect::<Vec<_>>().join(" ");
+    assert!(names.starts_with(places), "{names}");
 }

@@ -65,7 +65,7 @@ const STALE: Duration = Duration::from_mins(2);
 const ROUND_TRIP_STALE: Duration = Duration::from_hours(1);
 
 /// A section with counters that is older is not compared.
-const RECENT_MS: u64 = 5 * 60 * 1000;
+const RECENT: Duration = Duration::from_mins(5);
 
 /// The facts as checks see them, together with what was counted before.
 #[derive(Debug, Clone, Copy)]
@@ -141,8 +141,14 @@ impl<'a> View<'a> {
 
     /// Whether a section was read a moment ago, so that what it counts says something about now.
     pub(crate) fn is_recent(&self, section: SectionId) -> bool {
+        self.is_within(section, RECENT)
+    }
+
+    /// Whether a section was read not longer ago than `age`.
+    pub(crate) fn is_within(&self, section: SectionId, age: Duration) -> bool {
         let report = self.facts.sections.get(&section);
-        report.is_some_and(|report| self.facts.wall.0.saturating_sub(report.taken_at.0) <= RECENT_MS)
+        let since = report.map(|report| self.facts.wall.0.saturating_sub(report.taken_at.0));
+        since.is_some_and(|since| Duration::from_millis(since) <= age)
     }
 
     /// Mean of a figure over the last `window`.

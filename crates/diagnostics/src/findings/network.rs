@@ -46,8 +46,12 @@ const RETRANSMITS: [Band; 2] = [warning(20, 10), critical(100, 50)];
 /// Thousandths: node-mixin `NodeHighNumberConntrackEntriesUsed`, 75 %; critical is netdata's 95 (90) %.
 const CONNTRACK: [Band; 2] = [warning(750, 700), critical(950, 900)];
 
-/// A machine that wakes up or moves to another network needs a moment.
-pub(super) const LADDER_HOLD: Duration = Duration::from_mins(1);
+/// Three looks without a break, at one a minute: a machine that wakes up or moves to another network needs a moment, and one packet that
+/// is lost is no broken way. Ours.
+pub(super) const LADDER_HOLD: Duration = Duration::from_secs(130);
+/// What the ladder asked longer ago says nothing about now. It asks each minute while somebody is there to help; else it asked once, when
+/// the program started and there may not have been a network yet. Shorter than the hold, so that one answer alone never fails.
+const LADDER_STALE: Duration = Duration::from_mins(2);
 
 /// Microseconds: see [`latency`].
 const RISE_US: [Band; 2] = [warning(59_999, 50_000), critical(399_999, 300_000)];
@@ -161,55 +165,79 @@ impl Rung {
                 Some(network.default_routes.iter().any(|route| !failed(route.gateway_state)))
             }
             Self::Names => Some(!network.resolver.servers.is_empty()),
-            Self::Internet => match network.manager.as_ref()?.connectivity {
-                Connectivity::Full | Connectivity::Portal => Some(true),
-                Connectivity::None | Connectivity::Limited => Some(false),
-                Connectivity::Unknown => None,
-            },
+            // Where NetworkManager does not look, it takes a default route for the internet.
+            Self::Internet => {
+                match network.manager.as_ref().filter(|manager| manager.checks_connectivity)?.connectivity {
+                    Connectivity::Full | Connectivity::Portal => Some(true),
+                    Connectivity::None | Connectivity::Limited => Some(false),
+                    Connectivity::Unknown => None,
+                }
+            }
         }
     }
 }
 
-/// What can be told without asking the network, and whether the relay answers, which the ladder has asked. One broken rung is a warning, the internet broken over a link that is up is critical:
-/// ours.
+/// What can be told without asking the network, and whether the relay answers, which the ladder has asked. A broken rung is a warning. It
+/// is critical where nothing gets through over a link that is up: ours.
 pub(super) fn ladder(facts: &View<'_>) -> Answers {
     let network = facts.network()?;
     let rungs = [Rung::Link, Rung::Address, Rung::Gateway, Rung::Names, Rung::Internet];
-    let held = rungs.map(|rung| (rung, rung.holds(network)));
-    let broken = held.iter().filter(|(_, holds)| *holds == Some(false)).map(|(rung, _)| *rung).collect::<Vec<_>>();
-    let Some(first) = broken.first() else {
-        match asked(facts.ladder().ok()) {
-            Some(Ok(())) => return machine(Reading::new(Level::FINE)),
-            Some(Err(rung)) => {
-                let reading = Reading::new(Level::is(Severity::Warning)).blame([word(What::Rung, rung.name())]);
-                return machine(reading.figure(What::BrokenRungs, 1, Unit::Count));
-            }
-            None => {}
-        }
-        return match held.iter().find(|(_, holds)| holds.is_none()) {
-            Some((Rung::Internet, _)) => {
-                Err(Missing::unknown("nothing on this machine asks whether the internet answers"))
-            }
+    let broken = rungs.into_iter().filter(|rung| rung.holds(network) == Some(false)).collect::<Vec<_>>();
+    let ladder = asked_lately(facts);
+    let asked = asked(ladder);
+    let failed = asked.and_then(Result::err);
+    let internet = Rung::Internet.holds(network);
+    let Some(first) = first_broken(&broken, failed) else {
+        return match (internet, asked) {
+            (None, None) => Err(Missing::unknown("nothing on this machine asks whether the internet answers")),
             _ => machine(Reading::new(Level::FINE)),
         };
     };
-    let cut_off = *first != Rung::Link && broken.contains(&Rung::Internet);
+    let passes = ladder.is_some_and(|ladder| has(ladder, LadderRung::Portal, RungOutcome::Pass));
+    let reached = asked == Some(Ok(())) || passes || internet == Some(true);
+    let named = ladder.is_some_and(|ladder| has(ladder, LadderRung::Names, RungOutcome::Pass));
+    let nameless = !named && (failed == Some(LadderRung::Names) || broken.contains(&Rung::Names));
+    let cut_off = broken.first() != Some(&Rung::Link) && !reached && (nameless || internet == Some(false));
     let severity = if cut_off { Severity::Critical } else { Severity::Warning };
-    let count = amount(u64::try_from(broken.len()).unwrap_or(u64::MAX));
-    let reading = Reading::new(Level::is(severity)).blame([word(What::Rung, first.name())]);
+    let more = match failed {
+        Some(LadderRung::Names) => !broken.contains(&Rung::Names),
+        Some(_) => !broken.contains(&Rung::Internet),
+        None => false,
+    };
+    let count = amount(u64::try_from(broken.len()).unwrap_or(u64::MAX)).saturating_add(i64::from(more));
+    let reading = Reading::new(Level::is(severity))
+        // It may be the relay that is down, or its name that has no address any more.
+        .sure(if broken.is_empty() { Confidence::Medium } else { Confidence::High })
+        .blame([word(What::Rung, first)]);
     machine(reading.figure(What::BrokenRungs, count, Unit::Count))
+}
+
+/// The name of the lowest rung that does not hold, of those that were told of and the one that failed when the relay was asked.
+fn first_broken(broken: &[Rung], failed: Option<LadderRung>) -> Option<&'static str> {
+    match (broken.first(), failed) {
+        (None | Some(Rung::Internet), Some(failed)) => Some(failed.name()),
+        (Some(first), _) => Some(first.name()),
+        (None, None) => None,
+    }
+}
+
+/// The ladder, if it was asked a moment ago.
+fn asked_lately<'a>(facts: &View<'a>) -> Option<&'a Ladder> {
+    if facts.is_within(SectionId::Ladder, LADDER_STALE) { facts.ladder().ok() } else { None }
 }
 
 /// Whether the relay answers, by which way ever; if not, which rung fails first. `None` if that was not found out.
 fn asked(ladder: Option<&Ladder>) -> Option<Result<(), LadderRung>> {
     let ladder = ladder?;
-    let is = |rung, outcome| ladder.rungs.iter().any(|result| result.rung == rung && result.outcome == outcome);
-    let ways = [LadderRung::Tcp, LadderRung::Relay];
-    if ways.iter().any(|way| is(*way, RungOutcome::Pass)) {
+    if [LadderRung::Tcp, LadderRung::Relay].into_iter().any(|way| has(ladder, way, RungOutcome::Pass)) {
         return Some(Ok(()));
     }
     let outward = [LadderRung::Names, LadderRung::Tcp, LadderRung::Relay];
-    outward.into_iter().find(|rung| is(*rung, RungOutcome::Fail)).map(Err)
+    outward.into_iter().find(|rung| has(ladder, *rung, RungOutcome::Fail)).map(Err)
+}
+
+fn has(ladder: &Ladder, rung: LadderRung, outcome: RungOutcome) -> bool {
+    ladder.rungs.iter().any(|result| result.rung == rung && result.outcome == outcome)
 }
 
 /// Milliseconds more under load than without: DSLReports' grades of bufferbloat, C from 60 ms and F from 400 ms on.
@@ -230,7 +258,7 @@ pub(super) fn latency(facts: &View<'_>) -> Answers {
 /// machine trusts may be an operator's or an interceptor's, so it is no proof.
 pub(super) fn interception(facts: &View<'_>) -> Answers {
     let network = facts.network()?;
-    let ladder = facts.ladder().ok();
+    let ladder = asked_lately(facts);
     if let Some(shown) = ladder.and_then(|ladder| ladder.handshake.as_ref()) {
         match shown.trust {
             Some(trust @ (ChainTrust::UnknownIssuer | ChainTrust::WrongName | ChainTrust::Invalid)) => {
@@ -250,7 +278,8 @@ pub(super) fn interception(facts: &View<'_>) -> Answers {
         let portal = word(What::State, Connectivity::Portal.name());
         return machine(Reading::new(Level::is(Severity::Warning)).blame([portal]));
     }
-    let found = network.manager.as_ref().map_or(Connectivity::Unknown, |manager| manager.connectivity);
+    let looks = network.manager.as_ref().filter(|manager| manager.checks_connectivity);
+    let found = looks.map_or(Connectivity::Unknown, |manager| manager.connectivity);
     let level = match found {
         Connectivity::Full => Level::FINE,
         Connectivity::Portal | Connectivity::Unknown => {

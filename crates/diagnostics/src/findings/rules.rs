@@ -104,7 +104,10 @@ pub(crate) fn rule(check: Check) -> Rule {
         C::InterfaceDrops => new(network::drops, "lossy-link").exonerates(&[C::TcpRetransmits]),
         C::InterfaceErrors => new(network::errors, "lossy-link").exonerates(&[C::TcpRetransmits, C::InterfaceDrops]),
         C::TcpRetransmits => new(network::retransmits, "lossy-path"),
-        C::NetworkLadder => new(network::ladder, "network-ladder").hold(Hold::of(network::LADDER_HOLD)),
+        C::NetworkLadder => {
+            let hold = Hold::of(network::LADDER_HOLD);
+            new(network::ladder, "network-ladder").version(2).hold(hold)
+        }
         C::LatencyUnderLoad => new(network::latency, "bufferbloat"),
         C::Interception => new(network::interception, "captive-portal").exonerates(&[C::NetworkLadder]),
         C::WifiSignal => {

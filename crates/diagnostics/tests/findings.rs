@@ -47,6 +47,8 @@ stories! {
     neglected_updates_and_certificates,
     tables_that_fill_up,
     a_recorded_virtual_machine,
+    a_server_that_runs_out_of_memory_as_it_starts,
+    a_service_that_nobody_looked_at_was_killed,
     name_servers_that_fall_silent,
     a_manager_that_reaches_what_the_relays_name_does_not,
     a_turning_disk_behind_a_backup,

@@ -99,9 +99,9 @@ pub(super) fn oom_kills(facts: &View<'_>) -> Answers {
     let seen =
         kills_lately(facts, sample.memory.oom_kills).map(|(kills, window)| {
             let killed = services.iter().filter(|(name, kills)| {
-                // What a group of a machine that just started counts is as new as the machine.
-                let growth = facts.growth_of_part(name, What::Kills, *kills, window).map(|growth| growth.by);
-                growth.unwrap_or(if window < KILLS_WINDOW { *kills } else { 0 }) > 0
+                // What a group of a machine that just started counts is as new as the machine, whoever looked before.
+                let growth = || facts.growth_of_part(name, What::Kills, *kills, window).map_or(0, |growth| growth.by);
+                (if window < KILLS_WINDOW { *kills } else { growth() }) > 0
             });
             let killed = killed.map(|(name, _)| name.clone()).collect::<Vec<_>>();
             let severity = if killed.is_empty() { Severity::Warning } else { Severity::Critical };
@@ -204,6 +204,9 @@ pub(super) fn leak(facts: &View<'_>) -> Answers {
 
 pub(super) fn group_limit(facts: &View<'_>) -> Answers {
     let groups = facts.groups()?;
+    if !facts.is_recent(SectionId::Groups) {
+        return Err(Missing::unknown("the figures are old"));
+    }
     let limited = groups.groups.iter().filter_map(|group| Some((group, group.memory_max_kib?)));
     let answers = limited.map(|(group, limit)| {
         let subject = Named::Unit(group.name.clone());

@@ -9,9 +9,22 @@ mod replay;
 use std::{collections::BTreeSet, fs};
 
 use replay::{FOLDER, Story};
+use wire::diagnostics::findings::{Check, Severity};
+
+/// What is a warning at worst, or only a hint: the damage shows elsewhere, or there is none yet.
+const NEVER_CRITICAL: [Check; 6] = [
+    Check::InterfaceErrors,
+    Check::Interception,
+    Check::FailedUnit,
+    Check::SecurityUpdates,
+    Check::ThermalThrottling,
+    Check::LevelShift,
+];
 
 macro_rules! stories {
     ($($name:ident,)*) => {
+        const STORIES: &[&str] = &[$(stringify!($name)),*];
+
         $(#[test]
         fn $name() {
             Story::named(stringify!($name)).replay();
@@ -19,11 +32,22 @@ macro_rules! stories {
 
         #[test]
         fn every_story_is_told() {
-            let told = BTreeSet::from(["desktop", $(stringify!($name),)*].map(|name| format!("{name}.json")));
+            let told = ["desktop"].iter().chain(STORIES).map(|name| format!("{name}.json")).collect::<BTreeSet<_>>();
             let files = fs::read_dir(FOLDER).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
             assert_eq!(files.collect::<BTreeSet<_>>(), told);
         }
     };
+}
+
+#[test]
+fn every_check_fails_in_a_story_and_as_badly_as_it_can() {
+    let failed = STORIES.iter().flat_map(|name| Story::named(name).failures()).collect::<BTreeSet<_>>();
+    let worst =
+        |check: Check| failed.iter().filter(|(failed, _)| *failed == check).map(|(_, severity)| *severity).max();
+    let never = Check::ALL.iter().filter(|check| worst(**check).is_none()).collect::<Vec<_>>();
+    assert!(never.is_empty(), "these fail in no story: {never:?}");
+    let mild = Check::ALL.iter().copied().filter(|check| worst(*check) != Some(Severity::Critical));
+    assert_eq!(mild.collect::<Vec<_>>(), NEVER_CRITICAL, "these are critical in no story");
 }
 
 stories! {
@@ -46,11 +70,18 @@ stories! {
     a_wrong_clock,
     neglected_updates_and_certificates,
     tables_that_fill_up,
-    a_recorded_virtual_machine,
-    a_server_that_runs_out_of_memory_as_it_starts,
-    a_service_that_nobody_looked_at_was_killed,
-    name_servers_that_fall_silent,
-    a_manager_that_reaches_what_the_relays_name_does_not,
     a_turning_disk_behind_a_backup,
     a_virtual_disk_with_a_long_queue,
+    a_program_that_starts_itself_over_and_over,
+    a_proxy_that_closes_nothing,
+    a_home_that_does_not_answer,
+    a_port_that_loses_a_fifth,
+    name_servers_that_fall_silent,
+    a_manager_that_reaches_what_the_relays_name_does_not,
+    a_program_that_crashes_again_and_again,
+    an_exporter_that_leaks,
+    a_memory_module_that_breaks,
+    a_server_that_runs_out_of_memory_as_it_starts,
+    a_service_that_nobody_looked_at_was_killed,
+    a_recorded_virtual_machine,
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use wire::{
     diagnostics::{
         IdentityCard, LargeProcess, Snapshot,
-        findings::{Finding, Severity, Verdict},
+        findings::{Check, Finding, Severity, Verdict},
         report::SectionReport,
     },
     time::{Moment, WallTime},
@@ -80,6 +80,18 @@ impl Story {
     /// Reads the story of that name.
     pub(super) fn named(name: &str) -> Self {
         serde_json::from_value(json(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    /// What is expected to fail, and how badly.
+    pub(super) fn failures(self) -> impl Iterator<Item = (Check, Severity)> {
+        let fails = self.stretches.into_iter().filter_map(|stretch| stretch.expect).flat_map(|expected| expected.fails);
+        fails.map(|line| {
+            let mut words = line.split(' ');
+            let (severity, check) = (words.next(), words.next());
+            let severity = Severity::ALL.iter().find(|one| Some(one.name()) == severity);
+            let check = Check::ALL.iter().find(|one| Some(one.name()) == check);
+            check.copied().zip(severity.copied()).unwrap_or_else(|| panic!("{line}: no such severity or check"))
+        })
     }
 
     /// Asks the engine with each sample, and compares what it found at the end of each stretch.

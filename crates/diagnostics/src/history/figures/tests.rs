@@ -110,7 +110,7 @@ fn the_place_that_a_file_knows_a_figure_by_never_changes() {
         pressure.memory.full pressure.io.some pressure.io.full memory.available memory.limit-used memory.dirty swap.used \
         swap.in swap.out memory.oom-kills processes space.available inodes.free disk.busy disk.await disk.read disk.write \
         disk.requests network.received network.sent network.errors network.drops network.up temperature disk.wear \
-        battery.health wifi.signal tcp.retransmits disk.queue";
+        battery.health wifi.signal tcp.retransmits disk.sectors process.cpu disk.queue";
     let names = Figure::ALL.iter().map(|figure| figure.name()).collect::<Vec<_>>().join(" ");
     assert!(names.starts_with(places), "{names}");
 }

@@ -17,7 +17,6 @@
 //! until each was reported with [`AgentSession::handle_run_finished`], at most [`END_GRACE`], so that the log says how they ended. Then come
 //! the records and messages of the end and, as the very last effect, [`Effect::Ended`].
 
-mod budget;
 mod direct;
 mod effects;
 mod inspections;
@@ -43,7 +42,9 @@ use wire::{
     time::Moment,
 };
 
-use self::{budget::Budget, direct::Direct, effects::Effects, inspections::Inspections, runs::Run, stream::Stream};
+use crate::budget::Budget;
+
+use self::{direct::Direct, effects::Effects, inspections::Inspections, runs::Run, stream::Stream};
 
 pub use self::{
     direct::DirectWish,

@@ -11,4 +11,5 @@
 #![deny(missing_docs)]
 
 pub mod agent;
+mod budget;
 pub mod technician;

@@ -36,6 +36,8 @@ pub enum Bench {
     /// Diagnostics: what watching takes, idle and in a session, beside other programs where they are installed; bytes of the stream and
     /// of the history; how soon the first report is there; how good predictions are. About twelve minutes
     Diag,
+    /// The part of diag that is over in a minute: one look at all processes, beside sysinfo
+    Scan,
     /// Bytes of the diagnostics stream
     Stream,
     /// From Stop to the last byte and the death of the process tree

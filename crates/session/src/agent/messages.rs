@@ -9,9 +9,10 @@ use wire::{
     time::Moment,
 };
 
+use crate::budget::cost;
+
 use super::{
     AgentSession, Effect,
-    budget::cost,
     runs::{Run, is_recordable, recorded_size},
 };
 

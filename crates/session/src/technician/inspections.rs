@@ -10,13 +10,22 @@ use wire::{
     time::Moment,
 };
 
+use crate::budget::Budget;
+
 use super::{CommandError, TechnicianEvent, TechnicianProtocolError, TechnicianSession};
 
 /// Inspections that were asked for and are not over.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Inspections {
     last: u32,
     open: BTreeMap<InspectionId, Open>,
+    budget: Budget,
+}
+
+impl Default for Inspections {
+    fn default() -> Self {
+        Self { last: 0, open: BTreeMap::new(), budget: Budget::of_questions(Moment::default()) }
+    }
 }
 
 /// One that is not over.
@@ -106,17 +115,18 @@ impl Inspections {
 }
 
 impl TechnicianSession {
-    /// Asks for something to be read once.
+    /// Asks at `now` for something to be read once.
     ///
     /// # Errors
     ///
-    /// [`CommandError::Over`], [`CommandError::TooMany`] or [`CommandError::Malformed`].
-    pub fn inspect(&mut self, what: Inspect) -> Result<InspectionId, CommandError> {
+    /// [`CommandError::Over`], [`CommandError::Malformed`], or [`CommandError::TooMany`]: too many are open, or they came faster than an
+    /// agent takes for what a person does.
+    pub fn inspect(&mut self, what: Inspect, now: Moment) -> Result<InspectionId, CommandError> {
         self.check_open()?;
         if !what.is_sound() {
             return Err(CommandError::Malformed);
         }
-        if self.inspections.open.len() >= limits::INSPECTIONS_AT_ONCE {
+        if self.inspections.open.len() >= limits::INSPECTIONS_AT_ONCE || !self.inspections.budget.spend(1, now) {
             return Err(CommandError::TooMany);
         }
         self.inspections.last += 1;

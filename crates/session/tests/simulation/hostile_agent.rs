@@ -106,7 +106,7 @@ proptest! {
                     }
                 }
                 Op::Inspect => {
-                    let _ = session.inspect(Inspect::Arguments { pid: 1, start_ticks: 1 });
+                    let _ = session.inspect(Inspect::Arguments { pid: 1, start_ticks: 1 }, START);
                 }
                 Op::Ask => {
                     prop_assert!(!over || session.request(&[Ability::DiagBasic], why(), stay).is_err());

@@ -145,10 +145,10 @@ impl World {
             }
             Op::Inspect { logs } => {
                 let section = if logs { SectionId::Logs } else { SectionId::Storage };
-                let _ = self.technician.inspect(Inspect::Section(section));
+                let _ = self.technician.inspect(Inspect::Section(section), self.now);
             }
             Op::InspectArguments { described, found } => {
-                let _ = self.technician.inspect(Inspect::Arguments { pid: 1, start_ticks: 7 });
+                let _ = self.technician.inspect(Inspect::Arguments { pid: 1, start_ticks: 7 }, self.now);
                 if described {
                     self.exchange();
                     self.pass(Duration::from_millis(LONGEST_DELAY_MS.into()), false);

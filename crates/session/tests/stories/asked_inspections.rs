@@ -313,7 +313,7 @@ fn notice(subject: Subject, abilities: &[Ability], stay_secs: u32) -> ToTechnici
 
 fn asking_technician() -> TechnicianSession {
     let mut session = live();
-    assert_eq!(session.inspect(arguments()), Ok(FIRST));
+    assert_eq!(session.inspect(arguments(), START), Ok(FIRST));
     session
 }
 
@@ -353,7 +353,7 @@ fn an_agent_that_answers_a_question_otherwise_is_refused() {
     refused(&mut asking_technician(), notice(SUBJECT, &[Ability::DiagProcess], 60), beyond);
     refused(&mut asking_technician(), notice(SUBJECT, &[Ability::DiagArguments], 121), beyond);
     let mut freely = live();
-    freely.inspect(Inspect::Report).unwrap();
+    freely.inspect(Inspect::Report, START).unwrap();
     let asking = ToTechnician::Asking { subject: SUBJECT, answer_within_secs: 60 };
     refused(&mut freely, asking, not_asked);
 

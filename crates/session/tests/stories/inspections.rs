@@ -170,17 +170,17 @@ fn a_yes_to_load_is_for_one_use() {
 fn a_technician_takes_load_that_it_asked_for_and_takes_it_once() {
     let unknown = |inspection| TechnicianProtocolError::UnknownLoad { inspection };
     let mut session = live();
-    let inspection = session.inspect(Inspect::Probe(ProbeRequest::Load)).unwrap();
+    let inspection = session.inspect(Inspect::Probe(ProbeRequest::Load), START).unwrap();
     assert_eq!(session.open_load(inspection), Ok(true));
     assert_eq!(session.open_load(inspection), Err(unknown(inspection)));
     assert_eq!(session.end_reason(), Some(EndReason::Protocol));
 
     let mut session = live();
-    let inspection = session.inspect(ping()).unwrap();
+    let inspection = session.inspect(ping(), START).unwrap();
     assert_eq!(session.open_load(inspection), Err(unknown(inspection)));
 
     let mut session = live();
-    let inspection = session.inspect(Inspect::Probe(ProbeRequest::Load)).unwrap();
+    let inspection = session.inspect(Inspect::Probe(ProbeRequest::Load), START).unwrap();
     session.finish_inspection(inspection);
     assert_eq!(session.open_load(inspection), Ok(false), "it comes after the refusal that broke it off");
     assert_eq!(session.open_load(InspectionId(2)), Err(unknown(InspectionId(2))));
@@ -281,7 +281,7 @@ fn numbers_are_used_once_and_bounds_are_kept() {
 #[test]
 fn a_technician_follows_what_it_asked_for() {
     let mut session = live();
-    let inspection = session.inspect(storage()).unwrap();
+    let inspection = session.inspect(storage(), START).unwrap();
     assert_eq!(session.poll_transmit(), Some(ToAgent::Inspect { inspection, what: storage() }));
     session.open_inspection(inspection).unwrap();
     session.handle_message(not_inspected(1, DenyReason::NotGranted), START).unwrap();
@@ -293,13 +293,41 @@ fn a_technician_follows_what_it_asked_for() {
     assert_eq!(session.poll_transmit(), None, "it is over");
 
     for _ in 0..limits::INSPECTIONS_AT_ONCE {
-        session.inspect(storage()).unwrap();
+        session.inspect(storage(), START).unwrap();
     }
-    assert_eq!(session.inspect(storage()), Err(CommandError::TooMany));
+    assert_eq!(session.inspect(storage(), START), Err(CommandError::TooMany));
     session.finish_inspection(InspectionId(2));
-    assert!(session.inspect(storage()).is_ok());
+    assert!(session.inspect(storage(), START).is_ok());
     session.close(EndReason::ConnectionLost);
-    assert_eq!(session.inspect(storage()), Err(CommandError::Over));
+    assert_eq!(session.inspect(storage(), START), Err(CommandError::Over));
+}
+
+#[test]
+fn commands_that_ask_without_a_pause_are_slowed_down_before_the_agent_takes_it_for_a_flood() {
+    let mut desk = Desk::live();
+    let mut session = live();
+    let (mut asked, mut slowed) = (0_u32, 0_u32);
+    // Many commands that follow the log, all at once, for five minutes.
+    for _ in 0..3000 {
+        desk.pass(Duration::from_millis(100));
+        match session.inspect(storage(), desk.now) {
+            Ok(inspection) => {
+                asked += 1;
+                while let Some(message) = session.poll_transmit() {
+                    desk.tell(message);
+                }
+                desk.drain();
+                desk.session.handle_inspected(inspection, desk.now);
+                session.finish_inspection(inspection);
+            }
+            Err(error) => {
+                assert_eq!(error, CommandError::TooMany);
+                slowed += 1;
+            }
+        }
+    }
+    assert!(slowed > 0 && asked > 300 * 4, "{asked} asked, {slowed} slowed down");
+    assert_eq!(desk.session.end_reason(), None, "the agent goes on");
 }
 
 #[test]
@@ -312,7 +340,7 @@ fn an_agent_that_answers_what_nobody_asked_is_refused() {
     assert_eq!(session.end_reason(), Some(EndReason::Protocol));
 
     let mut session = live();
-    let inspection = session.inspect(storage()).unwrap();
+    let inspection = session.inspect(storage(), START).unwrap();
     session.open_inspection(inspection).unwrap();
     assert_eq!(session.open_inspection(inspection), Err(TechnicianProtocolError::InspectionTwice { inspection }));
 }

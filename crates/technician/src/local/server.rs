@@ -54,8 +54,7 @@ pub(crate) struct Patience {
 }
 
 impl Patience {
-    /// Long enough for a person with a pager, and for a machine that starts a program and writes a record for each question. Sixteen
-    /// commands that follow the log at once stay below what an agent takes for a flood.
+    /// Long enough for a person with a pager, and for a machine that starts a program and writes a record for each question.
     pub(crate) const USUAL: Self = Self {
         slow_after: Duration::from_secs(300),
         why: Duration::from_secs(600),

@@ -32,8 +32,8 @@ use crate::process::timed;
 
 /// Runs the chosen benches, one after the other, and prints what they found.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    // Not everybody has a coturn.
-    let all = Bench::value_variants().iter().copied().filter(|bench| *bench != Bench::Coturn);
+    // Not everybody has a coturn, and the scan is measured along with diagnostics.
+    let all = Bench::value_variants().iter().copied().filter(|bench| !matches!(bench, Bench::Coturn | Bench::Scan));
     let chosen = if arguments.names.is_empty() { all.collect() } else { arguments.names.clone() };
     let machine = Machine::this()?;
     println!("{machine}");
@@ -63,6 +63,7 @@ async fn measure(bench: Bench) -> anyhow::Result<Vec<Figure>> {
         Bench::Attach => Box::pin(attach::measure()).await,
         Bench::Agent => Box::pin(agent::measure()).await,
         Bench::Diag => Box::pin(diag::measure()).await,
+        Bench::Scan => tokio::task::spawn_blocking(diag::scan).await?,
         Bench::Stream => Box::pin(stream::measure()).await,
         Bench::Revoke => Box::pin(revoke::measure()).await,
         Bench::Path => Box::pin(path::measure()).await,

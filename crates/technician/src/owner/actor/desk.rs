@@ -166,7 +166,7 @@ impl Desk {
     ) -> Result<InspectionId, RefusedReason> {
         self.ready(now)?;
         let question = what.asks_for().map(|_| what.name());
-        let inspection = self.core.inspect(what).map_err(refused)?;
+        let inspection = self.core.inspect(what, now).map_err(refused)?;
         if let Some(question) = question {
             self.board.note(format!("you asked for the {question}"), now);
             self.board.inspecting(inspection, format!("the {question}"));

@@ -25,6 +25,11 @@ pub(super) async fn measure() -> anyhow::Result<Vec<Figure>> {
     Ok(figures)
 }
 
+/// What one look at all processes costs.
+pub(super) fn scan() -> anyhow::Result<Vec<Figure>> {
+    scan::measure()
+}
+
 /// How good the predictors are on series whose truth is known and that they were not changed for: the same on every machine.
 fn forecasts() -> anyhow::Result<Vec<Figure>> {
     let scores = backtest::run(Set::HeldOut, CASES, STEPS);

@@ -1,4 +1,4 @@
-//! How many messages a technician may send, and how many probes it may have made.
+//! How many messages a technician may send, how many probes it may have made, and how many questions it lets its commands ask.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const REFILL: Duration = Duration::from_millis(125);
 const RECORD_BYTES: usize = 1024;
 
 /// What a message counts for whose record holds `recorded_bytes` of the technician's own texts.
-pub(super) fn cost(recorded_bytes: usize) -> u32 {
+pub(crate) fn cost(recorded_bytes: usize) -> u32 {
     u32::try_from(recorded_bytes / RECORD_BYTES).unwrap_or(u32::MAX).saturating_add(1).min(BURST)
 }
 
@@ -25,9 +25,14 @@ const PROBES: u32 = 16;
 /// Time after which one more may come: the machine knocks at no door more often.
 const PROBES_REFILL: Duration = Duration::from_secs(10);
 
+/// Inspections that a technician's commands may ask for at once, and the time after which there may be one more: half of what an agent
+/// takes, so that the other messages and what piles up on the way find room.
+const QUESTIONS: u32 = BURST / 2;
+const QUESTIONS_REFILL: Duration = REFILL.saturating_mul(2);
+
 /// A bucket that one more flows into now and then.
 #[derive(Debug)]
-pub(super) struct Budget {
+pub(crate) struct Budget {
     burst: u32,
     refill: Duration,
     left: u32,
@@ -36,17 +41,22 @@ pub(super) struct Budget {
 
 impl Budget {
     /// Of [`BURST`] messages and one more every [`REFILL`].
-    pub(super) fn new(now: Moment) -> Self {
+    pub(crate) fn new(now: Moment) -> Self {
         Self { burst: BURST, refill: REFILL, left: BURST, counted_at: now }
     }
 
     /// Of [`PROBES`] probes and one more every [`PROBES_REFILL`].
-    pub(super) fn of_probes(now: Moment) -> Self {
+    pub(crate) fn of_probes(now: Moment) -> Self {
         Self { burst: PROBES, refill: PROBES_REFILL, left: PROBES, counted_at: now }
     }
 
+    /// Of [`QUESTIONS`] inspections and one more every [`QUESTIONS_REFILL`].
+    pub(crate) fn of_questions(now: Moment) -> Self {
+        Self { burst: QUESTIONS, refill: QUESTIONS_REFILL, left: QUESTIONS, counted_at: now }
+    }
+
     /// Takes as many messages out as one of this [`cost`] counts for. Returns whether they were there.
-    pub(super) fn spend(&mut self, cost: u32, now: Moment) -> bool {
+    pub(crate) fn spend(&mut self, cost: u32, now: Moment) -> bool {
         let refills = (now - self.counted_at).as_nanos() / self.refill.as_nanos();
         match u32::try_from(refills) {
             Ok(refills) if refills < self.burst => {

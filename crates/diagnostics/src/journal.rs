@@ -6,6 +6,7 @@
 //! asked for are looked at, and of each no more than it may have.
 
 use std::{
+    borrow::Cow,
     fmt,
     io::{self, BufRead, BufReader, Read},
     path::Path,
@@ -18,7 +19,7 @@ use rustix::{
 };
 use serde::{
     Deserialize, Deserializer,
-    de::{IgnoredAny, SeqAccess, Visitor},
+    de::{DeserializeOwned, IgnoredAny, SeqAccess, Visitor},
 };
 use wire::{
     diagnostics::sections::logs::{MAX_MESSAGE_BYTES, Priority},
@@ -109,7 +110,7 @@ impl Entry {
     /// Whether it seems that systemd-coredump(8) wrote it, by what the journal itself says of the writer. Where it handles a crash of the
     /// manager it is in no unit; neither is any writer that had ended before the journal looked.
     pub(crate) fn is_by_the_crash_handler(&self) -> bool {
-        matches!(self.writer.0.as_slice(), b"" | b"init.scope") || self.writer.0.starts_with(b"systemd-coredump@")
+        is_crash_handler(&self.writer)
     }
 
     /// Name of the program that crashed, without its folder; blank if unknown.
@@ -128,9 +129,42 @@ impl Entry {
     }
 }
 
-/// The first value of a field, cut to [`FIELD_BYTES`]; empty if there is none.
+fn is_crash_handler(writer: &Field) -> bool {
+    matches!(writer.0.as_slice(), b"" | b"init.scope") || writer.0.starts_with(b"systemd-coredump@")
+}
+
+/// Longest message about a crash that is looked at. Ahead of the stacks it has a line for each library of the program.
+const MAX_STACKS_BYTES: usize = 128 * 1024;
+
+/// An entry about a crash, with what is said in words.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct StackEntry {
+    #[serde(rename = "__CURSOR")]
+    pub(crate) cursor: Field,
+    #[serde(rename = "_SYSTEMD_UNIT")]
+    writer: Field,
+    #[serde(rename = "MESSAGE")]
+    pub(crate) message: Field<MAX_STACKS_BYTES>,
+}
+
+impl StackEntry {
+    /// As [`Entry::is_by_the_crash_handler`].
+    pub(crate) fn is_by_the_crash_handler(&self) -> bool {
+        is_crash_handler(&self.writer)
+    }
+}
+
+/// The first value of a field, cut to `MAX` bytes; empty if there is none.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Field(Vec<u8>);
+pub(crate) struct Field<const MAX: usize = FIELD_BYTES>(Vec<u8>);
+
+impl<const MAX: usize> Field<MAX> {
+    /// The value with whatever is not text replaced.
+    pub(crate) fn lossy(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.0)
+    }
+}
 
 impl Field {
     fn label(&self) -> Option<Label> {
@@ -163,9 +197,9 @@ impl Field {
     }
 }
 
-impl<'de> Deserialize<'de> for Field {
+impl<'de, const MAX: usize> Deserialize<'de> for Field<MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(FieldVisitor).map(|value| match value {
+        deserializer.deserialize_any(FieldVisitor::<MAX>).map(|value| match value {
             Value::Bytes(bytes) => Self(bytes),
             Value::Byte(byte) => Self(vec![byte]),
             Value::Nothing => Self::default(),
@@ -174,57 +208,57 @@ impl<'de> Deserialize<'de> for Field {
 }
 
 /// A value, or one number of an array of them.
-enum Value {
+enum Value<const MAX: usize> {
     Bytes(Vec<u8>),
     Byte(u8),
     Nothing,
 }
 
-impl<'de> Deserialize<'de> for Value {
+impl<'de, const MAX: usize> Deserialize<'de> for Value<MAX> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(FieldVisitor)
     }
 }
 
-struct FieldVisitor;
+struct FieldVisitor<const MAX: usize>;
 
-impl<'de> Visitor<'de> for FieldVisitor {
-    type Value = Value;
+impl<'de, const MAX: usize> Visitor<'de> for FieldVisitor<MAX> {
+    type Value = Value<MAX>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a field of the journal")
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Value, E> {
+    fn visit_str<E>(self, text: &str) -> Result<Value<MAX>, E> {
         let bytes = text.as_bytes();
-        Ok(Value::Bytes(bytes.get(..FIELD_BYTES).unwrap_or(bytes).to_vec()))
+        Ok(Value::Bytes(bytes.get(..MAX).unwrap_or(bytes).to_vec()))
     }
 
-    fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
+    fn visit_u64<E>(self, number: u64) -> Result<Value<MAX>, E> {
         Ok(u8::try_from(number).map_or(Value::Nothing, Value::Byte))
     }
 
-    fn visit_unit<E>(self) -> Result<Value, E> {
+    fn visit_unit<E>(self) -> Result<Value<MAX>, E> {
         Ok(Value::Nothing)
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Value, E> {
+    fn visit_bool<E>(self, _: bool) -> Result<Value<MAX>, E> {
         Ok(Value::Nothing)
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Value, E> {
+    fn visit_i64<E>(self, _: i64) -> Result<Value<MAX>, E> {
         Ok(Value::Nothing)
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Value, E> {
+    fn visit_f64<E>(self, _: f64) -> Result<Value<MAX>, E> {
         Ok(Value::Nothing)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value<MAX>, A::Error> {
         let mut bytes = Vec::new();
-        while let Some(item) = items.next_element::<Value>()? {
+        while let Some(item) = items.next_element::<Value<MAX>>()? {
             match item {
-                Value::Byte(byte) if bytes.len() < FIELD_BYTES => bytes.push(byte),
+                Value::Byte(byte) if bytes.len() < MAX => bytes.push(byte),
                 Value::Byte(_) | Value::Nothing => {}
                 // One of several values: the first that there is.
                 Value::Bytes(first) => {
@@ -237,7 +271,7 @@ impl<'de> Visitor<'de> for FieldVisitor {
         Ok(Value::Bytes(bytes))
     }
 
-    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+    fn visit_map<A: serde::de::MapAccess<'de>>(self, mut items: A) -> Result<Value<MAX>, A::Error> {
         while items.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(Value::Nothing)
     }
@@ -252,25 +286,36 @@ pub(crate) fn read(
     manifest: &mut Manifest,
     each: impl FnMut(Entry),
 ) -> Option<()> {
+    read_as(JOURNAL, sources, selection, manifest, each)
+}
+
+/// As [`read`], with another name among the sources and other fields of each entry.
+pub(crate) fn read_as<E: DeserializeOwned>(
+    name: &str,
+    sources: &Sources,
+    selection: JournalSelection,
+    manifest: &mut Manifest,
+    each: impl FnMut(E),
+) -> Option<()> {
     if !is_kept(sources) {
-        manifest.missing(JOURNAL, "this machine keeps no journal");
+        manifest.missing(name, "this machine keeps no journal");
         return None;
     }
     let most = selection.lines;
     let output = match sources.tools.start(&Tool::Journal(selection), DEADLINE) {
         Ok(output) => output,
         Err(error) => {
-            manifest.failed(JOURNAL, &error);
+            manifest.failed(name, &error);
             return None;
         }
     };
-    manifest.read(JOURNAL);
+    manifest.read(name);
     if is_hidden(sources) {
         // journalctl prints what it may open, be it nothing, and says the rest where nobody hears it.
-        manifest.partial(JOURNAL, "this user may not read the system's entries, only their own");
+        manifest.partial(name, "this user may not read the system's entries, only their own");
     }
     if let Err(reason) = entries(output, most, each) {
-        manifest.partial(JOURNAL, &reason);
+        manifest.partial(name, &reason);
     }
     Some(())
 }
@@ -307,7 +352,7 @@ fn is_hidden(sources: &Sources) -> bool {
 }
 
 /// Hands at most `most` entries of journalctl's output to `each`. An error says why that is not all of them.
-fn entries(output: impl Read, most: u32, mut each: impl FnMut(Entry)) -> Result<(), String> {
+fn entries<E: DeserializeOwned>(output: impl Read, most: u32, mut each: impl FnMut(E)) -> Result<(), String> {
     let mut output = BufReader::new(output.take(MAX_OUTPUT_BYTES));
     let (mut line, mut unreadable, mut count) = (Vec::new(), 0_u64, 0);
     let ended = loop {
@@ -338,7 +383,7 @@ fn entries(output: impl Read, most: u32, mut each: impl FnMut(Entry)) -> Result<
 }
 
 /// An object; serde would take an array for one, too.
-fn parse(line: &[u8]) -> Option<Entry> {
+fn parse<E: DeserializeOwned>(line: &[u8]) -> Option<E> {
     line.starts_with(b"{").then(|| serde_json::from_slice(line).ok()).flatten()
 }
 

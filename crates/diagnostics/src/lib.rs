@@ -176,6 +176,8 @@ mod updates {
 mod crashes {
     #[cfg(target_os = "linux")]
     pub(crate) mod linux;
+    #[cfg(target_os = "linux")]
+    mod stack;
 }
 #[cfg(target_os = "linux")]
 mod users {

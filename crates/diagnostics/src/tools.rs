@@ -177,6 +177,8 @@ pub enum JournalFields {
     Lines,
     /// Program, signal and unit of a crash, and who wrote so.
     Crashes,
+    /// What is said about a crash in words, which has the stacks in it, and who wrote so.
+    Stacks,
     /// The unit that something happened to.
     Units,
 }
@@ -186,6 +188,7 @@ impl JournalFields {
         match self {
             Self::Lines => "PRIORITY,_SYSTEMD_UNIT,UNIT,SYSLOG_IDENTIFIER,_COMM,MESSAGE",
             Self::Crashes => "COREDUMP_SIGNAL,COREDUMP_EXE,COREDUMP_COMM,COREDUMP_UNIT,_SYSTEMD_UNIT",
+            Self::Stacks => "MESSAGE,_SYSTEMD_UNIT",
             Self::Units => "UNIT",
         }
     }

@@ -12,7 +12,8 @@ use std::{
 };
 
 use diagnostics::{
-    Bus, Collector, NoTools, Privacy, Roots, RunTools, Scopes, Sources, Survey, Tool, arguments, process_name,
+    Bus, Collector, MessageId, NoTools, Privacy, Roots, RunTools, Scopes, Sources, Survey, Tool, arguments,
+    process_name,
 };
 use serde::Serialize;
 use tempfile::TempDir;
@@ -20,7 +21,7 @@ use wire::{
     codec,
     diagnostics::{
         LargeProcess, Panels, Snapshot, StreamFrame,
-        report::{REPORT_FORMAT, Receipt, Report, SectionId},
+        report::{Content, REPORT_FORMAT, Receipt, Report, SectionId},
     },
     time::{Moment, WallTime},
 };
@@ -116,6 +117,7 @@ fn machine_of_secrets() -> TempDir {
         "etc/systemd/system/qanary.service",
         "[Service]\nEnvironment=TOKEN=qanaryunit\nExecStart=/bin/sh --password=qanaryunit\n",
     );
+    write(root, "var/log/journal/0123/system.journal", "");
     fs::create_dir_all(root.join("qanarythere")).unwrap();
     let mounts = format!(
         "25 1 8:1 / / rw - ext4 /dev/sda1 rw\n\
@@ -127,6 +129,20 @@ fn machine_of_secrets() -> TempDir {
     folder
 }
 
+/// What the journal has of a crash, with a secret wherever there is room for one.
+fn crash_of_secrets() -> Vec<u8> {
+    let message = "Process 7 (qanarycomm) of user 1000 dumped core.\n\nModule qanarymodule.so without build-id.\n\
+        Stack trace of thread 7:\n#0  0x0000000000000001 login_password=qanarystack (app + 0x1)\n\
+        #1  0x0000000000000002 n/a (/home/qanaryhome/qanarytools/app + 0x2)\n#2  0x0000000000000003 qanaryuser (app + 0x3)\n";
+    let entry = serde_json::json!({
+        "MESSAGE": message, "_SYSTEMD_UNIT": "systemd-coredump@1-2-0.service", "__CURSOR": "s=1;i=1",
+        "__REALTIME_TIMESTAMP": "1700000000000000", "COREDUMP_EXE": "/home/qanaryhome/app", "COREDUMP_SIGNAL": "6",
+        "COREDUMP_CMDLINE": "app --password qanaryargument", "COREDUMP_ENVIRON": "TOKEN=qanaryenvironment",
+        "COREDUMP_CWD": "/home/qanaryhome", "COREDUMP_OPEN_FDS": "0:/home/qanaryhome/qanaryfile",
+    });
+    format!("{entry}\n").into_bytes()
+}
+
 /// A journal whose every line has a secret where its writer put one.
 #[derive(Debug)]
 struct JournalOfSecrets;
@@ -135,6 +151,9 @@ impl RunTools for JournalOfSecrets {
     fn start(&self, tool: &Tool, _: Duration) -> io::Result<Box<dyn Read + Send>> {
         if tool.program() != "journalctl" {
             return NoTools.start(tool, Duration::ZERO);
+        }
+        if matches!(tool, Tool::Journal(selection) if selection.message == Some(MessageId::Crash)) {
+            return Ok(Box::new(Cursor::new(crash_of_secrets())));
         }
         let messages = [
             "login with password=qanarylog1",
@@ -239,6 +258,11 @@ fn no_secret_of_a_machine_of_files_leaves_it() {
     // Names are collected, so that there is something to replace.
     assert!(has_canary(&serde_json::to_vec(&report).unwrap()));
     assert_eq!(report.card.host.raw(), "qanaryhost");
+    let crashes = report.sections.iter().find_map(|section| match &section.content {
+        Some(Content::Crashes(crashes)) => Some(crashes),
+        _ => None,
+    });
+    assert_eq!(crashes.unwrap().crashes[0].stack.len(), 3, "frames are collected");
     assert_nothing_leaves(&roots, &report);
 }
 

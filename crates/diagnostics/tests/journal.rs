@@ -13,7 +13,10 @@ use support::journal::JournalMachine;
 use wire::{
     diagnostics::{
         report::{Content, Outcome, SectionId, SectionReport},
-        sections::logs::{LogQuery, Logs, MAX_MESSAGE_BYTES, MessageForm, Priority},
+        sections::{
+            crashes::Frame,
+            logs::{LogQuery, Logs, MAX_MESSAGE_BYTES, MessageForm, Priority},
+        },
     },
     text::Label,
     time::WallTime,
@@ -170,10 +173,16 @@ fn errors_are_grouped_by_what_they_have_in_common() {
 }
 
 #[test]
-fn a_crash_is_its_program_signal_and_unit_and_nothing_more() {
+fn a_crash_is_its_program_signal_unit_and_stack_and_nothing_more() {
     let now = now_ms();
     let crash = |ago: u64, program: &str, writer: &str| {
         let cmdline = format!("{program} --token={CANARY}");
+        let message = format!(
+            "Process 7 ({CANARY}) of user 1000 dumped core.\n\nModule {CANARY}.so without build-id.\n\
+             Stack trace of thread 8:\n#0  0x00007237452cb3f4 raise (libc.so.6 + 0x963f4)\n\
+             #1  0x0000558c34bc8aee main (/home/{CANARY}/app + 0x9c8aee)\n\n\
+             Stack trace of thread 7:\n#0  0x00007237452cb3f4 {CANARY} (libc.so.6 + 0x1)\n"
+        );
         let fields = [
             ("MESSAGE_ID", "fc2e22bc6ee647b6b90729ab34a250b1"),
             ("_SYSTEMD_UNIT", writer),
@@ -183,7 +192,8 @@ fn a_crash_is_its_program_signal_and_unit_and_nothing_more() {
             ("COREDUMP_UNIT", "app.service"),
             ("COREDUMP_CMDLINE", &cmdline),
             ("COREDUMP_ENVIRON", &cmdline),
-            ("MESSAGE", &cmdline),
+            ("COREDUMP_OPEN_FDS", &cmdline),
+            ("MESSAGE", &message),
         ];
         entry(now, ago, &fields)
     };
@@ -202,6 +212,11 @@ fn a_crash_is_its_program_signal_and_unit_and_nothing_more() {
     let newest = &crashes.crashes[0];
     assert_eq!((newest.time, newest.program.raw(), newest.signal), (WallTime(now - 1000), "app", 11));
     assert_eq!(newest.unit.as_ref().unwrap().raw(), "app.service");
+    let expected = ["raise (libc.so.6 + 0x963f4)", "main (app + 0x9c8aee)"];
+    for crash in &crashes.crashes {
+        assert_eq!(crash.stack.iter().map(Frame::raw).collect::<Vec<_>>(), expected);
+        assert_eq!(crash.module.as_ref().unwrap().raw(), "libc.so.6");
+    }
     assert_eq!((crashes.programs[0].program.raw(), crashes.programs[0].last_day), ("app", 2));
     let why = "1 crashes do not count: programs claimed them that do not handle crashes";
     assert!(report.sources.iter().any(|source| source.reason.raw() == why), "{:?}", report.sources);

@@ -49,7 +49,7 @@ pub(crate) fn read(sources: &Sources, manifest: &mut Manifest) -> Option<Changes
     let mut changes = Changes { packages: packages(sources, now, manifest), ..Changes::default() };
     read_boots(sources, now, &mut changes, manifest);
     read_failures(sources, now, &mut changes, manifest);
-    if let Some(crashes) = crashes::linux::read(sources, manifest) {
+    if let Some(crashes) = crashes::linux::read_without_stacks(sources, manifest) {
         changes.crashes_last_day = Some(crashes.last_day);
         changes.crashes_last_week = Some(crashes.last_week);
     }

@@ -150,7 +150,7 @@ fn a_journal_without_end_is_given_up() {
         }
     }
     let mut read = 0;
-    let ended = entries(Endless, u32::MAX, |_| read += 1);
+    let ended = entries(Endless, u32::MAX, |_: Entry| read += 1);
     assert_eq!((read, ended.unwrap_err().as_str()), (0, "it has more than is read of it"));
 }
 
@@ -163,13 +163,13 @@ fn a_journal_that_is_out_of_time_is_read_as_far_as_it_came() {
         }
     }
     let mut read = 0;
-    let ended = entries(b"{}\n".chain(Stops), u32::MAX, |_| read += 1);
+    let ended = entries(b"{}\n".chain(Stops), u32::MAX, |_: Entry| read += 1);
     assert_eq!((read, ended.unwrap_err().as_str()), (1, "it took too long"));
 }
 
 #[test]
 fn no_more_entries_are_read_than_asked_for() {
     let mut read = 0;
-    assert_eq!(entries(b"{}\n{}\n{}\n".as_slice(), 2, |_| read += 1), Ok(()));
+    assert_eq!(entries(b"{}\n{}\n{}\n".as_slice(), 2, |_: Entry| read += 1), Ok(()));
     assert_eq!(read, 2);
 }

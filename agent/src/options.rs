@@ -10,7 +10,7 @@ use clap::{
     Parser, ValueEnum,
     builder::{PossibleValuesParser, TypedValueParser},
 };
-use diagnostics::{MAX_PROBE_HOSTS, ProbeHost};
+use diagnostics::{MAX_PROBE_HOSTS, Person, ProbeHost};
 use serde::Deserialize;
 use session::agent::DirectWish;
 use transport::{
@@ -318,6 +318,18 @@ fn seconds(
 fn base_folder(variable: &str, below_home: &str) -> Option<PathBuf> {
     let set = std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
     set.or_else(|| std::env::home_dir().map(|home| home.join(below_home)))
+}
+
+/// Most names of a desktop that are taken.
+const MAX_DESKTOPS: usize = 16;
+
+/// Whose program this is: where their own settings and sockets are, and which desktop they have, as the environment tells.
+pub(crate) fn person() -> Person {
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
+    let desktop = std::env::var("XDG_CURRENT_DESKTOP").unwrap_or_default();
+    let desktops = desktop.split(':').filter(|name| !name.is_empty()).take(MAX_DESKTOPS);
+    let desktops = desktops.map(str::to_owned).collect();
+    Person { config: base_folder("XDG_CONFIG_HOME", ".config"), runtime, desktops }
 }
 
 fn default_file() -> Option<PathBuf> {

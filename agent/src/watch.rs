@@ -43,7 +43,7 @@ use wire::{
     time::Moment,
 };
 
-use crate::{executor::tools::Tools, resident::Program};
+use crate::{executor::tools::Tools, options, resident::Program};
 
 /// Requests that may wait for the thread: more than a session has under way.
 const REQUESTS: usize = 16;
@@ -115,9 +115,10 @@ impl Request {
     }
 }
 
-/// This machine's own, with the programs that may be asked.
+/// This machine's and this person's own, with the programs that may be asked.
 pub(crate) fn sources() -> Sources {
-    Sources { tools: Arc::new(Tools), certificates: Arc::new(Certificates), ..Sources::default() }
+    let roots = Roots { person: options::person(), ..Roots::default() };
+    Sources { roots, tools: Arc::new(Tools), certificates: Arc::new(Certificates), ..Sources::default() }
 }
 
 impl Watch {

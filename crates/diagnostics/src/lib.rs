@@ -153,6 +153,8 @@ mod groups {
 mod power;
 mod services {
     #[cfg(target_os = "linux")]
+    mod autostart;
+    #[cfg(target_os = "linux")]
     pub(crate) mod linux;
     #[cfg(target_os = "linux")]
     mod systemd;
@@ -256,7 +258,7 @@ pub use probes::{
 };
 #[cfg(target_os = "linux")]
 pub use processes::arguments::{ArgumentsError, arguments, process_name};
-pub use roots::Roots;
+pub use roots::{Person, Roots};
 pub use sampler::{Due, MAX_PERIOD, MIN_PERIOD, Sampler};
 #[cfg(target_os = "linux")]
 pub use sources::{

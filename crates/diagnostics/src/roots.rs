@@ -19,6 +19,19 @@ pub struct Roots {
     pub usr: PathBuf,
     /// Default `/boot`.
     pub boot: PathBuf,
+    /// The person who started the program. Default nobody.
+    pub person: Person,
+}
+
+/// A person's own places and desktop, as far as they are known. The environment tells them, which is read only where the program starts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Person {
+    /// Where settings are: `$XDG_CONFIG_HOME`, which is `~/.config` where it is not set (XDG Base Directory Specification).
+    pub config: Option<PathBuf>,
+    /// Where sockets are: `$XDG_RUNTIME_DIR`.
+    pub runtime: Option<PathBuf>,
+    /// Names of the desktop, the most exact first: `$XDG_CURRENT_DESKTOP`. None if there is no desktop, or it is not known.
+    pub desktops: Vec<String>,
 }
 
 impl Default for Roots {
@@ -38,6 +51,7 @@ impl Roots {
             var: root.join("var"),
             usr: root.join("usr"),
             boot: root.join("boot"),
+            person: Person::default(),
         }
     }
 }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use diagnostics::{
-    Bus, Collector, MessageId, NoTools, Privacy, Roots, RunTools, Scopes, Sources, Survey, Tool, arguments,
+    Bus, Collector, MessageId, NoTools, Person, Privacy, Roots, RunTools, Scopes, Sources, Survey, Tool, arguments,
     process_name,
 };
 use serde::Serialize;
@@ -23,6 +23,7 @@ use wire::{
         LargeProcess, Panels, Snapshot, StreamFrame,
         report::{Content, REPORT_FORMAT, Receipt, Report, SectionId},
     },
+    text::Label,
     time::{Moment, WallTime},
 };
 
@@ -117,6 +118,9 @@ fn machine_of_secrets() -> TempDir {
         "etc/systemd/system/qanary.service",
         "[Service]\nEnvironment=TOKEN=qanaryunit\nExecStart=/bin/sh --password=qanaryunit\n",
     );
+    let autostart = "[Desktop Entry]\nName=Qanary Name\nExec=sync --password=qanaryautostart\nTryExec=qanaryprogram\n";
+    write(root, "etc/xdg/autostart/qanarysystem.desktop", autostart);
+    write(root, "home/qanaryhome/.config/autostart/qanaryown.desktop", &autostart.replace("TryExec", "Icon"));
     write(root, "var/log/journal/0123/system.journal", "");
     fs::create_dir_all(root.join("qanarythere")).unwrap();
     let mounts = format!(
@@ -248,7 +252,8 @@ fn assert_nothing_leaves(roots: &Roots, report: &Report) {
 #[test]
 fn no_secret_of_a_machine_of_files_leaves_it() {
     let folder = machine_of_secrets();
-    let roots = Roots::under(folder.path());
+    let person = Person { config: Some(folder.path().join("home/qanaryhome/.config")), ..Person::default() };
+    let roots = Roots { person, ..Roots::under(folder.path()) };
     // One of the mounts is there, the other is not: each is asked by a thread of its own.
     let mounts_are_told = |sample: &Snapshot| {
         let there = sample.filesystems.iter().any(|row| row.mount.raw().ends_with("/qanarythere"));
@@ -258,11 +263,15 @@ fn no_secret_of_a_machine_of_files_leaves_it() {
     // Names are collected, so that there is something to replace.
     assert!(has_canary(&serde_json::to_vec(&report).unwrap()));
     assert_eq!(report.card.host.raw(), "qanaryhost");
-    let crashes = report.sections.iter().find_map(|section| match &section.content {
-        Some(Content::Crashes(crashes)) => Some(crashes),
-        _ => None,
-    });
-    assert_eq!(crashes.unwrap().crashes[0].stack.len(), 3, "frames are collected");
+    for section in &report.sections {
+        match &section.content {
+            Some(Content::Crashes(crashes)) => assert_eq!(crashes.crashes[0].stack.len(), 3),
+            Some(Content::Services(services)) => {
+                assert_eq!(services.autostart.iter().map(Label::raw).collect::<Vec<_>>(), ["qanaryown.desktop"]);
+            }
+            _ => {}
+        }
+    }
     assert_nothing_leaves(&roots, &report);
 }
 

@@ -19,13 +19,14 @@ use std::{
     time::Duration,
 };
 
-use diagnostics::{Bus, NoTools, Roots, Sources, Survey};
+use diagnostics::{Bus, NoTools, Person, Roots, Sources, Survey};
 use support::bus::PrivateBus;
 use wire::{
     diagnostics::{
-        report::{Content, Outcome, SectionId, SectionReport},
+        report::{Content, Coverage, Outcome, SectionId, SectionReport},
         sections::services::{Manager, Services},
     },
+    text::Label,
     time::WallTime,
 };
 use zbus::OwnedObjectPath;
@@ -194,7 +195,10 @@ fn publish(bus: &mut PrivateBus) -> Arc<AtomicU32> {
 }
 
 fn survey(bus: Bus, root: &Path) -> SectionReport {
-    let roots = Roots::under(root);
+    survey_of(bus, Roots::under(root))
+}
+
+fn survey_of(bus: Bus, roots: Roots) -> SectionReport {
     let survey = Survey::new(Sources { roots, bus, tools: Arc::new(NoTools), ..Sources::default() });
     survey.read(&[SectionId::Services], Duration::from_secs(60), WallTime(0)).remove(0)
 }
@@ -238,6 +242,8 @@ fn systemd_tells_of_failures_restarts_timers_and_drift() {
     let times = (timer.last, timer.next);
     assert_eq!(times, (Some(WallTime(1_795_300_000_000)), Some(WallTime(1_795_400_000_000))));
     assert_eq!(systemd.enabled_unit_files, Some(2));
+    assert_eq!(systemd.enabled.iter().map(Label::raw).collect::<Vec<_>>(), ["backup.timer", "nginx.service"]);
+    assert_eq!(services.own_systemd, None);
     let [drifted] = systemd.drifted.as_slice() else { panic!("{:?}", systemd.drifted) };
     assert_eq!((drifted.name.raw(), drifted.state.raw(), drifted.preset.raw()), ("ssh.service", "disabled", "enabled"));
 }
@@ -262,6 +268,33 @@ fn what_a_service_runs_and_its_environment_are_never_looked_at() {
 }
 
 #[test]
+fn a_persons_own_systemd_tells_of_their_units_as_the_systems_does() {
+    let root = tempfile::tempdir().unwrap();
+    let mut bus = PrivateBus::start();
+    let looked = publish(&mut bus);
+    let runtime = root.path().join("run/user/1000");
+    fs::create_dir_all(&runtime).unwrap();
+    let person = Person { runtime: Some(runtime.clone()), ..Person::default() };
+    let roots = Roots { person, ..Roots::under(root.path()) };
+    let no_bus = || Bus::at(&root.path().join("no-bus"));
+
+    let report = survey_of(no_bus(), roots.clone());
+    assert_eq!(services(&report).own_systemd, None);
+    assert!(report.sources.iter().all(|source| source.name.raw() != "own systemd"), "nobody has to have one");
+
+    std::os::unix::fs::symlink(bus.socket(), runtime.join("bus")).unwrap();
+    let report = survey_of(no_bus(), roots);
+    let services = services(&report);
+    assert!(services.systemd.is_none());
+    let own = services.own_systemd.as_ref().unwrap();
+    assert_eq!(own.failed.iter().map(|unit| unit.name.raw()).collect::<Vec<_>>(), ["nginx.service"]);
+    assert_eq!(own.enabled.iter().map(Label::raw).collect::<Vec<_>>(), ["backup.timer", "nginx.service"]);
+    let source = report.sources.iter().find(|source| source.name.raw() == "own systemd").unwrap();
+    assert_eq!(source.coverage, Coverage::Read);
+    assert_eq!((looked.load(SeqCst), format!("{report:?}").contains(CANARY)), (0, false));
+}
+
+#[test]
 fn without_systemd_what_starts_with_the_system_is_still_counted() {
     let root = tempfile::tempdir().unwrap();
     for file in ["etc/cron.d/e2scrub", "etc/cron.daily/apt", "etc/cron.daily/.placeholder", "run/openrc/softlevel"] {
@@ -274,7 +307,7 @@ fn without_systemd_what_starts_with_the_system_is_still_counted() {
     assert_eq!(report.outcome, Outcome::Partial);
     let services = services(&report);
     assert_eq!((services.manager, services.systemd.is_none()), (Manager::OpenRc, true));
-    let names = |labels: &[wire::text::Label]| labels.iter().map(|label| label.raw().to_owned()).collect::<Vec<_>>();
+    let names = |labels: &[Label]| labels.iter().map(|label| label.raw().to_owned()).collect::<Vec<_>>();
     assert_eq!((services.cron_entries, names(&services.cron)), (2, vec!["e2scrub".to_owned(), "apt".to_owned()]));
     assert_eq!((services.autostart_entries, names(&services.autostart)), (1, vec!["ana.desktop".to_owned()]));
     assert_eq!(services.user_crontabs, Some(1));

@@ -1,5 +1,5 @@
-//! Services from systemd, and what else starts with the system: XDG autostart entries and tables of cron. Of those only names
-//! are read, never what they start.
+//! Services from systemd, and what else starts with the system: XDG autostart entries and tables of cron. What any of them
+//! runs is never looked at.
 
 use std::{fs, io, path::Path};
 
@@ -8,7 +8,10 @@ use wire::{
     text::Label,
 };
 
-use super::systemd;
+use super::{
+    autostart::{self, Autostart},
+    systemd,
+};
 use crate::{
     manifest::Manifest,
     processes::hidden::{HIDDEN, are_hidden},
@@ -25,8 +28,8 @@ pub(crate) fn read(sources: &Sources, manifest: &mut Manifest) -> Option<Service
     let roots = &sources.roots;
     let manager = manager(roots, manifest);
     let systemd = systemd::read(&sources.bus, manifest);
-    let mut autostart = names(&roots.etc.join("xdg/autostart"), "autostart", manifest);
-    autostart.retain(|name| name.ends_with(".desktop"));
+    let own_systemd = roots.person.runtime.as_deref().and_then(|runtime| systemd::read_own(runtime, manifest));
+    let Autostart { starting, own, left_out } = autostart::read(roots, manifest);
     let mut cron = Vec::new();
     for folder in ["cron.d", "cron.hourly", "cron.daily", "cron.weekly", "cron.monthly"] {
         cron.extend(names(&roots.etc.join(folder), "cron", manifest));
@@ -34,8 +37,11 @@ pub(crate) fn read(sources: &Sources, manifest: &mut Manifest) -> Option<Service
     Some(Services {
         manager,
         systemd,
-        autostart_entries: count(&autostart),
-        autostart: labels(autostart, "autostart", manifest),
+        own_systemd,
+        autostart_entries: count(&starting),
+        own_autostart_entries: own,
+        autostart_left_out: left_out,
+        autostart: labels(starting, "autostart", manifest),
         cron_entries: count(&cron),
         cron: labels(cron, "cron", manifest),
         user_crontabs: user_crontabs(roots, manifest),
@@ -76,7 +82,7 @@ fn user_crontabs(roots: &Roots, manifest: &mut Manifest) -> Option<u32> {
 }
 
 /// The files in a folder, none if there is no such folder.
-fn names(folder: &Path, source: &str, manifest: &mut Manifest) -> Vec<String> {
+pub(super) fn names(folder: &Path, source: &str, manifest: &mut Manifest) -> Vec<String> {
     match files(folder) {
         Ok(names) => {
             manifest.read(source);

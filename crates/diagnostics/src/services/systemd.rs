@@ -2,12 +2,12 @@
 //!
 //! Properties are asked for one by one: all of them at once would bring command lines and environments along.
 
-use std::{cmp::Reverse, collections::BTreeMap, io, time::Duration};
+use std::{cmp::Reverse, collections::BTreeMap, io, path::Path, time::Duration};
 
 use wire::{
     diagnostics::sections::services::{
-        DriftedUnit, FailedUnit, MAX_DRIFTED, MAX_FAILED, MAX_RESTARTED, MAX_TIMERS, RestartedService, StateCount,
-        Systemd, Timer,
+        DriftedUnit, FailedUnit, MAX_DRIFTED, MAX_ENABLED, MAX_FAILED, MAX_RESTARTED, MAX_TIMERS, RestartedService,
+        StateCount, Systemd, Timer,
     },
     text::Label,
     time::WallTime,
@@ -39,20 +39,38 @@ const UNIT: &str = "org.freedesktop.systemd1.Unit";
 /// A row of `ListUnits`: name, description, load state, active state, sub-state, followed unit, path, job.
 type UnitRow = (String, String, String, String, String, String, OwnedObjectPath, u32, String, OwnedObjectPath);
 
-/// Asks systemd; `None` if it does not run or does not answer.
+/// Longest that the systemd of a person is asked: it has few units, and the section waits for both.
+const OWN_DEADLINE: Duration = Duration::from_secs(5);
+
+/// Asks the system's; `None` if it does not run or does not answer.
 pub(super) fn read(bus: &Bus, manifest: &mut Manifest) -> Option<Systemd> {
-    let asked = bus.ask(DEADLINE, async |talk| ask(talk).await);
-    let (mut systemd, gaps) = manifest.keep(SYSTEMD, asked)?;
+    keep(bus.ask(DEADLINE, ask), SYSTEMD, "", manifest)
+}
+
+/// Asks that of the person whose sockets are in `runtime`: their bus is `bus` there (pam_systemd(8)). `None` if it does not run or does not
+/// answer.
+pub(super) fn read_own(runtime: &Path, manifest: &mut Manifest) -> Option<Systemd> {
+    match Bus::at(&runtime.join("bus")).ask(OWN_DEADLINE, ask) {
+        // Nobody has to have one.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        asked => keep(asked, "own systemd", "own ", manifest),
+    }
+}
+
+/// Bounds what was told, and notes what was not. `whose` stands in front of what is listed.
+fn keep(asked: io::Result<(Systemd, Gaps)>, source: &str, whose: &str, manifest: &mut Manifest) -> Option<Systemd> {
+    let (mut systemd, gaps) = manifest.keep(source, asked)?;
     if gaps.unasked > 0 {
-        manifest.partial(SYSTEMD, &format!("{} more units than the {MAX_ASKED} that are asked", gaps.unasked));
+        manifest.partial(source, &format!("{} more units than the {MAX_ASKED} that are asked", gaps.unasked));
     }
     if gaps.unanswered > 0 {
-        manifest.partial(SYSTEMD, &format!("{} questions about units were not answered", gaps.unanswered));
+        manifest.partial(source, &format!("{} questions about units were not answered", gaps.unanswered));
     }
-    manifest.bound("failed units", &mut systemd.failed, MAX_FAILED);
-    manifest.bound("restarted services", &mut systemd.restarted, MAX_RESTARTED);
-    manifest.bound("timers", &mut systemd.timers, MAX_TIMERS);
-    manifest.bound("drifted units", &mut systemd.drifted, MAX_DRIFTED);
+    manifest.bound(&format!("{whose}failed units"), &mut systemd.failed, MAX_FAILED);
+    manifest.bound(&format!("{whose}restarted services"), &mut systemd.restarted, MAX_RESTARTED);
+    manifest.bound(&format!("{whose}timers"), &mut systemd.timers, MAX_TIMERS);
+    manifest.bound(&format!("{whose}drifted units"), &mut systemd.drifted, MAX_DRIFTED);
+    manifest.bound(&format!("{whose}enabled units"), &mut systemd.enabled, MAX_ENABLED);
     Some(systemd)
 }
 
@@ -72,9 +90,12 @@ async fn ask(talk: &Talk) -> io::Result<(Systemd, Gaps)> {
         version: asker.text(manager, interface, "Version").await,
         state: asker.text(manager, interface, "SystemState").await,
         counts: counts(&units),
-        enabled_unit_files: asker.enabled_unit_files().await,
         ..Systemd::default()
     };
+    if let Some(enabled) = asker.enabled_unit_files().await {
+        systemd.enabled_unit_files = u32::try_from(enabled.len()).ok();
+        systemd.enabled = enabled.iter().filter(|name| starts_something(name)).map(|name| Label::cut(name)).collect();
+    }
     let worth_asking = |row: &&UnitRow| {
         let kind = kind_of(&row.0);
         row.3 == "failed" || (row.2 == "loaded" && ["service", "socket", "timer"].contains(&kind))
@@ -148,15 +169,19 @@ impl Asker<'_> {
         Timer { name, starts, last: last.and_then(wall_time), next, result }
     }
 
-    async fn enabled_unit_files(&mut self) -> Option<u32> {
+    /// Names of the files that are enabled, in order.
+    async fn enabled_unit_files(&mut self) -> Option<Vec<String>> {
         let (manager, interface) = MANAGER;
         let files = self.talk.call::<Vec<(String, String)>>(SERVICE, manager, (interface, "ListUnitFiles"), &()).await;
         let Ok(files) = files else {
             self.gaps.unanswered += 1;
             return None;
         };
-        let enabled = files.iter().filter(|(_, state)| state == "enabled" || state == "enabled-runtime").count();
-        Some(u32::try_from(enabled).unwrap_or(u32::MAX))
+        let enabled = files.iter().filter(|(_, state)| state == "enabled" || state == "enabled-runtime");
+        let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
+        let mut names = enabled.map(|(path, _)| name(path)).collect::<Vec<_>>();
+        names.sort();
+        Some(names)
     }
 
     async fn text(&mut self, path: &str, interface: &str, property: &str) -> Label {
@@ -186,6 +211,11 @@ fn counts(units: &[UnitRow]) -> Vec<StateCount> {
 /// The part of a unit's name that says what it is.
 fn kind_of(name: &str) -> &str {
     name.rsplit_once('.').map_or("", |(_, kind)| kind)
+}
+
+/// Whether what has this name starts something once it is enabled; mounts, targets and slices do not.
+fn starts_something(name: &str) -> bool {
+    ["service", "socket", "timer", "path"].contains(&kind_of(name))
 }
 
 /// The interface of a kind: `org.freedesktop.systemd1.Service` of `service`.

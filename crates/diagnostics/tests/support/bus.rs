@@ -13,6 +13,7 @@
 use std::{
     fs,
     io::{BufRead, BufReader},
+    path::PathBuf,
     process::{Child, Command, Stdio},
 };
 
@@ -76,6 +77,12 @@ impl PrivateBus {
     #[allow(dead_code, reason = "each test uses a part of the harness")]
     pub(crate) fn bus(&self) -> Bus {
         Bus::at(&self.folder.path().join("socket"))
+    }
+
+    /// Where it listens.
+    #[allow(dead_code, reason = "each test uses a part of the harness")]
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.path().join("socket")
     }
 
     /// Publishes a service under a well-known name, with the objects that `objects` adds by [`Builder::serve_at`]. It is there

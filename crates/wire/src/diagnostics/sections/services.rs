@@ -16,6 +16,9 @@ pub const MAX_TIMERS: usize = 64;
 /// Most units that are listed as other than preset.
 pub const MAX_DRIFTED: usize = 64;
 
+/// Most units that are listed as enabled.
+pub const MAX_ENABLED: usize = 256;
+
 /// Most names of autostart entries and of tables of cron that are listed, of each.
 pub const MAX_NAMES: usize = 64;
 
@@ -40,8 +43,19 @@ schema! {
         technical manager: Manager,
         /// What systemd says; absent where it does not run or does not answer.
         nested systemd: Option<Systemd>,
-        /// Entries that start with each desktop session (XDG autostart) of any user.
+        /// What the systemd of the person at the machine says, which is another one than the system's; absent if nobody is known, or it
+        /// does not run.
+        #[serde(default)]
+        nested own_systemd: Option<Systemd>,
+        /// Entries that start with a desktop session (XDG autostart): of that of the person at the machine if they are known, else of
+        /// any user's. Where the desktop is not known, also those that only some desktops start.
         technical autostart_entries: u32,
+        /// How many of them are the person's own; absent if nobody is known.
+        #[serde(default)]
+        technical own_autostart_entries: Option<u32>,
+        /// Entries that do not start.
+        #[serde(default)]
+        nested autostart_left_out: AutostartLeftOut,
         /// Their names; at most [`MAX_NAMES`].
         personal autostart: Vec<Label>,
         /// Tables and scripts of cron for the system.
@@ -50,6 +64,17 @@ schema! {
         personal cron: Vec<Label>,
         /// Tables of cron of single users; absent if they cannot be listed.
         technical user_crontabs: Option<u32>,
+    }
+
+    /// Entries that do not start with a desktop session, by why not.
+    #[derive(Copy, Default)]
+    pub struct AutostartLeftOut {
+        /// Somebody switched them off.
+        technical switched_off: u32,
+        /// They are for other desktops.
+        technical other_desktop: u32,
+        /// Their program is not installed.
+        technical program_missing: u32,
     }
 
     /// What systemd says about the units it manages.
@@ -69,6 +94,9 @@ schema! {
         nested timers: Vec<Timer>,
         /// Unit files that are enabled.
         technical enabled_unit_files: Option<u32>,
+        /// Names of those that are services, sockets, timers or paths, which start something; at most [`MAX_ENABLED`].
+        #[serde(default)]
+        unit enabled: Vec<Label>,
         /// Loaded services, sockets and timers that are enabled although the vendor's preset says otherwise, or the other way
         /// round; at most [`MAX_DRIFTED`].
         nested drifted: Vec<DriftedUnit>,

@@ -135,6 +135,8 @@ mod storage {
 }
 #[cfg(target_os = "linux")]
 mod network {
+    mod desktop;
+    mod gvdb;
     pub(crate) mod links;
     pub(crate) mod linux;
     pub(crate) mod manager;

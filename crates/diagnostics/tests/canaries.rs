@@ -22,6 +22,7 @@ use wire::{
     diagnostics::{
         LargeProcess, Panels, Snapshot, StreamFrame,
         report::{Content, REPORT_FORMAT, Receipt, Report, SectionId},
+        sections::network::ProxySource,
     },
     text::Label,
     time::{Moment, WallTime},
@@ -121,6 +122,13 @@ fn machine_of_secrets() -> TempDir {
     let autostart = "[Desktop Entry]\nName=Qanary Name\nExec=sync --password=qanaryautostart\nTryExec=qanaryprogram\n";
     write(root, "etc/xdg/autostart/qanarysystem.desktop", autostart);
     write(root, "home/qanaryhome/.config/autostart/qanaryown.desktop", &autostart.replace("TryExec", "Icon"));
+    let config = root.join("home/qanaryhome/.config");
+    fs::create_dir_all(config.join("dconf")).unwrap();
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    fs::copy(sources.join("network/testdata/dconf"), config.join("dconf/user")).unwrap();
+    let proxies = "ProxyType=1\nhttpProxy=http://ana:qanarykde@proxy.corp 3128\nhttpsProxy=qanarykde@proxy.corp 3128\n";
+    write(&config, "kioslaverc", &format!("[Proxy Settings]\n{proxies}"));
+    write(&config, "environment.d/proxy.conf", "http_proxy=http://ana:qanaryproxy@proxy.corp:3128\n");
     write(root, "var/log/journal/0123/system.journal", "");
     fs::create_dir_all(root.join("qanarythere")).unwrap();
     let mounts = format!(
@@ -251,6 +259,7 @@ fn assert_nothing_leaves(roots: &Roots, report: &Report) {
 
 #[test]
 fn no_secret_of_a_machine_of_files_leaves_it() {
+    use ProxySource::{EnvironmentFolder, Gnome, Kde};
     let folder = machine_of_secrets();
     let person = Person { config: Some(folder.path().join("home/qanaryhome/.config")), ..Person::default() };
     let roots = Roots { person, ..Roots::under(folder.path()) };
@@ -268,6 +277,12 @@ fn no_secret_of_a_machine_of_files_leaves_it() {
             Some(Content::Crashes(crashes)) => assert_eq!(crashes.crashes[0].stack.len(), 3),
             Some(Content::Services(services)) => {
                 assert_eq!(services.autostart.iter().map(Label::raw).collect::<Vec<_>>(), ["qanaryown.desktop"]);
+            }
+            Some(Content::Network(network)) => {
+                let sources = network.proxies.iter().map(|proxy| proxy.source).collect::<Vec<_>>();
+                assert_eq!(sources, [EnvironmentFolder, Gnome, Gnome, Kde, Kde]);
+                assert!(network.proxies.iter().all(|proxy| proxy.has_credentials));
+                assert_no_canary("what is kept of proxies", &network.proxies);
             }
             _ => {}
         }

@@ -27,7 +27,7 @@ pub(crate) fn read(sources: &Sources, manifest: &mut Manifest) -> Option<Network
         neighbours: tables.neighbour_counts(),
         resolver: resolver::read(sources, &tables, manifest),
         manager: manager::read(sources, manifest),
-        proxies: proxies::read(&sources.roots, manifest),
+        proxies: [proxies::read(&sources.roots, manifest), manager::read_proxies(sources, manifest)].concat(),
         wireless: read_wireless(&sources.roots, manifest),
         links: tables.links.into_iter().map(|link| with_hardware(link.what, &sources.roots.sys)).collect(),
         addresses: tables.addresses,
@@ -77,7 +77,10 @@ fn read_wireless(roots: &Roots, manifest: &mut Manifest) -> Vec<Wireless> {
 
 #[cfg(test)]
 mod tests {
-    use wire::diagnostics::sections::network::{Connectivity, ManagerState, ServerSource};
+    use std::collections::BTreeMap;
+
+    use wire::diagnostics::sections::network::{Connectivity, ManagerState, ProxySource, ServerSource};
+    use zbus::{OwnedObjectPath, OwnedVariant, Variant};
 
     use super::*;
     use crate::{
@@ -86,13 +89,35 @@ mod tests {
         testing::{FakeService, TestBus, TestMachine},
     };
 
+    fn owned<'v>(value: impl Into<Variant<'v>>) -> OwnedVariant {
+        value.into().try_to_owned().unwrap()
+    }
+
     #[test]
     fn fakes_of_networkmanager_and_resolved_tell_of_portals_and_servers() {
         let (manager, path) = ("org.freedesktop.NetworkManager", "/org/freedesktop/NetworkManager");
         let mut bus = TestBus::start();
         let fake = FakeService::named(manager).property(path, manager, "State", 60_u32);
         let fake = fake.property(path, manager, "Connectivity", 2_u32).property(path, manager, "Metered", 3_u32);
-        bus.serve(fake.property(path, manager, "PrimaryConnectionType", "802-11-wireless"));
+        let fake = fake.property(path, manager, "PrimaryConnectionType", "802-11-wireless");
+        let at = |place: &str| OwnedObjectPath::try_from(format!("{path}/{place}")).unwrap();
+        let fake =
+            fake.property(path, manager, "ActiveConnections", vec![at("Active/1"), at("Active/2"), at("Active/3")]);
+        let active = "org.freedesktop.NetworkManager.Connection.Active";
+        let fake = fake.property(at("Active/1").as_str(), active, "Connection", at("Settings/1"));
+        let fake = fake.property(at("Active/2").as_str(), active, "Connection", at("Settings/2"));
+        let group = |method: i32, url: &str| {
+            let proxy = [("method".to_owned(), owned(method)), ("pac-url".to_owned(), owned(url))];
+            let other = [("id".to_owned(), owned("Ana's home"))];
+            BTreeMap::from([
+                ("proxy".to_owned(), BTreeMap::from(proxy)),
+                ("connection".to_owned(), BTreeMap::from(other)),
+            ])
+        };
+        let settings = "org.freedesktop.NetworkManager.Settings.Connection";
+        let fake = fake.method(at("Settings/1").as_str(), settings, "GetSettings", group(0, "http://off.corp/"));
+        let on = group(1, "http://ana:hunter2@pac.corp:8080/wpad.dat");
+        bus.serve(fake.method(at("Settings/2").as_str(), settings, "GetSettings", on));
         let (resolve, path) = ("org.freedesktop.resolve1.Manager", "/org/freedesktop/resolve1");
         let listed = |address: [u8; 4]| (0_i32, 2_i32, address.to_vec());
         let fake = FakeService::named("org.freedesktop.resolve1").property(path, resolve, "DNSSEC", "allow-downgrade");
@@ -112,6 +137,9 @@ mod tests {
         let other = ("9.9.9.9", ServerSource::Resolved, false, false);
         assert_eq!(servers, [stub, other, ("10.0.0.1", ServerSource::Resolved, false, true)]);
         assert_eq!(network.resolver.dnssec.raw(), "allow-downgrade");
+        let [proxy] = network.proxies.as_slice() else { panic!("{:?}", network.proxies) };
+        assert_eq!((proxy.source, proxy.purpose.raw()), (ProxySource::NetworkManager, "automatic"));
+        assert_eq!((proxy.host.raw(), proxy.port, proxy.has_credentials), ("pac.corp", 8080, true));
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! NetworkManager, where it runs (its D-Bus API, `org.freedesktop.NetworkManager`). Its secrets are never asked for.
 
-use std::{io, time::Duration};
+use std::{collections::BTreeMap, io, time::Duration};
 
 use wire::{
-    diagnostics::sections::network::{Connectivity, ManagerState, NetworkManager},
+    diagnostics::sections::network::{Connectivity, ManagerState, NetworkManager, Proxy, ProxySource},
     text::Label,
 };
+use zbus::{OwnedObjectPath, OwnedVariant, Variant};
 
+use super::proxies::automatic;
 use crate::{bus::Talk, manifest::Manifest, sources::Sources};
 
 const SERVICE: &str = "org.freedesktop.NetworkManager";
@@ -14,6 +16,9 @@ const PATH: &str = "/org/freedesktop/NetworkManager";
 
 /// Longest that it is waited for.
 const DEADLINE: Duration = Duration::from_secs(3);
+
+/// Most connections that are asked about their proxies.
+const MAX_CONNECTIONS: usize = 16;
 
 /// What it says; `None` where it does not run.
 pub(crate) fn read(sources: &Sources, manifest: &mut Manifest) -> Option<NetworkManager> {
@@ -44,6 +49,61 @@ async fn ask(talk: &Talk) -> io::Result<NetworkManager> {
         metered: matches!(number("Metered").await, Ok(1 | 3)),
         wireless_enabled: flag("WirelessEnabled").await && flag("WirelessHardwareEnabled").await,
     })
+}
+
+/// The proxies of the connections that are up.
+pub(crate) fn read_proxies(sources: &Sources, manifest: &mut Manifest) -> Vec<Proxy> {
+    const CONNECTIONS: &str = "connections of NetworkManager";
+    match sources.bus.ask(DEADLINE, ask_proxies) {
+        Ok((proxies, untold)) => {
+            manifest.read(CONNECTIONS);
+            if untold > 0 {
+                manifest.partial(CONNECTIONS, &format!("{untold} do not tell about themselves"));
+            }
+            proxies
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => {
+            manifest.failed(CONNECTIONS, &error);
+            Vec::new()
+        }
+    }
+}
+
+/// A connection's settings, by group and name. Secrets are not among them.
+type Settings = BTreeMap<String, BTreeMap<String, OwnedVariant>>;
+
+/// Proxies, and how many connections did not tell.
+async fn ask_proxies(talk: &Talk) -> io::Result<(Vec<Proxy>, usize)> {
+    let active = talk.property::<Vec<OwnedObjectPath>>(SERVICE, PATH, (SERVICE, "ActiveConnections")).await?;
+    let (mut proxies, mut untold) = (Vec::new(), active.len().saturating_sub(MAX_CONNECTIONS));
+    for path in active.iter().take(MAX_CONNECTIONS) {
+        match settings(talk, path.as_str()).await {
+            Ok(settings) => proxies.extend(settings.get("proxy").and_then(proxy_of)),
+            // It has ended meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(_) => untold += 1,
+        }
+    }
+    Ok((proxies, untold))
+}
+
+async fn settings(talk: &Talk, path: &str) -> io::Result<Settings> {
+    let connection = ("org.freedesktop.NetworkManager.Connection.Active", "Connection");
+    let connection = talk.property::<OwnedObjectPath>(SERVICE, path, connection).await?;
+    let settings = ("org.freedesktop.NetworkManager.Settings.Connection", "GetSettings");
+    talk.call(SERVICE, connection.as_str(), settings, &()).await
+}
+
+/// The group `proxy` (nm-settings-dbus(5)): it names a script, or leaves it to the network, or says nothing.
+fn proxy_of(group: &BTreeMap<String, OwnedVariant>) -> Option<Proxy> {
+    // `NM_SETTING_PROXY_METHOD_AUTO`.
+    let is_on = matches!(group.get("method").map(|value| &**value), Some(Variant::I32(1)));
+    let url = match group.get("pac-url").map(|value| &**value) {
+        Some(Variant::Str(url)) => url.as_str(),
+        _ => "",
+    };
+    is_on.then(|| automatic(ProxySource::NetworkManager, url))
 }
 
 /// `NMState`.

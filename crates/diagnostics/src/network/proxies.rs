@@ -1,4 +1,4 @@
-//! Proxies in the settings of the system. A name or a password in them is noticed and never kept: [`Endpoint`] has no room for it.
+//! Proxies in the settings of the system and of the person at the machine. A name or a password in them is noticed and never kept: [`Endpoint`] has no room for it.
 
 use std::{io, path::Path};
 
@@ -7,6 +7,7 @@ use wire::{
     text::Label,
 };
 
+use super::desktop;
 use crate::{
     manifest::Manifest,
     roots::Roots,
@@ -16,7 +17,10 @@ use crate::{
 /// Most files of one folder that are read.
 const MAX_FILES: usize = 64;
 
-/// Reads every place where a proxy is set for the whole system. A place that is not there sets none.
+/// What a proxy is for that is found by a script, or by asking the network.
+const AUTOMATIC: &str = "automatic";
+
+/// Reads every file in which a proxy is set for the whole system, or for the person. One that is not there sets none.
 pub(super) fn read(roots: &Roots, manifest: &mut Manifest) -> Vec<Proxy> {
     use ProxySource::{Apt, Dnf, Environment, EnvironmentFolder, Sysconfig};
     let etc = &roots.etc;
@@ -32,10 +36,12 @@ pub(super) fn read(roots: &Roots, manifest: &mut Manifest) -> Vec<Proxy> {
             proxies.extend(parse(source, &text));
         }
     }
-    let folders = [
+    let config = roots.person.config.as_deref();
+    let mut folders = vec![
         ("/etc/environment.d", EnvironmentFolder, etc.join("environment.d")),
         ("/etc/apt/apt.conf.d", Apt, etc.join("apt/apt.conf.d")),
     ];
+    folders.extend(config.map(|config| ("own environment.d", EnvironmentFolder, config.join("environment.d"))));
     for (name, source, folder) in folders {
         for file in files_of(&folder) {
             if let Some(text) = manifest_file(name, &file, manifest) {
@@ -43,7 +49,23 @@ pub(super) fn read(roots: &Roots, manifest: &mut Manifest) -> Vec<Proxy> {
             }
         }
     }
+    if let Some(config) = config {
+        proxies.extend(desktop::read(config, manifest));
+    }
     proxies
+}
+
+/// The proxy at `url`, which may be a host alone; `None` if it names none.
+pub(super) fn proxy(source: ProxySource, purpose: &str, url: &str) -> Option<Proxy> {
+    let Endpoint { host, port, has_credentials } = Endpoint::parse(url)?;
+    Some(Proxy { source, purpose: Label::cut(purpose), host: Label::cut(host), port, has_credentials })
+}
+
+/// A proxy that the script at `url` names, or the network if there is none; the host is the script's.
+pub(super) fn automatic(source: ProxySource, url: &str) -> Proxy {
+    let purpose = Label::cut(AUTOMATIC);
+    let unknown = || Proxy { source, purpose, host: Label::default(), port: 0, has_credentials: false };
+    proxy(source, AUTOMATIC, url).unwrap_or_else(unknown)
 }
 
 fn manifest_file(name: &str, file: &Path, manifest: &mut Manifest) -> Option<Vec<u8>> {
@@ -72,13 +94,10 @@ fn parse(source: ProxySource, text: &[u8]) -> Vec<Proxy> {
         ProxySource::Environment | ProxySource::EnvironmentFolder | ProxySource::Sysconfig => variable(line),
         ProxySource::Apt => apt(line),
         ProxySource::Dnf => dnf(line),
+        ProxySource::Gnome | ProxySource::Kde | ProxySource::NetworkManager => None,
     };
     let settings = lines(text).filter_map(|line| std::str::from_utf8(line).ok()).filter_map(setting);
-    let proxies = settings.filter_map(|(purpose, url)| {
-        let Endpoint { host, port, has_credentials } = Endpoint::parse(url)?;
-        Some(Proxy { source, purpose: Label::cut(purpose), host: Label::cut(host), port, has_credentials })
-    });
-    proxies.collect()
+    settings.filter_map(|(purpose, url)| proxy(source, purpose, url)).collect()
 }
 
 /// `https_proxy=…`, in any case, with or without `export` and quotes (pam_env(8), environment.d(5)).

@@ -22,7 +22,7 @@ schema! {
         nested resolver: Resolver,
         /// NetworkManager, where it runs.
         nested manager: Option<NetworkManager>,
-        /// Proxies that the system is set to use; at most [`MAX_PROXIES`].
+        /// Proxies that the system, or the person at the machine, is set to use; at most [`MAX_PROXIES`].
         nested proxies: Vec<Proxy>,
         /// Wireless links; at most [`MAX_WIRELESS`].
         nested wireless: Vec<Wireless>,
@@ -170,9 +170,9 @@ schema! {
     pub struct Proxy {
         /// Who is set to use it.
         technical source: ProxySource,
-        /// What for, such as `http` or `https`.
+        /// What for, such as `http` or `https`; `automatic` where a script or the network names the proxy.
         technical purpose: Label,
-        /// The proxy.
+        /// The proxy, or where the script is; blank where the network is asked, or the script is a file.
         network host: Label,
         /// Its port; 0 if none is said.
         technical port: u16,
@@ -387,5 +387,11 @@ closed! {
         Apt = "apt",
         /// dnf's settings.
         Dnf = "dnf",
+        /// The settings of GNOME, or of a desktop that came from it, of the person at the machine.
+        Gnome = "gnome",
+        /// The settings of KDE of the person at the machine.
+        Kde = "kde",
+        /// A connection of NetworkManager.
+        NetworkManager = "network_manager",
     }
 }

@@ -74,6 +74,12 @@ impl Collector {
         self.machine.busiest()
     }
 
+    /// The processes that use disks most, as of the last sample that had processes.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn disk_processes(&self) -> Vec<wire::diagnostics::DiskProcess> {
+        self.machine.disk_processes()
+    }
+
     /// Measures what is `wanted` at `now`: [`Panels`], a [`View`] or a [`Wanted`].
     ///
     /// Rates cover the time since the sample before, or since [`Collector::new`]; if that is shorter than [`MIN_INTERVAL`] they

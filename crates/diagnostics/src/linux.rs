@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use wire::{
-    diagnostics::{IdentityCard, LargeProcess, MAX_CORES, Panel, Panels, Snapshot},
+    diagnostics::{DiskProcess, IdentityCard, LargeProcess, MAX_CORES, Panel, Panels, Snapshot},
     time::Moment,
 };
 
@@ -122,6 +122,11 @@ impl Machine {
     /// The programs that take most processor time, as of the last sample that had processes.
     pub(crate) fn busiest(&self) -> Vec<(wire::text::Label, u32)> {
         self.processes.busiest()
+    }
+
+    /// The processes that use disks most, as of the last sample that had processes.
+    pub(crate) fn disk_processes(&self) -> Vec<DiskProcess> {
+        self.processes.disk_processes()
     }
 
     pub(crate) fn sample(&mut self, interval: Duration, now: Moment, wanted: Wanted) -> Snapshot {

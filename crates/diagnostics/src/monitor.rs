@@ -16,7 +16,7 @@ use std::{collections::BTreeMap, path::Path, time::Duration};
 use wire::{
     codec::Message,
     diagnostics::{
-        IdentityCard, LargeProcess, MAX_UNREADABLE, Panels, Snapshot, Unreadable, View,
+        DiskProcess, IdentityCard, LargeProcess, MAX_UNREADABLE, Panels, Snapshot, Unreadable, View,
         findings::{Check, Finding, Severity, Verdict},
         inspect::HistoryQuery,
         report::{OPENING_BYTES, Outcome, Report, SectionId, SectionReport, Series},
@@ -107,6 +107,8 @@ pub struct Monitor {
     largest: Vec<LargeProcess>,
     /// How often everything is measured, and kept.
     period: Duration,
+    /// Those that use disks most, then.
+    disk_processes: Vec<DiskProcess>,
     /// When everything was measured last, not only what somebody looks at.
     whole_at: Option<Moment>,
     /// When checks and trends last looked at such a sample.
@@ -147,6 +149,7 @@ impl Monitor {
             newest: None,
             largest: Vec::new(),
             period: IDLE_PERIOD,
+            disk_processes: Vec::new(),
             whole_at: None,
             thought_at: None,
             due_at: now + crate::MIN_INTERVAL,
@@ -235,6 +238,7 @@ impl Monitor {
             self.places = self.collector.places();
             self.largest = self.collector.largest();
             self.busy = self.collector.busiest();
+            self.disk_processes = self.collector.disk_processes();
         }
         self.take(&sample, whole, now, wall);
         sample
@@ -380,6 +384,7 @@ impl Monitor {
         report.findings.clone_from(&self.findings);
         report.sample = self.newest.clone().unwrap_or_default().quantised();
         report.largest.clone_from(&self.largest);
+        report.disk_processes.clone_from(&self.disk_processes);
         let from = wall.0.saturating_sub(u64::try_from(OPENING_WINDOW.as_millis()).unwrap_or(0));
         report.recent = OPENING_FIGURES
             .iter()

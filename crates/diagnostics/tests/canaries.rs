@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use wire::{
     codec,
     diagnostics::{
-        LargeProcess, Panels, Snapshot, StreamFrame,
+        DiskProcess, LargeProcess, Panels, Snapshot, StreamFrame,
         report::{Content, REPORT_FORMAT, Receipt, Report, SectionId},
         sections::network::ProxySource,
     },
@@ -206,6 +206,16 @@ fn collected(roots: &Roots, tools: Arc<dyn RunTools>, wanted: impl Fn(&Snapshot)
         taken_at: WallTime(1),
         card: collector.identity(),
         findings: Vec::new(),
+        disk_processes: sample
+            .processes
+            .iter()
+            .map(|row| DiskProcess {
+                pid: row.pid,
+                start_ticks: row.start_ticks,
+                name: row.name.clone(),
+                ..DiskProcess::default()
+            })
+            .collect(),
         largest: sample
             .processes
             .iter()

@@ -477,6 +477,34 @@ fn a_large_process_is_among_the_largest_though_others_are_busier() {
 }
 
 #[test]
+fn who_uses_disks_most_is_told_though_others_are_busier() {
+    let machine = crowded();
+    let io = |pid: u32, read_kib: u64, written_kib: u64| {
+        let (read, written) = (read_kib << 10, written_kib << 10);
+        machine.write(&format!("proc/{pid}/io"), format!("rchar: 1\nread_bytes: {read}\nwrite_bytes: {written}\n"));
+    };
+    let mut monitor = Monitor::new(machine.roots(), at(0));
+    for second in 1..=2 {
+        (1000..1060).for_each(|pid| machine.works(pid, "busy", second * 50));
+        // A few ticks, as whoever waits for disks uses.
+        (1150..1165).for_each(|pid| {
+            machine.works(pid, "writer", second);
+            io(pid, 0, second * u64::from(pid));
+        });
+        machine.works(1190, "reader", second);
+        io(1190, second * 300, 0);
+        // It used disks once, and does nothing now.
+        io(1191, 9000, 9000);
+        monitor.sample(Wanted::default(), at(second * 1000), WallTime(second * 1000));
+    }
+    let report = monitor.report(Vec::new(), WallTime(2000));
+    assert!(report.sample.processes.iter().all(|row| row.name.raw() == "busy"));
+    let told = report.disk_processes.iter().map(|row| (row.pid, row.read_kib_s, row.write_kib_s)).collect::<Vec<_>>();
+    let writers = (1155..1165).rev().map(|pid| (pid, 0, pid));
+    assert_eq!(told, writers.chain([(1190, 300, 0)]).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_listed_process_that_ends_on_a_crowded_machine_is_gone_at_once_and_its_number_is_free() {
     let machine = crowded();
     let mut collector = machine.collector();

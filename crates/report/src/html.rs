@@ -59,7 +59,7 @@ pub fn html(report: &Report) -> String {
         chart::draw(&report.recent, &mut page);
     }
     page.raw("</section>\n<section id=\"tables\" aria-labelledby=\"h-tables\">\n<h2 id=\"h-tables\">Tables</h2>\n");
-    let tables = told::live_tables(&report.sample, &report.largest);
+    let tables = told::live_tables(&report.sample, &report.largest, &report.disk_processes);
     for one in &tables {
         table(one, &mut page);
     }

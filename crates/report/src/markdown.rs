@@ -42,7 +42,7 @@ pub fn markdown(report: &Report) -> String {
     page.facts(&figures.collect::<Vec<_>>());
     let gaps = outline::gaps(report);
     page.list(gaps.iter().map(|gap| escape(gap)));
-    for table in told::live_tables(&report.sample, &report.largest) {
+    for table in told::live_tables(&report.sample, &report.largest, &report.disk_processes) {
         page.table(&table);
     }
     page.line("## Sections");

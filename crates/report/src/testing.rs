@@ -2,8 +2,8 @@
 
 use wire::{
     diagnostics::{
-        Disk, Fan, Filesystem, FilesystemState, IdentityCard, LargeProcess, Memory, Network, PowerDraw, Pressure,
-        Process, Processor, Snapshot, Temperature, Unreadable,
+        Disk, DiskProcess, Fan, Filesystem, FilesystemState, IdentityCard, LargeProcess, Memory, Network, PowerDraw,
+        Pressure, Process, Processor, Snapshot, Temperature, Unreadable,
         findings::{Amount, Check, Confidence, Evidence, Finding, Forecast, Severity, Unit, Verdict, What},
         report::{ClassCount, Content, Coverage, Outcome, Receipt, Report, SectionId, SectionReport, Series, Source},
         schema::Named,
@@ -333,6 +333,13 @@ pub(crate) fn report() -> Report {
     Report {
         findings: findings(),
         sample: sample(),
+        disk_processes: vec![DiskProcess {
+            pid: 880,
+            start_ticks: 900,
+            name: label("postgres"),
+            read_kib_s: 512,
+            write_kib_s: 20_480,
+        }],
         largest: vec![LargeProcess { pid: 2210, start_ticks: 4000, name: label("java"), resident_kib: 3_145_728 }],
         recent: recent(),
         sections: sections(),

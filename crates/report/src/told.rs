@@ -2,7 +2,7 @@
 
 use wire::{
     diagnostics::{
-        Filesystem, FilesystemState, LargeProcess, Snapshot,
+        DiskProcess, Filesystem, FilesystemState, LargeProcess, Snapshot,
         findings::{Amount, Finding, Severity, Unit, Verdict},
         report::Report,
     },
@@ -246,8 +246,9 @@ fn of_devices(sample: &Snapshot) -> Vec<KeyFigure> {
     out
 }
 
-/// The tables of the sample: file systems, disks, networks, processes, temperatures. `largest`: the processes with most memory.
-pub(crate) fn live_tables(sample: &Snapshot, largest: &[LargeProcess]) -> Vec<Table> {
+/// The tables of the sample: file systems, disks, networks, processes, temperatures. `largest`: the processes with most memory;
+/// `on_disk`: those that use disks most.
+pub(crate) fn live_tables(sample: &Snapshot, largest: &[LargeProcess], on_disk: &[DiskProcess]) -> Vec<Table> {
     let mut tables = vec![
         filesystems(&sample.filesystems),
         chosen(
@@ -266,6 +267,7 @@ pub(crate) fn live_tables(sample: &Snapshot, largest: &[LargeProcess]) -> Vec<Ta
             &["name", "pid", "owner", "cpu_permille", "resident_kib", "threads", "state", "read_kib_s", "write_kib_s"],
         ),
         chosen("Processes with most memory", &Tree::of(&largest), &["name", "pid", "resident_kib"]),
+        chosen("Processes that use disks most", &Tree::of(&on_disk), &["name", "pid", "read_kib_s", "write_kib_s"]),
         chosen("Processes that are stuck on a device", &Tree::of(&sample.stuck), &["name", "pid"]),
         chosen("Temperatures", &Tree::of(&sample.temperatures), &["label", "deci_celsius"]),
         chosen("Fans", &Tree::of(&sample.fans), &["label", "rpm"]),

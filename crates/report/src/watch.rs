@@ -68,7 +68,7 @@ impl Watch<'_> {
             lines.push(line(Tone::Soft, &format!("  and {more} more"), width));
         }
         lines.extend(told::key_figures(self.sample).iter().map(|figure| self.figure(figure, width)));
-        for table in told::live_tables(self.sample, &[]).iter().filter(|table| table.caption == "Top processes") {
+        for table in told::live_tables(self.sample, &[], &[]).iter().filter(|table| table.caption == "Top processes") {
             lines.extend(rows(table, width));
         }
         lines.truncate(height);

@@ -446,6 +446,23 @@ schema! {
 }
 
 schema! {
+    /// One of the processes that read from disks or write to them.
+    #[derive(Default)]
+    pub struct DiskProcess {
+        /// Process id.
+        technical pid: u32,
+        /// Start in clock ticks since the machine started.
+        technical start_ticks: u64,
+        /// The program's name; never its arguments.
+        technical name: Label,
+        /// Read from disks for it in a second.
+        technical read_kib_s: u32,
+        /// Written to disks for it in a second, sooner or later.
+        technical write_kib_s: u32,
+    }
+}
+
+schema! {
     /// A process that waits for a device and cannot be interrupted.
     pub struct Stuck {
         /// Process id.

@@ -579,6 +579,7 @@ fn report() -> Report {
         findings: names.iter().map(finding).collect(),
         sample: snapshot(),
         largest: Vec::new(),
+        disk_processes: Vec::new(),
         recent: names.iter().map(series).collect(),
         sections: Vec::new(),
         receipt: Receipt { rows_left_out: 3, ..Receipt::default() },

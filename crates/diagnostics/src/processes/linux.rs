@@ -16,7 +16,7 @@ use std::{
 
 use rustix::fs::{CWD, Mode, OFlags, RawDir, openat};
 use wire::{
-    diagnostics::{LargeProcess, MAX_STUCK, Process, ProcessOrder, Stuck, TOP_PROCESSES},
+    diagnostics::{DiskProcess, LargeProcess, MAX_STUCK, Process, ProcessOrder, Stuck, TOP_PROCESSES},
     text::Label,
 };
 
@@ -229,6 +229,20 @@ impl Processes {
         programs.iter().take(TOP_PROCESSES).map(|(name, permille)| (name.label(), *permille)).collect()
     }
 
+    /// The processes that read most from disks as of the last scan and those that write most, by both together.
+    pub(crate) fn disk_processes(&self) -> Vec<DiskProcess> {
+        let mut rows = self.known.iter().filter_map(Known::disk_row).collect::<Vec<_>>();
+        // Half of the places for each: one that writes much must not hide one that reads.
+        let mut chosen = Vec::new();
+        for rate in [|row: &DiskProcess| row.read_kib_s, |row: &DiskProcess| row.write_kib_s] {
+            rows.sort_by_key(|row| Reverse(rate(row)));
+            let most = rows.iter().take_while(|row| rate(row) > 0).count().min(TOP_PROCESSES / 2);
+            chosen.extend(rows.drain(..most));
+        }
+        chosen.sort_by_key(|row| (Reverse(u64::from(row.read_kib_s) + u64::from(row.write_kib_s)), row.pid));
+        chosen
+    }
+
     /// Whether the last scan saw process 1, as everybody does where nothing is hidden.
     pub(crate) fn sees_the_first(&self) -> bool {
         self.known.first().is_some_and(|known| known.pid == 1)
@@ -326,7 +340,10 @@ impl Processes {
                     let before = before.filter(|before| before.stat.start_ticks == stat.start_ticks);
                     let io = match open.filter(|_| by_open.is_some()) {
                         Some(files) => files.read_io(&mut self.line),
-                        None if self.by == ProcessOrder::Io => read_io(folder.as_fd(), pid, &mut self.line),
+                        // To read it of all would cost as much again. Whoever uses disks uses a processor, too.
+                        None if self.by == ProcessOrder::Io || before.is_some_and(|before| before.works(&stat)) => {
+                            read_io(folder.as_fd(), pid, &mut self.line)
+                        }
                         None => None,
                     };
                     self.next.push(match before {
@@ -391,6 +408,18 @@ impl Known {
         let still_stuck = stat.state == STUCK && self.stat.state == STUCK;
         let unchanged = if stat == self.stat { self.unchanged.saturating_add(1).min(REST_AFTER) } else { 0 };
         Self { stat, read_at: now, unchanged, cpu_permille, activity, io, io_s, io_activity, still_stuck, ..*self }
+    }
+
+    /// Whether it used a processor since it was looked at, or is stuck on a device, as it is now in `stat`.
+    fn works(&self, stat: &Stat) -> bool {
+        stat.ticks != self.stat.ticks || stat.state == STUCK
+    }
+
+    /// Its row among those that use disks, if it was seen to.
+    fn disk_row(&self) -> Option<DiskProcess> {
+        let (read_kib_s, write_kib_s) = self.io_s.filter(|rates| *rates != (0, 0))?;
+        let (pid, start_ticks, name) = (self.pid, self.stat.start_ticks, self.stat.name.label());
+        Some(DiskProcess { pid, start_ticks, name, read_kib_s, write_kib_s })
     }
 
     /// Whether it is at rest and its turn to be looked at nevertheless is not now. Numbers that follow each other have their turns a

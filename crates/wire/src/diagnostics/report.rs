@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    IdentityCard, LargeProcess, Snapshot, TOP_PROCESSES,
+    DiskProcess, IdentityCard, LargeProcess, Snapshot, TOP_PROCESSES,
     findings::{Check, Finding, MAX_EVIDENCE, MAX_FINDINGS, Unit},
     schema::{Egress, Named, Redact},
     sections,
@@ -43,6 +43,10 @@ schema! {
         nested sample: Snapshot,
         /// The processes with most memory, the largest first; at most [`TOP_PROCESSES`]. Those of the sample are the busiest.
         nested largest: Vec<LargeProcess>,
+        /// The processes that read most from disks and those that write most, by both together; at most [`TOP_PROCESSES`]. Of those
+        /// that work while all are looked at, as far as the agent may know.
+        #[serde(default)]
+        nested disk_processes: Vec<DiskProcess>,
         /// The minutes before, at most [`MAX_SERIES`].
         nested recent: Vec<Series>,
         /// Everything else, each section once.
@@ -242,6 +246,7 @@ impl Report {
             findings: Vec::new(),
             sample: Snapshot::default(),
             largest: Vec::new(),
+            disk_processes: Vec::new(),
             recent: Vec::new(),
             sections: Vec::new(),
             receipt: Receipt::default(),
@@ -260,7 +265,7 @@ impl Report {
             self.recent.iter().map(|series| series.values.len().max(series.stood_out.len())).max().unwrap_or(0);
         check_findings(&self.findings)?;
         for (what, count, limit) in [
-            ("processes", self.largest.len(), TOP_PROCESSES),
+            ("processes", self.largest.len().max(self.disk_processes.len()), TOP_PROCESSES),
             ("series", self.recent.len(), MAX_SERIES),
             ("values", values, MAX_VALUES),
             ("sections", self.sections.len(), SectionId::ALL.len()),

@@ -125,12 +125,17 @@ mod tests {
         proxies.iter().map(row).collect()
     }
 
-    /// The real file, with another mode of as many letters or fewer.
+    /// The real file, with a mode that has no more letters than its own.
     fn with_mode(mode: &str) -> Vec<u8> {
-        let at = REAL.windows(6).position(|window| window == b"manual").unwrap();
+        let own = b"manual\0\0s";
+        let start = REAL.windows(own.len()).position(|window| window == own).unwrap();
+        let value = format!("{mode}\0\0s");
+        let pointer =
+            |length: usize| [start, start + length].map(|at| u32::try_from(at).unwrap().to_le_bytes()).concat();
+        let item = REAL.windows(8).position(|window| window == pointer(own.len())).unwrap();
         let mut file = REAL.to_vec();
-        file[at..at + 6].fill(b' ');
-        file[at..at + mode.len()].copy_from_slice(mode.as_bytes());
+        file[start..start + value.len()].copy_from_slice(value.as_bytes());
+        file[item..item + 8].copy_from_slice(&pointer(value.len()));
         file
     }
 
@@ -140,6 +145,9 @@ mod tests {
         let expected = ["gnome http proxy.corp.example 3128 asks", "gnome https proxy.corp.example 3129 asks"];
         assert_eq!(shown(&proxies), expected);
         assert!(!format!("{proxies:?}").contains("qanary"));
+        let script = gnome(&with_mode("auto")).unwrap();
+        assert_eq!(shown(&script), ["gnome automatic pac.corp.example 0 asks"]);
+        assert!(!format!("{script:?}").contains("qanary"));
         assert_eq!(gnome(&with_mode("none")).unwrap(), []);
         assert_eq!(gnome(b"GVariant").unwrap_err().kind(), io::ErrorKind::InvalidData);
     }

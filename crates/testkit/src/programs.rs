@@ -46,22 +46,28 @@ impl Program {
         }
     }
 
-    /// The built program beside the running test, of the same profile.
+    /// The program as it is shipped, of the same profile as the running test; for a program that is not a test, the one beside it.
     ///
-    /// It is built when it is not there or older than its sources, as cargo's own record of them
-    /// (`assent-share.d` and so on) tells: cargo builds a test's own package and libraries, not other packages' programs.
+    /// A library has the features that anything asks for that is built along with it, tests and benches included. So the programs of
+    /// tests have a folder of their own, `shipped` in the target directory, and are built by themselves with their own features:
+    /// otherwise nobody would notice that what is shipped lacks one. They are built together, as the demo builds them, because each
+    /// by itself would compile tokio and all above it three times. The agent, which reads most, gets nothing by it but defaults of two
+    /// libraries that ask nobody (`hashbrown`, `mio`); the relay gets code of `transport` that it does not call (`port-mapping`).
+    ///
+    /// They are built when they are not there or older than their sources, as cargo's own record of them (`assent-share.d` and so on)
+    /// tells.
     ///
     /// # Errors
     ///
     /// When it does not build.
     pub fn path(self) -> anyhow::Result<PathBuf> {
-        let profile_dir = profile_dir()?;
-        let path = profile_dir.join(self.name());
+        let programs = programs_dir(&env::current_exe().context("this process has no path")?)?;
+        let path = programs.join(self.name());
         // One build at a time in this process; cargo's own lock keeps processes apart.
         static BUILDING: Mutex<()> = Mutex::new(());
         let _guard = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
         if !is_fresh(&path) {
-            build(&profile_dir)?;
+            build(&programs)?;
         }
         if !path.is_file() {
             bail!("{} was built but is not there", path.display());
@@ -192,12 +198,19 @@ pub(crate) fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
     Command::new(program)
 }
 
-/// `target/debug` or `target/release`: where cargo put the program that is running now.
-fn profile_dir() -> anyhow::Result<PathBuf> {
-    let exe = env::current_exe().context("this process has no path")?;
-    let dir = exe.parent().context("this process has no directory")?;
-    let in_deps = dir.file_name().is_some_and(|name| name == "deps" || name == "examples");
-    Ok(if in_deps { dir.parent().context("deps has a parent")?.to_owned() } else { dir.to_owned() })
+/// Folder of programs of their own, in the target directory.
+const SHIPPED: &str = "shipped";
+
+/// Where the programs are that `exe` uses: for a test in `target/debug/deps` it is `target/shipped/debug`, for a program in
+/// `target/release` that folder itself.
+fn programs_dir(exe: &Path) -> anyhow::Result<PathBuf> {
+    let dir = exe.parent().context("a program lies in a folder")?;
+    if !dir.file_name().is_some_and(|name| name == "deps" || name == "examples") {
+        return Ok(dir.to_owned());
+    }
+    let profile = dir.parent().context("deps has a parent")?;
+    let (target, name) = profile.parent().zip(profile.file_name()).context("a profile lies in the target directory")?;
+    Ok(target.join(SHIPPED).join(name))
 }
 
 fn is_fresh(program: &Path) -> bool {
@@ -220,13 +233,13 @@ fn split_sources(sources: &str) -> Vec<PathBuf> {
     joined.split_whitespace().map(|path| PathBuf::from(path.replace(BLANK, " "))).collect()
 }
 
-fn build(profile_dir: &Path) -> anyhow::Result<()> {
-    let profile = match profile_dir.file_name().and_then(|name| name.to_str()) {
-        None => bail!("{} is no build directory", profile_dir.display()),
+fn build(programs: &Path) -> anyhow::Result<()> {
+    let profile = match programs.file_name().and_then(|name| name.to_str()) {
+        None => bail!("{} is no build directory", programs.display()),
         Some("debug") => "dev",
         Some(other) => other,
     };
-    let target_dir = profile_dir.parent().context("a profile's directory lies in a target directory")?;
+    let target_dir = programs.parent().context("a profile's directory lies in a target directory")?;
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = command(cargo);
     command.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
@@ -249,6 +262,13 @@ mod tests {
     fn a_blank_in_a_path_does_not_end_it() {
         let sources = split_sources("/a/my\\ code/main.rs /b/lib.rs");
         assert_eq!(sources, [PathBuf::from("/a/my code/main.rs"), PathBuf::from("/b/lib.rs")]);
+    }
+
+    #[test]
+    fn tests_use_programs_that_were_built_by_themselves() {
+        let of = |exe: &str| programs_dir(Path::new(exe)).unwrap();
+        assert_eq!(of("/t/debug/deps/e2e-0123"), Path::new("/t/shipped/debug"));
+        assert_eq!(of("/t/release/xtask"), Path::new("/t/release"));
     }
 
     #[test]

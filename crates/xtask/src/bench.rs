@@ -7,13 +7,9 @@
 #[cfg(feature = "bench")]
 pub(crate) mod here;
 
-use std::path::Path;
-
-use anyhow::Context as _;
 use clap::ValueEnum;
-use serde_json::Value;
 
-use crate::process::{cargo, command, output_of, run as run_shown, typed};
+use crate::process::{cargo, command, run as run_shown, target_dir, typed};
 
 /// What `cargo xtask bench` takes.
 #[derive(Debug, Clone, clap::Args)]
@@ -72,10 +68,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     );
     println!("$ {}", typed(&build));
     run_shown(build)?;
-    let metadata = output_of(cargo("metadata --format-version 1 --no-deps --locked"))?;
-    let metadata = serde_json::from_str::<Value>(&metadata)?;
-    let target = metadata["target_directory"].as_str().context("cargo does not tell its target directory")?;
-    let mut benches = command(Path::new(target).join("release/xtask"));
+    let mut benches = command(target_dir()?.join("release/xtask"));
     benches.arg("bench-here").args(arguments.names.iter().filter_map(|bench| {
         let value = bench.to_possible_value()?;
         Some(value.get_name().to_owned())

@@ -13,12 +13,15 @@ use clap::ValueEnum;
 
 use self::totals::Totals;
 use crate::{
-    process::{self, cargo, run_watched, succeeds, timed, typed},
+    process::{self, cargo, run_watched, succeeds, target_dir, timed, typed},
     tidy,
 };
 
 /// Whole workspace, with the features that only the bench has, so that no code goes unchecked.
 const EVERYTHING: &str = "--workspace --all-features --locked";
+
+/// The programs, with their own features.
+const SHIPPED: &str = "--locked --bins --package relay --package agent --package technician";
 
 /// What `cargo xtask test` takes.
 #[derive(Debug, clap::Args)]
@@ -117,8 +120,14 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     done
 }
 
-/// Builds once, then runs. The build includes the programs that end-to-end tests start.
+/// Builds first, then runs.
+///
+/// The programs that end-to-end tests start are built by themselves, where the test kit looks for them (`testkit::programs`): with the
+/// features that they are shipped with, and not with those that tests and benches ask for.
 fn test(totals: &Totals) -> anyhow::Result<Outcome> {
+    let mut programs = cargo(&format!("build {SHIPPED}"));
+    programs.arg("--target-dir").arg(target_dir()?.join("shipped"));
+    shown(programs)?;
     shown(cargo(&format!("build {EVERYTHING} --lib --bins --tests --examples")))?;
     if succeeds(cargo("nextest --version")) {
         return counted(cargo(&format!("nextest run {EVERYTHING} --no-fail-fast")), totals);

@@ -24,7 +24,7 @@ use tokio::{
 };
 
 use self::background::Background;
-use crate::process::{cargo, command, find, output_of, run as run_shown, typed};
+use crate::process::{cargo, command, find, run as run_shown, target_dir, typed};
 
 /// How long a program may take to say where it is.
 const START: Duration = Duration::from_secs(20);
@@ -119,15 +119,12 @@ struct Stage {
 
 impl Stage {
     fn set() -> anyhow::Result<Self> {
-        let metadata =
-            serde_json::from_str::<Value>(&output_of(cargo("metadata --format-version 1 --no-deps --locked"))?)?;
-        let target = text(&metadata, "target_directory").context("cargo does not tell its target directory")?;
         // A short name: the path of a Unix socket within may have 107 bytes.
         let dir = tempfile::Builder::new().prefix("assent-demo-").tempdir()?;
         for name in ["run", "state", "config", "relay", "share"] {
             std::fs::DirBuilder::new().mode(0o700).create(dir.path().join(name))?;
         }
-        Ok(Self { programs: Path::new(&target).join("release"), dir })
+        Ok(Self { programs: target_dir()?.join("release"), dir })
     }
 
     fn dir(&self) -> &Path {

@@ -37,6 +37,14 @@ pub fn cargo(arguments: &str) -> Command {
     command
 }
 
+/// Where cargo builds.
+pub fn target_dir() -> anyhow::Result<PathBuf> {
+    let metadata = output_of(cargo("metadata --format-version 1 --no-deps --locked"))?;
+    let metadata = serde_json::from_str::<serde_json::Value>(&metadata)?;
+    let target = metadata["target_directory"].as_str().context("cargo does not tell its target directory")?;
+    Ok(target.into())
+}
+
 /// How a person would type the command.
 pub fn typed(command: &Command) -> String {
     let program = Path::new(command.get_program()).file_name().unwrap_or(command.get_program());

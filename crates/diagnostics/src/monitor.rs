@@ -29,7 +29,7 @@ use wire::{
 use crate::{
     collector::{Collector, Wanted},
     findings::{Engine, Facts, RoundTrip},
-    history::{Figure, Fold, Pattern, Places, Query, Ring, Store, StoreError, StoreStatus, figures_of},
+    history::{Figure, Fold, Pattern, Places, Query, Reader, Ring, Store, StoreError, StoreStatus, figures_of},
     privacy::Cleared,
     roots::Roots,
 };
@@ -115,7 +115,7 @@ pub struct Monitor {
     thought_at: Option<Moment>,
     due_at: Moment,
     ring: Ring,
-    store: Option<Store>,
+    files: Option<Files>,
     places: Places,
     engine: Engine,
     findings: Vec<Finding>,
@@ -154,7 +154,7 @@ impl Monitor {
             thought_at: None,
             due_at: now + crate::MIN_INTERVAL,
             ring: Ring::new(Duration::from_secs(1)),
-            store: None,
+            files: None,
             engine: Engine::new(),
             findings: Vec::new(),
             findings_left_out: 0,
@@ -184,21 +184,35 @@ impl Monitor {
     /// As [`Store::open`].
     pub fn keep_in(&mut self, folder: &Path, every: Duration) -> Result<(), StoreError> {
         self.period = every.clamp(Duration::from_secs(1), IDLE_PERIOD);
-        self.store = Some(Store::open(folder, self.period)?);
+        self.files = Some(Files::Written(Box::new(Store::open(folder, self.period)?)));
+        Ok(())
+    }
+
+    /// Answers from the files that another program keeps in `folder`, and changes nothing there: not even a lock is taken, so that the
+    /// other may write meanwhile. What is measured here is in memory alone.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::open`].
+    pub fn look_back_in(&mut self, folder: &Path) -> Result<(), StoreError> {
+        self.files = Some(Files::Read(Reader::open(folder)?));
         Ok(())
     }
 
     /// Brings to the disk what was measured up to now, before the program ends. A block is written when it is full only, and one of
     /// minutes is after an hour.
     pub fn flush(&mut self, now: Moment) {
-        if let Some(store) = &mut self.store {
+        if let Some(Files::Written(store)) = &mut self.files {
             store.flush(now);
         }
     }
 
     /// What became of the files, if any are kept.
     pub fn kept(&self) -> Option<StoreStatus> {
-        self.store.as_ref().map(Store::status)
+        match &self.files {
+            Some(Files::Written(store)) => Some(store.status()),
+            Some(Files::Read(_)) | None => None,
+        }
     }
 
     /// What the machine is.
@@ -264,7 +278,7 @@ impl Monitor {
         figures.extend(self.outlook.today(&self.sections, wall));
         figures.extend(self.busiest.note(std::mem::take(&mut self.busy), (now, wall), self.period));
         self.ring.push(&figures, wall, now);
-        if let Some(store) = &mut self.store {
+        if let Some(Files::Written(store)) = &mut self.files {
             store.push(&figures, wall, now);
         }
         self.newest = Some(sample.clone());
@@ -273,8 +287,8 @@ impl Monitor {
             return;
         }
         self.thought_at = Some(now);
-        let (ring, store) = (&self.ring, self.store.as_ref());
-        let history = |asked: &Query| query(ring, store, asked);
+        let (ring, files) = (&self.ring, self.files.as_ref());
+        let history = |asked: &Query| query(ring, files, asked);
         self.outlook.note((sample, &self.largest), &figures, &self.places, (now, wall), history);
         self.marks.note(sample, &figures, now, wall);
         self.judge(now, wall);
@@ -355,7 +369,7 @@ impl Monitor {
         let series = Figure::ALL.iter().copied().filter(wanted).map(Pattern::Any).collect();
         let asked =
             Query { from: asked.from, to: asked.to, step_secs: asked.step_secs.max(1), fold: Fold::Mean, series };
-        let mut series = query(&self.ring, self.store.as_ref(), &asked);
+        let mut series = query(&self.ring, self.files.as_ref(), &asked);
         self.marks.put_on(&mut series);
         series
     }
@@ -396,7 +410,7 @@ impl Monitor {
                     fold: Fold::Mean,
                     series: vec![Pattern::Any(*figure)],
                 };
-                query(&self.ring, self.store.as_ref(), &asked)
+                query(&self.ring, self.files.as_ref(), &asked)
             })
             .collect();
         self.marks.put_on(&mut report.recent);
@@ -410,10 +424,26 @@ impl Monitor {
     }
 }
 
+/// The files of the history.
+#[derive(Debug)]
+enum Files {
+    /// They are this monitor's.
+    Written(Box<Store>),
+    /// Another program writes them, or none any more.
+    Read(Reader),
+}
+
 /// What was measured before, in memory and in files.
-fn query(ring: &Ring, store: Option<&Store>, asked: &Query) -> Vec<Series> {
-    let reader = store.and_then(|store| store.reader().ok());
-    asked.run(Some(ring), reader.as_ref()).series
+fn query(ring: &Ring, files: Option<&Files>, asked: &Query) -> Vec<Series> {
+    let opened = match files {
+        Some(Files::Written(store)) => store.reader().ok(),
+        Some(Files::Read(_)) | None => None,
+    };
+    let reader = match files {
+        Some(Files::Read(reader)) => Some(reader),
+        Some(Files::Written(_)) | None => opened.as_ref(),
+    };
+    asked.run(Some(ring), reader).series
 }
 
 /// What a finding says, without what it rests on.

@@ -437,7 +437,7 @@ fn history_is_what_memory_and_files_know_together() {
     let mut before = Story::begin();
     before.monitor.keep_in(&folder, IDLE_PERIOD).unwrap();
     before.goes_on(10 * MINUTE, 5, |machine, _| machine.processor.busy_permille = 100);
-    before.monitor.store.as_mut().unwrap().flush(at(before.elapsed));
+    before.monitor.flush(at(before.elapsed));
     drop(before.monitor);
     // The program was started again.
     let mut after = Story::begin();
@@ -455,6 +455,55 @@ fn history_is_what_memory_and_files_know_together() {
     let values = series[0].values.iter().flatten().copied().collect::<Vec<_>>();
     assert_eq!((values[0], values.last().copied()), (100, Some(700)));
     assert!(series[0].values.contains(&None), "nothing is made up for the time between");
+}
+
+/// Name, mode, time of the last change and content of every file in a folder, and the folder's own mode.
+fn everything_in(folder: &Path) -> Vec<(std::ffi::OsString, u32, std::time::SystemTime, Vec<u8>)> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let of = |path: &Path, bytes| {
+        let found = std::fs::metadata(path).unwrap();
+        (path.file_name().unwrap().to_owned(), found.permissions().mode(), found.modified().unwrap(), bytes)
+    };
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let mut all = entries.map(|path| of(&path, std::fs::read(&path).unwrap())).collect::<Vec<_>>();
+    all.push(of(folder, Vec::new()));
+    all.sort();
+    all
+}
+
+#[test]
+fn who_only_looks_back_foresees_from_what_another_keeps_and_changes_nothing_of_it() {
+    let kept = tempfile::tempdir().unwrap();
+    let folder = kept.path().join("history");
+    let mut writing = Story::begin();
+    writing.monitor.keep_in(&folder, IDLE_PERIOD).unwrap();
+    writing.goes_on(12 * HOUR, MINUTE, |machine, second| {
+        machine.filesystems = vec![filesystem("/", 100 * GIB, 30 * GIB - second * 700)];
+    });
+    writing.monitor.flush(at(writing.elapsed));
+    // As a machine leaves it that lost its power, and as somebody made it who wants to share it.
+    let torn = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+    let torn = torn.filter(|path| path.extension().is_some()).max().unwrap();
+    std::io::Write::write_all(&mut std::fs::File::options().append(true).open(torn).unwrap(), b"torn").unwrap();
+    std::fs::set_permissions(&folder, std::os::unix::fs::PermissionsExt::from_mode(0o750)).unwrap();
+    let before = everything_in(&folder);
+
+    let mut looking = Story::begin();
+    looking.monitor.look_back_in(&folder).unwrap();
+    looking.machine = writing.machine.clone();
+    looking.elapsed = writing.elapsed;
+    looking.goes_on(5, 5, |_, _| {});
+    looking.monitor.flush(at(looking.elapsed));
+    assert_eq!(looking.monitor.kept(), None, "nothing is kept by it");
+    let foreseen = looking.monitor.outlook.trends().space.as_deref().unwrap();
+    assert_eq!(foreseen.iter().map(|trend| trend.mount.raw()).collect::<Vec<_>>(), ["/"]);
+    assert!(before == everything_in(&folder), "files were changed");
+
+    writing.goes_on(MINUTE, 5, |_, _| {});
+    writing.monitor.flush(at(writing.elapsed));
+    assert!(writing.monitor.kept().is_some_and(|kept| kept.state.why_not().is_none()), "the other goes on");
+    let missing = looking.monitor.look_back_in(&kept.path().join("missing")).unwrap_err();
+    assert!(!kept.path().join("missing").exists(), "{missing}");
 }
 
 #[test]

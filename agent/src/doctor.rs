@@ -1,7 +1,9 @@
 //! `assent-share doctor`: the checks that a technician would see, for the person at the machine. No relay, no technician.
 
 use std::{
-    collections::BTreeSet,
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+    error::Error,
     io::{self, IsTerminal as _, Write as _},
     path::{Path, PathBuf},
     sync::{Arc, mpsc::sync_channel},
@@ -13,17 +15,33 @@ use diagnostics::{Monitor, Privacy, Roots, Scopes, Survey, Wanted};
 use report::wording::{plain, technical, words};
 use transport::clock;
 use unicode_width::UnicodeWidthStr as _;
-use wire::diagnostics::findings::{Finding, Severity, Verdict};
-use wire::diagnostics::report::{Report, SectionId};
+use wire::diagnostics::findings::{Evidence, Finding, Severity, Verdict, What};
+use wire::diagnostics::report::{Report, SectionId, SectionReport};
 use wire::session::Ability;
+use wire::text::shown;
+use wire::time::{Moment, WallTime};
 
-use crate::watch;
+use crate::{
+    options::{self, ConfigError},
+    watch,
+};
 
 /// Time between the first two looks: rates need one.
 const LOOK: Duration = Duration::from_secs(1);
 
 /// How long the slowest section is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Columns of what is told.
+const COLUMNS: usize = 80;
+
+/// Most things that are named of those of which one check tells nothing.
+const NAMED: usize = 3;
+
+/// Some checks fail only after what they see has stayed for a while, an hour at most. Whoever looks once asks them again as if so much
+/// time had gone by, in steps that are short enough for them to believe that nobody looked away.
+const HOLD_STEP: Duration = Duration::from_mins(4);
+const HOLD_STEPS: u32 = 20;
 
 /// What to do with what was found.
 #[derive(Debug, Clone, clap::Args)]
@@ -39,6 +57,11 @@ pub struct DoctorArguments {
     /// Print everything as JSON
     #[arg(long)]
     pub json: bool,
+
+    /// Configuration file; its history_dir is looked at, and not changed. Default: assent/share.toml in the configuration folder, if it is
+    /// there
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
 }
 
 /// Why `doctor` could not do it.
@@ -55,10 +78,24 @@ pub enum DoctorError {
         #[source]
         source: audit::files::FileError,
     },
-    /// Nobody reads what is printed.
+    /// The configuration file that was named cannot be used.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Config(#[from] ConfigError),
+    /// What is printed cannot be written.
     #[error("what was found could not be printed")]
     #[diagnostic(help("nothing was changed; check where the output goes to"))]
     Print(#[source] io::Error),
+}
+
+impl DoctorError {
+    /// Exit code of the program: 2 for wrong usage, 1 for everything else.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) => 2,
+            Self::Page { .. } | Self::Print(_) => 1,
+        }
+    }
 }
 
 /// Looks at this machine once, and tells what was found. Changes nothing.
@@ -67,20 +104,41 @@ pub enum DoctorError {
 ///
 /// If what was found cannot be told.
 pub fn run(arguments: &DoctorArguments) -> Result<(), DoctorError> {
-    let report = look();
+    let history = match options::history_dir(arguments.config.as_deref()) {
+        Err(error) if arguments.config.is_some() => return Err(error.into()),
+        Err(error) => {
+            note(&error);
+            None
+        }
+        Ok(history) => history,
+    };
+    let report = look(history.as_deref());
     let report = match arguments.as_sent {
         true => as_sent(report),
         false => report,
     };
-    if let Some(path) = &arguments.html {
-        return write_page(path, &report);
-    }
-    let text = match arguments.json {
-        true => report::export::harmless(&serde_json::to_string(&report).unwrap_or_default()) + "\n",
-        false => tell(&report),
+    let text = match &arguments.html {
+        Some(path) => write_page(path, &report)?,
+        None if arguments.json => report::export::harmless(&serde_json::to_string(&report).unwrap_or_default()) + "\n",
+        None => tell(&report),
     };
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(DoctorError::Print)
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        // Whoever reads has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        printed => printed.map_err(DoctorError::Print),
+    }
+}
+
+/// Says that what was measured before is not looked at, and why.
+fn note(error: &dyn Error) {
+    let mut why = shown(&error.to_string());
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        why.push_str(&format!(": {}", shown(&error.to_string())));
+        cause = error.source();
+    }
+    let _ = writeln!(io::stderr(), "what was measured before is not looked at: {why}");
 }
 
 /// What a technician gets who was allowed the basics and nothing else.
@@ -91,8 +149,11 @@ fn as_sent(mut report: Report) -> Report {
 }
 
 /// Measures twice and reads every section, with a word on what is still being waited for.
-fn look() -> Report {
+fn look(history: Option<&Path>) -> Report {
     let mut monitor = Monitor::new(Roots::default(), clock::now());
+    if let Some(Err(error)) = history.map(|folder| monitor.look_back_in(folder)) {
+        note(&error);
+    }
     let survey = Survey::new(watch::sources());
     let sections = SectionId::ALL.iter().copied();
     let sections =
@@ -114,10 +175,34 @@ fn look() -> Report {
     // Rates cover at least so long.
     thread::sleep(LOOK.saturating_sub(clock::now() - begun));
     progress.clear();
-    monitor.sample(Wanted::default(), clock::now(), clock::wall_time());
     reports.sort_by_key(|report| report.section);
-    monitor.surveyed(reports.clone(), clock::now(), clock::wall_time());
-    monitor.report(reports, clock::wall_time())
+    conclude(&mut monitor, reports, clock::now(), clock::wall_time())
+}
+
+/// Judges what was read and measured. The sections come first: a sample with all that is known is what trends are worked out with.
+fn conclude(monitor: &mut Monitor, sections: Vec<SectionReport>, now: Moment, wall: WallTime) -> Report {
+    monitor.surveyed(sections.clone(), now, wall);
+    let at_first = monitor.findings().to_vec();
+    monitor.sample(Wanted::default(), now, wall);
+    let mut report = monitor.report(sections, wall);
+    for step in 1..=HOLD_STEPS {
+        monitor.surveyed(Vec::new(), now + HOLD_STEP * step, wall);
+    }
+    for finding in report.findings.iter_mut().filter(|finding| finding.verdict == Verdict::Pass) {
+        let other = |all: &[Finding], verdict| {
+            let same = |other: &&Finding| other.check == finding.check && other.subject == finding.subject;
+            all.iter().filter(same).find(|other| other.verdict == verdict).cloned()
+        };
+        let in_no_time = |one: &Evidence| one.what == What::Window && one.amount.is_some_and(|over| over.value == 0);
+        // That a counter did not go up from one question to the next says nothing.
+        let unseen = other(&at_first, Verdict::Unknown).filter(|_| finding.evidence.iter().any(in_no_time));
+        // Nothing but time has gone by, so nothing but what needs it may have come of it.
+        if let Some(other) = unseen.or_else(|| other(monitor.findings(), Verdict::Fail)) {
+            *finding = other;
+        }
+    }
+    report.findings.sort_by_key(|finding| Reverse((finding.verdict == Verdict::Fail, finding.severity)));
+    report
 }
 
 /// What was found, in plain words.
@@ -140,26 +225,67 @@ fn tell(report: &Report) -> String {
     }
     let title = |finding: &Finding| words(finding.check).title;
     let told = of(Verdict::Fail).map(title).collect::<BTreeSet<_>>();
-    let titles = |verdict| {
-        let titles = of(verdict).map(title).filter(|title| !told.contains(title)).collect::<BTreeSet<_>>();
-        titles.into_iter().collect::<Vec<_>>().join(". ")
-    };
-    let headings = [("Looked for, and not the case", Verdict::Pass), ("Could not be told", Verdict::Unknown)];
-    for (heading, verdict) in headings {
-        let titles = titles(verdict);
-        if !titles.is_empty() {
-            text.push_str(&format!("{heading}:\n{}\n", paragraph(&titles, "  ")));
-        }
+    let passed = of(Verdict::Pass).map(title).filter(|title| !told.contains(title)).collect::<BTreeSet<_>>();
+    if !passed.is_empty() {
+        let passed = passed.into_iter().collect::<Vec<_>>().join(". ");
+        text.push_str(&format!("Looked for, and not the case:\n{}\n", paragraph(&passed, "  ")));
     }
-    text
+    text + &untold(of(Verdict::Unknown))
 }
 
-/// `text` in lines of at most 80 columns, each behind `margin`.
+/// What could not be told, below why not.
+fn untold<'f>(findings: impl Iterator<Item = &'f Finding>) -> String {
+    let mut reasons = BTreeMap::<String, BTreeMap<&str, BTreeSet<String>>>::new();
+    for finding in findings {
+        let reason = finding.reason.as_ref().map_or_else(String::new, |reason| shown(reason.raw()));
+        let things = reasons.entry(why_not(&reason)).or_default().entry(words(finding.check).title).or_default();
+        things.extend(finding.subject.as_ref().map(|subject| shown(subject.label().raw())));
+    }
+    if reasons.is_empty() {
+        return String::new();
+    }
+    let mut text = "Could not be told:\n".to_owned();
+    for (reason, titles) in reasons {
+        let titles = titles.into_iter().map(|(title, things)| match things.len() {
+            0 => title.to_owned(),
+            count => {
+                let named = things.into_iter().take(NAMED).collect::<Vec<_>>().join(", ");
+                let more = count.checked_sub(NAMED).filter(|more| *more > 0);
+                let more = more.map(|more| format!(" and {more} more")).unwrap_or_default();
+                format!("{title} ({named}{more})")
+            }
+        });
+        text.push_str(&paragraph(&format!("{reason}:"), "  "));
+        text.push_str(&paragraph(&titles.collect::<Vec<_>>().join(". "), "    "));
+    }
+    text + "\n"
+}
+
+/// Why something could not be told, for the person at the machine: the reasons of checks are written for who watches for hours.
+fn why_not(reason: &str) -> String {
+    let takes_time = reason.starts_with("the last ") && reason.ends_with(" are not known yet")
+        || reason.contains("not watched for long enough")
+        || reason.ends_with("is recent is not known yet")
+        || reason.ends_with("are recent is not known yet");
+    if takes_time {
+        return "It shows only after a while, and this was one look".to_owned();
+    }
+    if reason == "nobody has measured it" {
+        return "It is measured only while a technician helps".to_owned();
+    }
+    let mut characters = reason.chars();
+    match characters.next() {
+        Some(first) => first.to_uppercase().chain(characters).collect(),
+        None => "Nobody knows why".to_owned(),
+    }
+}
+
+/// `text` in lines of at most [`COLUMNS`], each behind `margin`.
 fn paragraph(text: &str, margin: &str) -> String {
     let mut lines = String::new();
     let mut line = String::new();
     for word in text.split_whitespace() {
-        if !line.is_empty() && line.width() + 1 + word.width() + margin.width() > 80 {
+        if !line.is_empty() && line.width() + 1 + word.width() + margin.width() > COLUMNS {
             lines.push_str(&format!("{margin}{line}\n"));
             line.clear();
         }
@@ -171,11 +297,15 @@ fn paragraph(text: &str, margin: &str) -> String {
     lines + margin + &line + "\n"
 }
 
-fn write_page(path: &Path, report: &Report) -> Result<(), DoctorError> {
+/// Writes the page; what to tell of it.
+fn write_page(path: &Path, report: &Report) -> Result<String, DoctorError> {
     let page = report::html::html(report);
     // It tells much about this machine.
     audit::files::write_atomic(path, page.as_bytes(), 0o600)
-        .map_err(|source| DoctorError::Page { path: path.to_owned(), source })
+        .map_err(|source| DoctorError::Page { path: path.to_owned(), source })?;
+    let place = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let place = shown(&place.display().to_string());
+    Ok(format!("The page is in {place}\nIt was sent to nobody and stays on this computer. It says much about it.\n"))
 }
 
 /// How far the reading is, on a terminal alone.
@@ -205,23 +335,117 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use wire::{
-        diagnostics::report::{Outcome, SectionReport},
-        time::WallTime,
+        diagnostics::{
+            findings::{Check, Confidence},
+            report::{Content, Outcome},
+            schema::Named,
+            sections::services::{Manager, RestartedService, Services, Systemd},
+        },
+        text::{Label, Sentence},
     };
 
     use super::*;
+
+    const NOW: WallTime = WallTime(1_795_327_200_000);
+
+    /// What is concluded of a machine without files that has these sections.
+    fn concluded(contents: Vec<Content>) -> Report {
+        let folder = tempfile::tempdir().unwrap();
+        let now = clock::now();
+        let sections = contents.into_iter().map(section).collect();
+        conclude(&mut Monitor::new(Roots::under(folder.path()), now), sections, now, NOW)
+    }
+
+    fn section(content: Content) -> SectionReport {
+        let (section, outcome) = (content.section(), Outcome::Complete);
+        SectionReport { section, taken_at: NOW, took_ms: 1, outcome, sources: Vec::new(), content: Some(content) }
+    }
+
+    fn verdicts(report: &Report, check: Check) -> Vec<Verdict> {
+        let of_check = report.findings.iter().filter(|finding| finding.check == check);
+        of_check.map(|finding| finding.verdict).collect()
+    }
+
+    #[test]
+    fn one_look_suffices_for_what_otherwise_has_to_stay_for_a_while() {
+        // A machine without an address.
+        let network = || Content::Network(Box::default());
+        let report = concluded(vec![network()]);
+        assert_eq!(report.findings[0].check, Check::NetworkLadder, "the worst first");
+        assert_eq!(verdicts(&report, Check::NetworkLadder), [Verdict::Fail]);
+        // Who watches is not alarmed at once.
+        let folder = tempfile::tempdir().unwrap();
+        let mut watching = Monitor::new(Roots::under(folder.path()), clock::now());
+        watching.surveyed(vec![section(network())], clock::now(), NOW);
+        let told = watching.findings().iter().find(|finding| finding.check == Check::NetworkLadder).unwrap();
+        assert_eq!(told.verdict, Verdict::Pass);
+    }
+
+    #[test]
+    fn a_counter_that_was_seen_once_is_not_one_that_stands_still() {
+        let (name, state) = (Label::cut("spooler.service"), Label::cut("activating"));
+        let service = RestartedService { name, restarts: 4711, state };
+        let systemd = Systemd { restarted: vec![service], ..Systemd::default() };
+        let services = Services {
+            manager: Manager::Systemd,
+            systemd: Some(systemd),
+            autostart_entries: 0,
+            autostart: Vec::new(),
+            cron_entries: 0,
+            cron: Vec::new(),
+            user_crontabs: None,
+        };
+        let report = concluded(vec![Content::Services(Box::new(services))]);
+        assert_eq!(verdicts(&report, Check::RestartLoop), [Verdict::Unknown]);
+        assert!(untold(report.findings.iter()).contains("this was one look"), "{}", untold(report.findings.iter()));
+    }
+
+    #[test]
+    fn what_could_not_be_told_stands_below_its_reason_in_narrow_lines() {
+        let finding = |check, subject: Option<&str>, reason: &str| Finding {
+            check,
+            version: 1,
+            verdict: Verdict::Unknown,
+            severity: None,
+            confidence: Confidence::High,
+            subject: subject.map(|name| Named::Technical(Label::cut(name))),
+            since: None,
+            reason: Some(Sentence::cut(reason)),
+            evidence: Vec::new(),
+            forecast: None,
+            exonerates: Vec::new(),
+            runbook: Label::cut(""),
+        };
+        let findings = [
+            finding(Check::CpuBusy, None, "the last 10 minutes are not known yet"),
+            finding(Check::CpuIowait, None, "the last 15 minutes are not known yet"),
+            finding(Check::SpaceForecast, None, "file systems were not watched for long enough"),
+            finding(Check::NvmeWear, Some("nvme3n1"), "only root may ask it\u{1b}[2J"),
+            finding(Check::NvmeWear, Some("nvme0n1"), "only root may ask it\u{1b}[2J"),
+            finding(Check::NvmeWear, Some("nvme1n1"), "only root may ask it\u{1b}[2J"),
+            finding(Check::NvmeWear, Some("nvme2n1"), "only root may ask it\u{1b}[2J"),
+            finding(Check::LatencyUnderLoad, None, "nobody has measured it"),
+        ];
+        let text = untold(findings.iter());
+        assert_eq!(text.matches("It shows only after a while").count(), 1, "{text}");
+        assert!(text.contains("  Only root may ask it\\u{1b}[2J:\n"), "{text}");
+        assert!(text.contains("(nvme0n1, nvme1n1, nvme2n1 and 1 more)"), "{text}");
+        assert!(text.contains("  It is measured only while a technician helps:\n"), "{text}");
+        assert!(text.lines().all(|line| line.width() <= COLUMNS), "{text}");
+        assert_eq!(untold([].iter()), "");
+    }
 
     #[test]
     fn what_needs_a_consent_of_its_own_is_not_shown_as_sent() {
         let empty = |section| SectionReport {
             section,
-            taken_at: WallTime(1),
+            taken_at: NOW,
             took_ms: 1,
             outcome: Outcome::Unavailable,
             sources: Vec::new(),
             content: None,
         };
-        let mut report = Report::new(Monitor::new(Roots::default(), clock::now()).card().clone(), WallTime(1));
+        let mut report = Report::new(Monitor::new(Roots::default(), clock::now()).card().clone(), NOW);
         report.sections = SectionId::ALL.iter().copied().map(empty).collect();
         report.receipt.incomplete = SectionId::ALL.to_vec();
         let sent = as_sent(report);

@@ -16,14 +16,17 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     start_logging();
     let done = match &arguments.command {
-        Some(ShareCommand::Doctor(arguments)) => Some(doctor::run(arguments).map_err(miette::Report::new)),
+        Some(ShareCommand::Doctor(arguments)) => Some(doctor::run(arguments).map_err(|error| {
+            let code = error.exit_code();
+            (miette::Report::new(error), code)
+        })),
         Some(ShareCommand::Sent(arguments)) => {
-            Some(sent::run(arguments, &options::default_sessions()).map_err(miette::Report::new))
+            Some(sent::run(arguments, &options::default_sessions()).map_err(|error| (miette::Report::new(error), 1)))
         }
         None => None,
     };
     if let Some(done) = done {
-        return done.map_or_else(|report| fail(&report, 1), |()| ExitCode::SUCCESS);
+        return done.map_or_else(|(report, code)| fail(&report, code), |()| ExitCode::SUCCESS);
     }
     // One thread: a session waits almost all the time, and each hand-over between threads costs more than what is handed over.
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {

@@ -237,13 +237,7 @@ impl Arguments {
     ///
     /// The first thing that is wrong; nothing is guessed.
     pub fn resolve(&self) -> Result<ShareConfig, ConfigError> {
-        let file = match &self.config {
-            Some(path) => read(path)?,
-            None => match default_file().filter(|path| path.exists()) {
-                Some(path) => read(&path)?,
-                None => ShareFile::default(),
-            },
-        };
+        let file = settings(self.config.as_deref())?;
         let relay = self.relay.as_ref().or(file.relay.as_ref()).ok_or(ConfigError::NoRelay)?.parse()?;
         let in_file =
             file.carrier.map(|value| value.parse().map_err(|_| ConfigError::Carrier { value })).transpose()?;
@@ -281,6 +275,23 @@ impl Arguments {
                 Some(_) | None => DirectWish::NotWanted,
             },
         })
+    }
+}
+
+/// Where figures of this computer are kept according to `config`, or to the configuration file that is there without it; `None` if they
+/// are not.
+///
+/// # Errors
+///
+/// If the file cannot be read or is not valid.
+pub fn history_dir(config: Option<&Path>) -> Result<Option<PathBuf>, ConfigError> {
+    Ok(settings(config)?.history_dir)
+}
+
+fn settings(config: Option<&Path>) -> Result<ShareFile, ConfigError> {
+    match config.map(Path::to_owned).or_else(|| default_file().filter(|path| path.exists())) {
+        Some(path) => read(&path),
+        None => Ok(ShareFile::default()),
     }
 }
 

@@ -138,7 +138,8 @@ pub(crate) enum ProbeWord {
     Load,
 }
 
-/// Follow the machine on one screen: what is wrong, the figures that matter with their last minute, and who is busy.
+/// Follow the machine on one screen: what is wrong, the figures that matter with their last minute, and who is busy. The keys q and Esc
+/// leave it.
 #[derive(Debug, Args)]
 pub(crate) struct DiagWatchArgs {
     #[command(flatten)]

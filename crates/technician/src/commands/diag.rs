@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde::Serialize;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 use wire::diagnostics::{IdentityCard, Snapshot, View, findings::Finding};
 
 use self::layout::lay_out;
@@ -30,6 +30,10 @@ const NOT_DONE: &str = "no reading was shown";
 
 /// How long the first reading may take where readings are allowed; they come once a second.
 const FIRST_READING: Duration = Duration::from_secs(10);
+
+/// A session that ends takes back first what was allowed. For so long it is waited for that end before it is told that readings are not
+/// allowed any more.
+const LAST_WORD: Duration = Duration::from_secs(3);
 
 /// One reading, for scripts.
 #[derive(Serialize)]
@@ -108,6 +112,8 @@ struct Readings {
     findings_are_news: bool,
     /// Whether there was a reading.
     begun: bool,
+    /// When to say that readings are not allowed any more, if nothing else comes.
+    gives_up_at: Option<Instant>,
 }
 
 /// A reading and what is known beside it.
@@ -127,6 +133,17 @@ enum Next<'r> {
     Stopped(Stop),
 }
 
+/// What comes of a session whose readings somebody wants.
+enum News {
+    Flow(Flow),
+    Sample {
+        age_ms: u64,
+        sample: Box<Snapshot>,
+    },
+    /// The person wants no more.
+    Stopped(Stop),
+}
+
 impl Readings {
     async fn begin(session: &SessionArg, view: View, places: &Places) -> Result<Self, Problem> {
         let signals = Signals::new().map_err(|error| super::output_problem(&error))?;
@@ -140,6 +157,7 @@ impl Readings {
             card_is_news: false,
             findings_are_news: false,
             begun: false,
+            gives_up_at: None,
         })
     }
 
@@ -152,16 +170,36 @@ impl Readings {
     }
 
     async fn next(&mut self) -> Result<Next<'_>, Problem> {
-        let not_done = if self.begun { "no further reading was shown" } else { NOT_DONE };
+        loop {
+            match self.news().await? {
+                News::Flow(flow) => {
+                    if let Some(text) = self::flow(flow, self.not_done())? {
+                        output::to_stderr(&format!("assent: {text}\n"));
+                    }
+                }
+                News::Sample { age_ms, sample } => return Ok(Next::Reading(self.reading(age_ms, sample))),
+                News::Stopped(stop) => return Ok(Next::Stopped(stop)),
+            }
+        }
+    }
+
+    /// Waits for a reading, or for a word on why there is none. Cancel safe.
+    async fn news(&mut self) -> Result<News, Problem> {
+        let not_done = self.not_done();
         let problem = |error| super::client_problem(&error, not_done);
         loop {
             let reply = tokio::select! {
                 reply = self.conversation.next() => reply.map_err(problem)?,
-                stop = self.signals.next() => return Ok(Next::Stopped(stop)),
+                stop = self.signals.next() => return Ok(News::Stopped(stop)),
+                () = reached(self.gives_up_at) => return Ok(News::Flow(Flow::NotAllowed)),
             };
             #[expect(clippy::wildcard_enum_match_arm, reason = "every other reply belongs to another question")]
             match reply {
-                Reply::Flow(flow) => self::flow(flow, not_done)?,
+                Reply::Flow(Flow::NotAllowed) if self.begun => self.gives_up_at = Some(Instant::now() + LAST_WORD),
+                Reply::Flow(flow) => {
+                    self.gives_up_at = None;
+                    return Ok(News::Flow(flow));
+                }
                 Reply::Card(card) => {
                     self.card = Some(*card);
                     self.card_is_news = true;
@@ -172,14 +210,7 @@ impl Readings {
                 }
                 Reply::Sample { age_ms, sample } => {
                     self.begun = true;
-                    return Ok(Next::Reading(Reading {
-                        card: self.card.as_ref(),
-                        card_is_news: std::mem::take(&mut self.card_is_news),
-                        findings: &self.findings,
-                        findings_are_news: std::mem::take(&mut self.findings_are_news),
-                        age_ms,
-                        sample,
-                    }));
+                    return Ok(News::Sample { age_ms, sample });
                 }
                 Reply::Ended { reason } => {
                     let next = "Ask the end user for a new code and attach again.";
@@ -188,6 +219,21 @@ impl Readings {
                 _ => return Err(problem(ClientError::Unexpected)),
             }
         }
+    }
+
+    fn reading(&mut self, age_ms: u64, sample: Box<Snapshot>) -> Reading<'_> {
+        Reading {
+            card: self.card.as_ref(),
+            card_is_news: std::mem::take(&mut self.card_is_news),
+            findings: &self.findings,
+            findings_are_news: std::mem::take(&mut self.findings_are_news),
+            age_ms,
+            sample,
+        }
+    }
+
+    fn not_done(&self) -> &'static str {
+        if self.begun { "no further reading was shown" } else { NOT_DONE }
     }
 }
 
@@ -202,19 +248,24 @@ impl<'p> From<&'p Reading<'_>> for Printed<'p> {
     }
 }
 
-/// Says why nothing comes, or ends if nothing will.
-fn flow(flow: Flow, not_done: &str) -> Result<(), Problem> {
-    let say = |text: &str| output::to_stderr(&format!("assent: {text}\n"));
+/// Returns at `at`, or never. Cancel safe.
+async fn reached(at: Option<Instant>) {
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Why nothing comes for now, if so.
+///
+/// # Errors
+///
+/// If nothing will.
+fn flow(flow: Flow, not_done: &str) -> Result<Option<&'static str>, Problem> {
     match flow {
-        Flow::Flowing => Ok(()),
-        Flow::Paused => {
-            say("the end user is away; readings go on when they are back");
-            Ok(())
-        }
-        Flow::Reconnecting => {
-            say("the connection is being restored");
-            Ok(())
-        }
+        Flow::Flowing => Ok(None),
+        Flow::Paused => Ok(Some("the end user is away; readings go on when they are back")),
+        Flow::Reconnecting => Ok(Some("the connection is being restored")),
         Flow::NotAnswered => Err(Problem::new(
             Exit::Denied,
             "the end user has not answered the first question yet",

@@ -268,10 +268,15 @@ async fn refused(answer: &mut Option<Answer>) -> Option<RefusedReason> {
 }
 
 /// Holds the terminal in raw mode on its other screen, and puts it back when dropped or when something panics.
-struct Guard;
+pub(crate) struct Guard;
 
 impl Guard {
-    fn enter() -> io::Result<Self> {
+    /// Takes the terminal over.
+    ///
+    /// # Errors
+    ///
+    /// If the terminal fails; it is as before then.
+    pub(crate) fn enter() -> io::Result<Self> {
         static HOOK: Once = Once::new();
         HOOK.call_once(|| {
             let before = panic::take_hook();

@@ -221,6 +221,12 @@ async fn a_session_in_the_background_serves_other_commands() {
     let answer = Ran::new(patiently(asked.wait_with_output()).await.unwrap());
     assert_eq!((answer.code, &answer.json()["reason"]), (Some(3), &"ceiling".into()), "{answer:?}");
 
+    #[cfg(feature = "otlp")]
+    {
+        let exported = world.home.run(&["diag", "export", "otlp"]).await;
+        assert_eq!((exported.code, exported.stdout.lines().count()), (Some(0), 1), "{exported:?}");
+        assert!(exported.json()["resourceMetrics"].is_array(), "{exported:?}");
+    }
     let ending = world.home.assent(&["end"]).spawn().unwrap();
     end_of(&mut end).await;
     end.closed().await;

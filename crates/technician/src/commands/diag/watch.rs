@@ -1,7 +1,12 @@
 //! `assent diag watch`: the machine on one screen, drawn anew with every reading.
 
-use std::{collections::VecDeque, io::IsTerminal as _};
+use std::{
+    collections::VecDeque,
+    io::{self, IsTerminal as _},
+};
 
+use crossterm::event::{Event, EventStream, KeyCode, KeyEventKind, KeyModifiers};
+use futures_util::StreamExt as _;
 use report::{
     text::{Line, Tone},
     watch::Watch,
@@ -16,8 +21,11 @@ use wire::{
     time::WallTime,
 };
 
-use super::{Next, Reading, Readings};
-use crate::{cli::DiagWatchArgs, exit::Exit, output, place::Places, problem::Problem};
+use super::{News, Next, Readings};
+use crate::{
+    cli::DiagWatchArgs, commands::output_problem, exit::Exit, output, place::Places, problem::Problem,
+    screen::terminal::Guard,
+};
 
 /// Readings that are remembered: a minute.
 const REMEMBERED: usize = 60;
@@ -25,32 +33,105 @@ const REMEMBERED: usize = 60;
 /// Where there is no terminal to ask.
 const USUAL_SIZE: (u16, u16) = (80, 24);
 
-/// Follows until Ctrl-C or the end of the session.
+/// What stands on the last row.
+const HOW_TO_LEAVE: &str = "q or Esc: leave (the session goes on)";
+
+/// Follows until the person has seen enough or the session ends.
 pub(super) async fn watch(args: &DiagWatchArgs, places: &Places) -> Result<Exit, Problem> {
     // Each processor by itself is not shown.
     let view = View::from(Panels::ALL.without(Panel::Cores));
-    let mut readings = Readings::begin(&args.session, view, places).await?;
-    let mut screen = Screen::default();
+    let readings = Readings::begin(&args.session, view, places).await?;
+    let terminal = if io::stdout().is_terminal() { Guard::enter().ok() } else { None };
+    match terminal {
+        Some(terminal) => on_screen(readings, terminal).await,
+        None => in_lines(readings).await,
+    }
+}
+
+/// One picture below the other, until Ctrl-C.
+async fn in_lines(mut readings: Readings) -> Result<Exit, Problem> {
+    let mut past = Past::default();
     while let Next::Reading(reading) = readings.next().await? {
-        screen.remember(&reading.sample);
-        screen.draw(&reading).map_err(|error| super::super::output_problem(&error))?;
+        past.remember(&reading.sample);
+        let series = past.series();
+        let watch = Watch { card: reading.card, findings: reading.findings, sample: &reading.sample, series: &series };
+        let (columns, rows) = USUAL_SIZE;
+        let lines = watch.lines(columns.into(), usize::from(rows) - 1).into_iter();
+        let text = lines.map(|line| line.text + "\n").collect::<String>() + "\n";
+        output::to_stdout(&text).map_err(|error| output_problem(&error))?;
     }
     Ok(Exit::Ok)
 }
 
-#[derive(Default)]
-struct Screen {
-    /// The figures beside which a line of blocks stands, oldest first.
-    figures: Vec<(&'static str, Unit, VecDeque<Option<i64>>)>,
+/// One picture in place of the other, until a key leaves. The terminal is as before when this returns.
+async fn on_screen(mut readings: Readings, _terminal: Guard) -> Result<Exit, Problem> {
+    let mut events = EventStream::new();
+    let mut past = Past::default();
+    let mut newest = None;
+    let mut waits = Some("waiting for the first reading");
+    loop {
+        draw(&readings, newest.as_deref(), &past, waits).map_err(|error| output_problem(&error))?;
+        tokio::select! {
+            event = events.next() => match event {
+                Some(Ok(event)) if leaves(&event) => return Ok(Exit::Ok),
+                // Perhaps the terminal has another size now.
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return Err(output_problem(&error)),
+                None => return Ok(Exit::Ok),
+            },
+            news = readings.news() => match news? {
+                News::Stopped(_) => return Ok(Exit::Ok),
+                News::Flow(flow) => waits = super::flow(flow, readings.not_done())?,
+                News::Sample { sample, .. } => {
+                    past.remember(&sample);
+                    newest = Some(sample);
+                    waits = None;
+                }
+            },
+        }
+    }
 }
 
-impl Screen {
+/// Whether a person wants to leave. Ctrl-C is a key like others where keys are read one by one.
+fn leaves(event: &Event) -> bool {
+    let Event::Key(key) = event else { return false };
+    let interrupts = key.modifiers.contains(KeyModifiers::CONTROL) && key.code == KeyCode::Char('c');
+    let quits = matches!(key.code, KeyCode::Char('q' | 'Q') | KeyCode::Esc);
+    key.kind == KeyEventKind::Press && (interrupts || quits)
+}
+
+fn draw(readings: &Readings, newest: Option<&Snapshot>, past: &Past, waits: Option<&str>) -> io::Result<()> {
+    let (columns, rows) = crossterm::terminal::size().unwrap_or(USUAL_SIZE);
+    let above = usize::from(rows.saturating_sub(1));
+    let series = past.series();
+    let card = readings.card.as_ref();
+    let lines = newest.map(|sample| Watch { card, findings: &readings.findings, sample, series: &series });
+    let lines = lines.map(|watch| watch.lines(columns.into(), above)).unwrap_or_default();
+    // Home, each line cleared to its end, and what is below: nothing flickers.
+    let mut text = "\x1b[H".to_owned();
+    let blank = Line { tone: Tone::Plain, text: String::new() };
+    for line in lines.iter().chain(std::iter::repeat(&blank)).take(above) {
+        text.push_str(&painted(line, output::colour()));
+        text.push_str("\x1b[K\r\n");
+    }
+    let last = waits.map(|waits| format!("{waits} - {HOW_TO_LEAVE}")).unwrap_or_else(|| HOW_TO_LEAVE.to_owned());
+    let last = Line { tone: Tone::Soft, text: last.chars().take(columns.into()).collect() };
+    text.push_str(&painted(&last, output::colour()));
+    text.push_str("\x1b[K\x1b[J");
+    output::to_stdout(&text)
+}
+
+/// The figures beside which a line of blocks stands, and their last values, oldest first.
+#[derive(Default)]
+struct Past(Vec<(&'static str, Unit, VecDeque<Option<i64>>)>);
+
+impl Past {
     fn remember(&mut self, sample: &Snapshot) {
         for (place, (figure, unit, value)) in figures(sample).into_iter().enumerate() {
-            if self.figures.len() == place {
-                self.figures.push((figure, unit, VecDeque::new()));
+            if self.0.len() == place {
+                self.0.push((figure, unit, VecDeque::new()));
             }
-            if let Some((_, _, values)) = self.figures.get_mut(place) {
+            if let Some((_, _, values)) = self.0.get_mut(place) {
                 values.push_back(value);
                 while values.len() > REMEMBERED {
                     values.pop_front();
@@ -59,8 +140,8 @@ impl Screen {
         }
     }
 
-    fn draw(&self, reading: &Reading<'_>) -> std::io::Result<()> {
-        let series = self.figures.iter().map(|(figure, unit, values)| Series {
+    fn series(&self) -> Vec<Series> {
+        let series = self.0.iter().map(|(figure, unit, values)| Series {
             figure: Label::cut(figure),
             subject: None,
             unit: *unit,
@@ -69,20 +150,7 @@ impl Screen {
             values: values.iter().copied().collect(),
             stood_out: Vec::new(),
         });
-        let series = series.collect::<Vec<_>>();
-        let watch = Watch { card: reading.card, findings: reading.findings, sample: &reading.sample, series: &series };
-        let terminal = std::io::stdout().is_terminal();
-        let size = if terminal { crossterm::terminal::size().ok() } else { None };
-        let (columns, rows) = size.unwrap_or(USUAL_SIZE);
-        let lines = watch.lines(usize::from(columns), usize::from(rows.saturating_sub(1)));
-        // Home, each line cleared to its end, and what is below: nothing flickers.
-        let mut text = if terminal { "\x1b[H".to_owned() } else { String::new() };
-        for line in lines {
-            text.push_str(&painted(&line, terminal && output::colour()));
-            text.push_str(if terminal { "\x1b[K\n" } else { "\n" });
-        }
-        text.push_str(if terminal { "\x1b[J" } else { "\n" });
-        output::to_stdout(&text)
+        series.collect()
     }
 }
 
@@ -118,4 +186,22 @@ fn painted(line: &Line, colour: bool) -> String {
         Tone::Plain => return line.text.clone(),
     };
     format!("\x1b[{code}m{}\x1b[0m", line.text)
+}
+
+#[cfg(test)]
+mod tests {
+    use crossterm::event::KeyEvent;
+
+    use super::*;
+
+    #[test]
+    fn the_keys_that_leave_are_those_that_the_screen_names_and_what_interrupts() {
+        let plain = KeyModifiers::NONE;
+        let pressed = |code, modifiers| leaves(&Event::Key(KeyEvent::new(code, modifiers)));
+        assert!(pressed(KeyCode::Char('q'), plain) && pressed(KeyCode::Esc, plain));
+        assert!(pressed(KeyCode::Char('Q'), KeyModifiers::SHIFT));
+        assert!(pressed(KeyCode::Char('c'), KeyModifiers::CONTROL));
+        assert!(!pressed(KeyCode::Char('c'), plain) && !pressed(KeyCode::Enter, plain));
+        assert!(!leaves(&Event::Resize(80, 24)) && !leaves(&Event::Paste("q".to_owned())));
+    }
 }

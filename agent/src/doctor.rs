@@ -188,14 +188,15 @@ fn conclude(monitor: &mut Monitor, sections: Vec<SectionReport>, now: Moment, wa
     for step in 1..=HOLD_STEPS {
         monitor.surveyed(Vec::new(), now + HOLD_STEP * step, wall);
     }
-    for finding in report.findings.iter_mut().filter(|finding| finding.verdict == Verdict::Pass) {
+    for finding in report.findings.iter_mut().filter(|finding| finding.verdict != Verdict::Fail) {
         let other = |all: &[Finding], verdict| {
             let same = |other: &&Finding| other.check == finding.check && other.subject == finding.subject;
             all.iter().filter(same).find(|other| other.verdict == verdict).cloned()
         };
         let in_no_time = |one: &Evidence| one.what == What::Window && one.amount.is_some_and(|over| over.value == 0);
         // That a counter did not go up from one question to the next says nothing.
-        let unseen = other(&at_first, Verdict::Unknown).filter(|_| finding.evidence.iter().any(in_no_time));
+        let passes_unseen = finding.verdict == Verdict::Pass && finding.evidence.iter().any(in_no_time);
+        let unseen = other(&at_first, Verdict::Unknown).filter(|_| passes_unseen);
         // Nothing but time has gone by, so nothing but what needs it may have come of it.
         if let Some(other) = unseen.or_else(|| other(monitor.findings(), Verdict::Fail)) {
             *finding = other;
@@ -339,7 +340,7 @@ mod tests {
             findings::{Check, Confidence},
             report::{Content, Outcome},
             schema::Named,
-            sections::services::{Manager, RestartedService, Services, Systemd},
+            sections::services::{AutostartLeftOut, Manager, RestartedService, Services, Systemd},
         },
         text::{Label, Sentence},
     };
@@ -389,7 +390,10 @@ mod tests {
         let services = Services {
             manager: Manager::Systemd,
             systemd: Some(systemd),
+            own_systemd: None,
             autostart_entries: 0,
+            own_autostart_entries: None,
+            autostart_left_out: AutostartLeftOut::default(),
             autostart: Vec::new(),
             cron_entries: 0,
             cron: Vec::new(),

@@ -42,8 +42,9 @@ impl Program {
     }
 }
 
-/// Counts of pages that differ from the file of a mapping: in memory, and swapped out.
-const CHANGED: [&str; 4] = ["Shared_Dirty:", "Private_Dirty:", "Anonymous:", LAST_OF_CHANGED];
+/// Counts of pages that differ from the file of a private mapping: in memory, and swapped out. One that is dirty and not anonymous is a
+/// page of the file itself that has yet to be written to the disk, as after a program was installed.
+const CHANGED: [&str; 2] = ["Anonymous:", LAST_OF_CHANGED];
 
 /// The kernel tells this one after the others.
 const LAST_OF_CHANGED: &str = "Swap:";
@@ -95,6 +96,7 @@ Anonymous:             0 kB
 Swap:                  0 kB
 VmFlags: rd mr mw me
 5586c04a4000-5586c100d000 r-xp 004a3000 fd:00 77                         /opt/a b/assent-share
+Private_Dirty:      1172 kB
 Anonymous:             0 kB
 Swap:                  0 kB
 5586c100d000-5586c109b000 r--p 0100b000 fd:00 77                         /opt/a b/assent-share

@@ -182,6 +182,9 @@ async fn arguments_are_shown_after_a_yes_to_that_process_without_what_looks_like
     let arguments = shown["arguments"].as_array().expect("a list of arguments");
     assert_eq!(arguments[4..], [HARMLESS, "--password=[secret]", "--token", "[secret]"], "{shown}");
 
+    // What was read is there a moment before the machine knows that it has arrived.
+    let used_up = |status: &Value| !status["grants"].to_string().contains("diag.arguments");
+    world.technician.wait_status(&attached, "no yes to arguments is left", used_up).await?;
     assert_eq!(world.technician.run(["end"]).await?.code(), 0);
     assert_eq!(attached.wait_exit(PATIENCE).await?.code(), 0);
     world.share_exit().await?;

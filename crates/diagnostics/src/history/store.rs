@@ -110,13 +110,17 @@ struct Current {
     name: Name,
     file: File,
     bytes: u64,
-    unsynced: bool,
+    /// As much of it is known to be on the disk.
+    synced: u64,
+    /// Blocks behind that.
+    unsynced: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Limits {
     bytes: u64,
     space: fn(&Folder) -> io::Result<(u64, u64)>,
+    sync: fn(&File) -> io::Result<()>,
 }
 
 impl Store {
@@ -127,7 +131,7 @@ impl Store {
     ///
     /// If another program writes there, or the folder is not this user's.
     pub fn open(path: &Path, period: Duration) -> Result<Self, StoreError> {
-        Self::open_within(path, period, Limits { bytes: MAX_BYTES, space: Folder::space })
+        Self::open_within(path, period, Limits { bytes: MAX_BYTES, space: Folder::space, sync: File::sync_data })
     }
 
     fn open_within(path: &Path, period: Duration, limits: Limits) -> Result<Self, StoreError> {
@@ -216,7 +220,7 @@ impl Store {
         // Nothing is ever added to a file of which not even the start is known.
         let file = self.folder.append(name).ok().filter(|file| end > 0 && file.set_len(end).is_ok())?;
         self.files.insert(name, end);
-        Some(Current { name, file, bytes: end, unsynced: true })
+        Some(Current { name, file, bytes: end, synced: end, unsynced: 0 })
     }
 
     fn write(&mut self, block: &Block, now: Moment) {
@@ -254,7 +258,7 @@ impl Store {
             return Err(state_of(&error));
         }
         current.bytes += length;
-        current.unsynced = true;
+        current.unsynced += 1;
         let bytes = current.bytes;
         self.files.insert(name, bytes);
         Ok(())
@@ -272,9 +276,8 @@ impl Store {
             Some(current) if fits(&current) => (Some(current), None),
             past => (None, past),
         };
-        if let Some(past) = past.filter(|past| past.unsynced) {
-            // One that cannot be synced now is written by the kernel when it can.
-            let _ = past.file.sync_data();
+        if let Some(past) = past {
+            self.synced(block.tier, past);
         }
         let current = match old {
             Some(current) => current,
@@ -298,7 +301,7 @@ impl Store {
         }
         let bytes = u64::try_from(header.len()).unwrap_or(0);
         self.files.insert(name, bytes);
-        Ok(Current { name, file, bytes, unsynced: true })
+        Ok(Current { name, file, bytes, synced: 0, unsynced: 0 })
     }
 
     /// Unlinks files until `length` more bytes fit: those of every sample first, the oldest first.
@@ -351,16 +354,44 @@ impl Store {
     }
 
     fn sync(&mut self, now: Moment) {
-        let currents = [&mut self.full, &mut self.minute].into_iter().flatten();
-        let mut synced = false;
-        for current in currents.filter(|current| current.unsynced) {
-            current.unsynced = current.file.sync_data().is_err();
-            synced = true;
+        let mut any = false;
+        for tier in [Tier::Full, Tier::Minute] {
+            if let Some(current) = self.current_of(tier).take_if(|current| current.synced < current.bytes) {
+                *self.current_of(tier) = self.synced(tier, current);
+                any = true;
+            }
         }
-        if synced {
+        if any {
             self.last_sync = Some(now);
             // The names too. A folder that cannot be synced is brought to the disk by the kernel in a while.
             let _ = self.folder.sync();
+        }
+    }
+
+    /// Brings a file to the disk. Where that fails, what was added to it is lost, although the kernel took it, and nothing more is: whether
+    /// anything can be written shows when the next file is begun.
+    fn synced(&mut self, tier: Tier, mut current: Current) -> Option<Current> {
+        if current.synced == current.bytes {
+            return Some(current);
+        }
+        match (self.limits.sync)(&current.file) {
+            // Invalid is what a file system says that has nowhere to bring it to (fsync(2)).
+            Err(error) if error.kind() != io::ErrorKind::InvalidInput => {
+                self.status.blocks_written = self.status.blocks_written.saturating_sub(current.unsynced);
+                self.status.blocks_lost += current.unsynced;
+                self.states.insert(tier, state_of(&error));
+                // Nobody shall read what does not last. What refuses to be written may refuse this as well.
+                if current.synced == 0 {
+                    let _ = self.remove(current.name);
+                } else if current.file.set_len(current.synced).is_ok() {
+                    self.files.insert(current.name, current.synced);
+                }
+                None
+            }
+            Ok(()) | Err(_) => {
+                (current.synced, current.unsynced) = (current.bytes, 0);
+                Some(current)
+            }
         }
     }
 

@@ -36,7 +36,7 @@ fn roomy(_: &Folder) -> io::Result<(u64, u64)> {
 }
 
 fn open(path: &Path) -> Result<Store, StoreError> {
-    Store::open_within(path, SECOND, Limits { bytes: MAX_BYTES, space: roomy })
+    Store::open_within(path, SECOND, Limits { bytes: MAX_BYTES, space: roomy, sync: File::sync_data })
 }
 
 fn cpu() -> SeriesKey {
@@ -204,7 +204,7 @@ fn samples_go_after_a_day_and_minutes_after_thirty() {
 #[test]
 fn the_budget_is_kept_by_giving_up_the_oldest_samples_first() {
     let place = place();
-    let limits = Limits { bytes: 8 * 1024, space: roomy };
+    let limits = Limits { bytes: 8 * 1024, space: roomy, sync: File::sync_data };
     let mut store = Store::open_within(&place.path, SECOND, limits).unwrap();
     for second in 0..6 * HOUR {
         push(&mut store, second, i64::try_from(second * 2_654_435_761 % 1000).unwrap());
@@ -223,7 +223,7 @@ fn the_budget_is_kept_by_giving_up_the_oldest_samples_first() {
 fn where_hardly_any_space_is_free_nothing_is_written_until_there_is() {
     thread_local!(static FREE: std::cell::Cell<u64> = const { std::cell::Cell::new(49) });
     let place = place();
-    let limits = Limits { bytes: MAX_BYTES, space: |_| Ok((FREE.get(), 1000)) };
+    let limits = Limits { bytes: MAX_BYTES, space: |_| Ok((FREE.get(), 1000)), sync: File::sync_data };
     let mut store = Store::open_within(&place.path, SECOND, limits).unwrap();
     (0..61).for_each(|second| push(&mut store, second, 1));
     let status = store.status();
@@ -238,6 +238,58 @@ fn where_hardly_any_space_is_free_nothing_is_written_until_there_is() {
     assert_eq!(values[..60], [None; 60]);
     // Minutes are gathered all the while, and were not due.
     assert_eq!(ask(&place.path, 0, 120, 60, Fold::Last).0, [Some(1), Some(2)]);
+}
+
+#[test]
+fn what_the_kernel_took_and_could_not_bring_to_the_disk_is_lost_and_counted() {
+    thread_local!(static FAILS: std::cell::Cell<bool> = const { std::cell::Cell::new(false) });
+    let place = place();
+    let sync = |_: &File| if FAILS.get() { Err(io::ErrorKind::ReadOnlyFilesystem.into()) } else { Ok(()) };
+    let limits = Limits { bytes: MAX_BYTES, space: roomy, sync };
+    let mut store = Store::open_within(&place.path, SECOND, limits).unwrap();
+    let ten_minutes = |store: &mut Store, number: u64| {
+        (number * 600..number * 600 + 600).for_each(|second| push(store, second, 1));
+        // Long after the last time that it was brought to the disk.
+        store.flush(Moment::from_origin(Duration::from_secs(number * 600 + 601)));
+        store.status()
+    };
+    let before = ten_minutes(&mut store, 0);
+    assert_eq!((before.state, before.blocks_lost), (StoreState::Writing, 0));
+    let on_disk = files(&place.path, "").len();
+
+    FAILS.set(true);
+    let failed = ten_minutes(&mut store, 1);
+    assert_eq!(failed.state, StoreState::Failing);
+    assert_eq!((failed.blocks_written, failed.blocks_lost), (before.blocks_written, before.blocks_written));
+    assert_eq!(failed.bytes, before.bytes);
+    assert_eq!(files(&place.path, "").len(), on_disk, "no file is left behind with each turn");
+
+    FAILS.set(false);
+    let again = ten_minutes(&mut store, 2);
+    assert_eq!((again.state, again.blocks_lost), (StoreState::Writing, failed.blocks_lost));
+    drop(store);
+    let (values, damage) = ask(&place.path, 0, 1800, 600, Fold::Last);
+    assert_eq!((values, damage), (vec![Some(1), None, Some(1)], Damage::default()));
+}
+
+#[test]
+fn a_file_that_cannot_be_brought_to_the_disk_when_another_is_begun_is_counted_too() {
+    thread_local!(static FAILS: std::cell::Cell<bool> = const { std::cell::Cell::new(false) });
+    let place = place();
+    let sync = |_: &File| if FAILS.get() { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) };
+    let limits = Limits { bytes: MAX_BYTES, space: roomy, sync };
+    let mut store = Store::open_within(&place.path, SECOND, limits).unwrap();
+    // A clock that is set back begins a file, and all of it is too soon after the first to be brought to the disk by itself.
+    for round in 0..4 {
+        FAILS.set(round == 3);
+        for second in 0..10 {
+            let at = WallTime((START + 1000 - round * 100 + second) * 1000);
+            store.push(&[(cpu(), 1)], at, Moment::from_origin(Duration::from_secs(round * 10 + second + 1)));
+        }
+    }
+    // The second file of each tier is lost; the first was brought to the disk, and the third takes what comes.
+    let status = store.status();
+    assert_eq!((status.state, status.blocks_written, status.blocks_lost), (StoreState::Writing, 4, 2));
 }
 
 #[test]

@@ -60,6 +60,7 @@ mod disks {
 }
 #[cfg(target_os = "linux")]
 mod filesystems {
+    mod errors;
     pub(crate) mod linux;
     pub(crate) mod mounts;
 }

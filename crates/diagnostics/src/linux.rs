@@ -93,7 +93,7 @@ impl Machine {
             traffic: TrafficFiles::new(proc),
             limits: LimitFiles::new(proc),
             own: OwnFiles::new(proc, units.page_kib),
-            filesystems: Filesystems::new(proc, space),
+            filesystems: Filesystems::new(proc, sys, space),
             disks: Disks::new(proc, sys),
             networks: Networks::new(proc, sys),
             sensors: Sensors::new(sys),

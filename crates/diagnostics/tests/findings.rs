@@ -62,6 +62,7 @@ stories! {
     noisy_neighbour_steal,
     a_program_at_full_speed_that_comes_to_rest,
     a_root_that_turned_read_only,
+    a_root_that_found_errors,
     a_service_that_restarts_over_and_over,
     a_service_that_was_killed_long_ago,
     a_lossy_link,

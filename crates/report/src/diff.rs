@@ -114,7 +114,7 @@ fn compare_findings(a: &[Finding], b: &[Finding]) -> Vec<FindingChange> {
     let change = |finding: &Finding, change, before: Option<&Finding>, after: Option<&Finding>| FindingChange {
         change,
         check: finding.check.name(),
-        title: wording::words(finding.check).title,
+        title: wording::words_of(finding).title,
         subject: finding.subject.as_ref().map(|subject| shown(subject.label().raw())).unwrap_or_default(),
         before: before.map(|before| severity(before).name()),
         after: after.map(|after| severity(after).name()),

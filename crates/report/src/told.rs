@@ -107,7 +107,7 @@ pub(crate) fn severity_word(severity: Option<Severity>) -> &'static str {
 }
 
 fn told(finding: &Finding, all: &[Finding]) -> Told {
-    let words = wording::words(finding.check);
+    let words = wording::words_of(finding);
     let exonerating =
         all.iter().filter(|other| other.verdict == Verdict::Pass && other.exonerates.contains(&finding.check));
     let mut ruled_out = match finding.verdict {
@@ -294,6 +294,8 @@ fn filesystems(filesystems: &[Filesystem]) -> Table {
             FilesystemState::ReadWrite => "read and write",
             FilesystemState::ReadOnly => "read only",
             FilesystemState::Unresponsive => "does not answer",
+            FilesystemState::Stopped => "read only after errors",
+            FilesystemState::Damaged => "read and write, has errors",
         };
         vec![
             one.mount.shown(),

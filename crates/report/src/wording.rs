@@ -80,6 +80,16 @@ pub fn words(check: Check) -> Words {
     }
 }
 
+/// The words of a finding: those of its check, or others where its evidence says that it is about something else.
+pub fn words_of(finding: &Finding) -> Words {
+    let rests_on =
+        |check, what| finding.check == check && finding.evidence.iter().any(|evidence| evidence.what == what);
+    if rests_on(Check::FilesystemReadOnly, What::Errors) {
+        return disks::DAMAGED;
+    }
+    words(finding.check)
+}
+
 /// What evidence of this kind is called, such as `busiest disk`.
 pub fn evidence_name(what: What) -> &'static str {
     evidence::name(what)
@@ -92,7 +102,7 @@ pub fn evidence(finding: &Finding) -> Vec<(&'static str, String)> {
 
 /// What the finding tells the person at the machine: a sentence or three without jargon.
 pub fn plain(finding: &Finding) -> String {
-    let words = words(finding.check);
+    let words = words_of(finding);
     match finding.verdict {
         Verdict::Fail => {
             let urgent =
@@ -107,7 +117,7 @@ pub fn plain(finding: &Finding) -> String {
 
 /// What the finding tells the technician, on one line: subject, figures, since when, and what is to come.
 pub fn technical(finding: &Finding) -> String {
-    let words = words(finding.check);
+    let words = words_of(finding);
     let subject = finding.subject.as_ref().map(|subject| format!("{}: ", shown(subject.label().raw())));
     let subject = subject.unwrap_or_default();
     let told = match finding.verdict {

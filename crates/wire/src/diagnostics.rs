@@ -312,6 +312,10 @@ closed! {
         ReadOnly = "read_only",
         /// It did not answer in time; its figures are from the last time it did, or zero.
         Unresponsive = "unresponsive",
+        /// Reading only, since it found errors in itself.
+        Stopped = "stopped",
+        /// Reading and writing, although it found errors in itself that nobody has repaired.
+        Damaged = "damaged",
     }
 }
 

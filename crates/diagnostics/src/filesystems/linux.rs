@@ -16,7 +16,10 @@ use wire::{
     time::Moment,
 };
 
-use super::mounts::{Mount, hides_processes, worth_showing};
+use super::{
+    errors::{Damage, Errors},
+    mounts::{Mount, hides_processes, worth_showing},
+};
 use crate::{
     gaps::{Gaps, why},
     patience::Patience,
@@ -48,6 +51,7 @@ pub(crate) struct Filesystems {
     patience: Patience<Key, io::Result<Space>>,
     next: Moment,
     mounts: Vec<Mount>,
+    errors: Errors,
     /// The last answer of each mount.
     answers: BTreeMap<Key, Result<Space, String>>,
     /// Mounts that could not be asked at all.
@@ -67,13 +71,14 @@ impl fmt::Debug for Filesystems {
 }
 
 impl Filesystems {
-    pub(crate) fn new(proc: &Path, ask: AskSpace) -> Self {
+    pub(crate) fn new(proc: &Path, sys: &Path, ask: AskSpace) -> Self {
         Self {
             mountinfo: proc.join("self/mountinfo"),
             ask,
             patience: Patience::new(),
             next: Moment::default(),
             mounts: Vec::new(),
+            errors: Errors::new(proc, sys),
             answers: BTreeMap::new(),
             unasked: BTreeMap::new(),
             list: Gaps::default(),
@@ -119,6 +124,7 @@ impl Filesystems {
             }
             Err(error) => self.list.note_error("file systems", &error),
         }
+        self.errors.refresh(&self.mounts, buffer);
         let keys = self.mounts.iter().map(Mount::key).collect::<BTreeSet<_>>();
         self.answers.retain(|key, _| keys.contains(key));
         self.unasked.clear();
@@ -147,10 +153,13 @@ impl Filesystems {
         if space.total_kib == 0 && !dead {
             return None;
         }
-        let state = match (dead, mount.read_only) {
-            (true, _) => FilesystemState::Unresponsive,
-            (false, true) => FilesystemState::ReadOnly,
-            (false, false) => FilesystemState::ReadWrite,
+        let state = match (self.errors.of(mount), mount.read_only) {
+            _ if dead => FilesystemState::Unresponsive,
+            _ if mount.stopped => FilesystemState::Stopped,
+            (Damage::Stopped, _) => FilesystemState::Stopped,
+            (Damage::None | Damage::Found, true) => FilesystemState::ReadOnly,
+            (Damage::Found, false) => FilesystemState::Damaged,
+            (Damage::None, false) => FilesystemState::ReadWrite,
         };
         Some(Filesystem {
             mount: Label::cut(&mount.point.to_string_lossy()),
@@ -184,6 +193,7 @@ mod tests {
     use std::{fs, sync::Mutex, sync::mpsc};
 
     use super::*;
+    use crate::testing::TestMachine;
 
     const SPACE: Space = Space { total_kib: 1000, available_kib: 400, inodes_total: 64, inodes_free: 32 };
 
@@ -228,6 +238,7 @@ mod tests {
         let count = Arc::clone(&asked);
         let mut filesystems = Filesystems::new(
             proc.path(),
+            &proc.path().join("sys"),
             Arc::new(move |point| {
                 if point == Path::new("/srv") {
                     *count.lock().unwrap() += 1;
@@ -266,7 +277,7 @@ mod tests {
             blocked.lock().unwrap().recv().unwrap_err();
             Ok(SPACE)
         };
-        let mut filesystems = Filesystems::new(proc.path(), Arc::new(ask));
+        let mut filesystems = Filesystems::new(proc.path(), &proc.path().join("sys"), Arc::new(ask));
         assert_eq!(rows(&mut filesystems, at(0)), []);
         assert_eq!(rows(&mut filesystems, at(2)), [("/srv".to_owned(), 0, FilesystemState::Unresponsive)]);
         drop(release);
@@ -276,7 +287,7 @@ mod tests {
     #[expect(clippy::disallowed_methods, reason = "nobody reads the test's own folder meanwhile")]
     fn a_remount_as_read_only_is_seen_without_a_restart() {
         let proc = proc_with("1 0 8:1 / / rw - ext4 /dev/sda1 rw,errors=remount-ro\n");
-        let mut filesystems = Filesystems::new(proc.path(), Arc::new(|_| Ok(SPACE)));
+        let mut filesystems = Filesystems::new(proc.path(), &proc.path().join("sys"), Arc::new(|_| Ok(SPACE)));
         settle(&mut filesystems, at(0));
         assert_eq!(rows(&mut filesystems, at(1))[0].2, FilesystemState::ReadWrite);
         let turned = "1 0 8:1 / / rw - ext4 /dev/sda1 ro,errors=remount-ro\n";
@@ -292,7 +303,7 @@ mod tests {
             true => Ok(SPACE),
             false => Err(io::ErrorKind::PermissionDenied.into()),
         };
-        let mut filesystems = Filesystems::new(proc.path(), Arc::new(ask));
+        let mut filesystems = Filesystems::new(proc.path(), &proc.path().join("sys"), Arc::new(ask));
         settle(&mut filesystems, at(0));
         let mut gaps = Gaps::default();
         assert_eq!(filesystems.read(at(1), &mut Vec::new(), &mut gaps).len(), 1);
@@ -304,10 +315,94 @@ mod tests {
     fn more_free_blocks_than_blocks_are_no_more_than_all() {
         let proc = proc_with("1 0 8:1 / / rw - ext4 /dev/sda1 rw\n");
         let negative = Space { available_kib: u64::MAX - 3, inodes_free: u64::MAX, ..SPACE };
-        let mut filesystems = Filesystems::new(proc.path(), Arc::new(move |_| Ok(negative)));
+        let mut filesystems = Filesystems::new(proc.path(), &proc.path().join("sys"), Arc::new(move |_| Ok(negative)));
         settle(&mut filesystems, at(0));
         let rows = filesystems.read(at(1), &mut Vec::new(), &mut Gaps::default());
         assert_eq!((rows[0].available_kib, rows[0].inodes_free), (1000, 64));
+    }
+
+    /// A disk of which the kernel counts the errors, mounted with these options.
+    struct Counting(TestMachine);
+
+    impl Counting {
+        fn new(options: &str) -> Self {
+            let machine = TestMachine::new(&[("proc/stat", "cpu 1 2 3 4\nbtime 1800000000\n")]);
+            machine.write("proc/self/mountinfo", format!("1 0 8:1 / / rw - ext4 /dev/sda1 {options}\n"));
+            machine.link("sys/dev/block/8:1", "../../devices/pci0000:00/block/sda/sda1");
+            Self(machine)
+        }
+
+        fn count(&self, errors: u64, last: u64) {
+            self.0.write("sys/fs/ext4/sda1/errors_count", format!("{errors}\n"));
+            self.0.write("sys/fs/ext4/sda1/last_error_time", format!("{last}\n"));
+        }
+
+        fn watch(&self) -> Filesystems {
+            Filesystems::new(&self.0.path("proc"), &self.0.path("sys"), Arc::new(|_| Ok(SPACE)))
+        }
+    }
+
+    fn state(filesystems: &mut Filesystems, secs: u64) -> FilesystemState {
+        settle(filesystems, at(secs));
+        rows(filesystems, at(secs + 1))[0].2
+    }
+
+    #[test]
+    fn a_file_system_whose_errors_rise_has_stopped_writing_whatever_the_list_says_until_it_is_repaired() {
+        let disk = Counting::new("rw,errors=remount-ro");
+        disk.count(0, 0);
+        let mut filesystems = disk.watch();
+        assert_eq!(state(&mut filesystems, 0), FilesystemState::ReadWrite);
+        disk.count(2, 1_800_000_500);
+        assert_eq!(state(&mut filesystems, 5), FilesystemState::Stopped);
+        assert_eq!(state(&mut filesystems, 10), FilesystemState::Stopped, "as long as nobody repairs it");
+        disk.count(0, 0);
+        assert_eq!(state(&mut filesystems, 15), FilesystemState::ReadWrite);
+    }
+
+    #[test]
+    fn a_file_system_that_goes_on_after_errors_is_damaged_and_no_more() {
+        let disk = Counting::new("rw,errors=continue");
+        disk.count(0, 0);
+        let mut filesystems = disk.watch();
+        assert_eq!(state(&mut filesystems, 0), FilesystemState::ReadWrite);
+        disk.count(7, 1_800_000_500);
+        assert_eq!(state(&mut filesystems, 5), FilesystemState::Damaged);
+    }
+
+    #[test]
+    fn errors_at_first_sight_count_as_a_stop_if_they_are_younger_than_the_machine_runs() {
+        for (last, expected) in [(1_799_999_999, FilesystemState::Damaged), (1_800_000_000, FilesystemState::Stopped)] {
+            let disk = Counting::new("rw,errors=remount-ro");
+            disk.count(3, last);
+            let mut filesystems = disk.watch();
+            assert_eq!(state(&mut filesystems, 0), expected);
+            assert_eq!(state(&mut filesystems, 5), expected, "nothing was added");
+        }
+    }
+
+    #[test]
+    fn what_a_file_system_does_about_errors_is_told_by_itself_where_the_list_does_not() {
+        for (options, expected) in [
+            ("rw\nerrors=remount-ro\n", FilesystemState::Stopped),
+            ("rw\nerrors=panic\n", FilesystemState::Stopped),
+            ("rw\nerrors=continue\n", FilesystemState::Damaged),
+            ("", FilesystemState::Damaged),
+        ] {
+            let disk = Counting::new("rw");
+            disk.0.write("proc/fs/ext4/sda1/options", options);
+            disk.count(0, 0);
+            let mut filesystems = disk.watch();
+            assert_eq!(state(&mut filesystems, 0), FilesystemState::ReadWrite);
+            disk.count(1, 1_800_000_500);
+            assert_eq!(state(&mut filesystems, 5), expected, "{options:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_system_that_says_that_it_stopped_has() {
+        let disk = Counting::new("rw,errors=remount-ro,emergency_ro");
+        assert_eq!(state(&mut disk.watch(), 0), FilesystemState::Stopped);
     }
 
     #[test]

@@ -17,8 +17,32 @@ pub(crate) struct Mount {
     pub(crate) device: Vec<u8>,
     pub(crate) kind: String,
     pub(crate) read_only: bool,
+    /// Whether it says that an error made it so.
+    pub(crate) stopped: bool,
+    /// What it does about an error, if the list says so.
+    pub(crate) on_error: Option<OnError>,
     /// Whether the file system's own root is mounted and not a folder in it.
     whole: bool,
+}
+
+/// What a file system does when it finds an error in itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum OnError {
+    /// It goes on.
+    Continue,
+    /// It stops writing, or the whole machine.
+    Stop,
+}
+
+impl OnError {
+    /// Of an option such as `errors=remount-ro`.
+    pub(crate) fn parse(option: &[u8]) -> Option<Self> {
+        match option.trim_ascii().strip_prefix(b"errors=")? {
+            b"continue" => Some(Self::Continue),
+            b"remount-ro" | b"panic" => Some(Self::Stop),
+            _ => None,
+        }
+    }
 }
 
 /// Kinds that hold no files of their own: windows into the kernel, views of other file systems, mounts that come about only
@@ -66,8 +90,10 @@ const PSEUDO: [&str; 39] = [
 ];
 
 /// What file systems say of themselves when nothing can be written to them. Since Linux 6.15 ext4 says by words of its own that an
-/// error made it so, and that it was shut down; before, the former was `ro` and the latter was not said.
-const READ_ONLY: [&[u8]; 3] = [b"ro", b"emergency_ro", b"shutdown"];
+/// error made it so, and that it was shut down. Before, the latter was not said, and the former was `ro` only
+/// before 6.12 and what stable kernels took of it: see [`super::errors`] for what tells it in between.
+const READ_ONLY: [&[u8]; 3] = [b"ro", STOPPED, b"shutdown"];
+const STOPPED: &[u8] = b"emergency_ro";
 
 /// The mounts worth showing: at each place the one that can be seen, of each device one, without [`PSEUDO`] kinds. The root
 /// is always shown. Ordered by place.
@@ -141,7 +167,9 @@ fn parse(line: &[u8]) -> Option<Mount> {
     let says =
         |options: &[u8], what: &[&[u8]]| options.split(|byte| *byte == b',').any(|option| what.contains(&option));
     let read_only = says(options, &[b"ro"]) || says(own_options, &READ_ONLY);
-    point.is_absolute().then_some(Mount { point, device, kind, read_only, whole })
+    let stopped = says(own_options, &[STOPPED]);
+    let on_error = own_options.split(|byte| *byte == b',').find_map(OnError::parse);
+    point.is_absolute().then_some(Mount { point, device, kind, read_only, stopped, on_error, whole })
 }
 
 /// The kernel writes space, tab, newline and backslash as three octal digits behind a backslash.

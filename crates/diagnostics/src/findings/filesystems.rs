@@ -8,6 +8,7 @@ use wire::diagnostics::{
 
 use super::{
     answer::{Answer, Answers, Missing, Reading, amount, machine, permille},
+    disks::word,
     facts::View,
     level::{Band, Level, critical, warning},
 };
@@ -91,7 +92,8 @@ pub(super) fn inodes(facts: &View<'_>) -> Answers {
     })
 }
 
-/// Some are read-only on purpose, so what counts is whether it could be written before. A vital one that could not is told as a hint.
+/// Some are read-only on purpose, so what counts is whether it could be written before, or whether it says itself that it stopped. A vital
+/// one that could not be written is told as a hint.
 pub(super) fn read_only(facts: &View<'_>) -> Answers {
     let answers = own(facts)?.into_iter().map(|filesystem| {
         let subject = Named::Path(filesystem.mount.clone());
@@ -100,15 +102,24 @@ pub(super) fn read_only(facts: &View<'_>) -> Answers {
         let (level, confidence) = match filesystem.state {
             FilesystemState::Unresponsive => return Answer::about(subject, Err(silent(filesystem))),
             FilesystemState::ReadWrite => (Level::FINE, Confidence::High),
+            FilesystemState::Damaged => (Level::is(Severity::Warning), Confidence::High),
+            FilesystemState::Stopped if vital => (Level::is(Severity::Critical), Confidence::High),
+            FilesystemState::Stopped => (Level::is(Severity::Warning), Confidence::High),
             FilesystemState::ReadOnly if could && vital => (Level::is(Severity::Critical), Confidence::High),
             FilesystemState::ReadOnly if could => (Level::is(Severity::Warning), Confidence::High),
             FilesystemState::ReadOnly if vital => (Level::is(Severity::Info), Confidence::Low),
             FilesystemState::ReadOnly => (Level::FINE, Confidence::Low),
         };
-        let reading = Reading::new(level).sure(confidence).word(What::Kind, &filesystem.kind);
+        let says = match filesystem.state {
+            FilesystemState::Stopped => Some(word(What::State, "it stopped writing when it found errors")),
+            FilesystemState::Damaged => Some(word(What::Errors, "not repaired")),
+            FilesystemState::ReadWrite | FilesystemState::ReadOnly | FilesystemState::Unresponsive => None,
+        };
+        let reading = Reading::new(level).sure(confidence).also(says).word(What::Kind, &filesystem.kind);
         let answer = Answer::about(subject, Ok(reading));
         // Once it could be written, that is what it stands for until it is mounted anew.
-        if filesystem.state == FilesystemState::ReadWrite { answer.counting(What::State, WRITABLE) } else { answer }
+        let can = matches!(filesystem.state, FilesystemState::ReadWrite | FilesystemState::Damaged);
+        if can { answer.counting(What::State, WRITABLE) } else { answer }
     });
     Ok(answers.collect())
 }
@@ -145,6 +156,9 @@ fn own<'a>(facts: &View<'a>) -> Result<Vec<&'a Filesystem>, Missing> {
 fn silent(filesystem: &Filesystem) -> Missing {
     Missing::unknown(match filesystem.state {
         FilesystemState::Unresponsive => "it does not answer",
-        FilesystemState::ReadWrite | FilesystemState::ReadOnly => "its size is not known",
+        FilesystemState::ReadWrite
+        | FilesystemState::ReadOnly
+        | FilesystemState::Stopped
+        | FilesystemState::Damaged => "its size is not known",
     })
 }

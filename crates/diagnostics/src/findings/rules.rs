@@ -90,7 +90,7 @@ pub(crate) fn rule(check: Check) -> Rule {
         C::SpaceUsed => new(filesystems::space, "disk-full").exonerates(&[C::FailedUnit]),
         C::SpaceForecast => new(filesystems::forecast, "disk-fill").hold(Hold::of(filesystems::FORECAST_HOLD)),
         C::InodesUsed => new(filesystems::inodes, "inodes").exonerates(&[C::FailedUnit]),
-        C::FilesystemReadOnly => new(filesystems::read_only, "read-only").exonerates(&[C::FailedUnit]),
+        C::FilesystemReadOnly => new(filesystems::read_only, "read-only").version(2).exonerates(&[C::FailedUnit]),
         C::MountUnresponsive => new(filesystems::unresponsive, "dead-mount").exonerates(&[C::LoadPerCore]),
         C::DiskSaturated => new(disks::saturated, "slow-disk").version(2).exonerates(&[C::IoPressure, C::CpuIowait]),
         C::NvmeWarning => new(disks::nvme_warning, "backup-now").exonerates(&[C::DiskSaturated, C::FilesystemReadOnly]),

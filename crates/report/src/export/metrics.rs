@@ -190,7 +190,7 @@ impl All {
         self.gauge("filesystem_available_bytes", "Free for ordinary users.", each(|one| bytes(one.available_kib)));
         self.gauge("filesystem_inodes", "Inodes in all; 0 without such a limit.", each(|one| whole(one.inodes_total)));
         self.gauge("filesystem_inodes_free", "Inodes that are free.", each(|one| whole(one.inodes_free)));
-        let writable = each(|one| whole(one.state == FilesystemState::ReadWrite));
+        let writable = each(|one| whole(matches!(one.state, FilesystemState::ReadWrite | FilesystemState::Damaged)));
         self.gauge("filesystem_writable", "Whether it can be written.", writable);
         let responsive = filesystems.iter().map(|one| (labels(one), whole(one.state != FilesystemState::Unresponsive)));
         self.gauge("filesystem_responsive", "Whether it answered in time.", responsive);

@@ -43,8 +43,17 @@ pub(super) const READ_ONLY: Words = Words {
     question: "Can files be saved everywhere?",
     plain: "Nothing can be saved in {subject} any more: the system protects it, most often because the disk has faults. Do not \
         restart yet. Copy what is important to another disk first.",
-    technical: "read-only[ ({kind})]",
+    technical: "read-only[, {state}][ ({kind})]",
     rules_out: "No file system turned read-only.",
+};
+
+/// Of [`READ_ONLY`], where it can be written all the same.
+pub(super) const DAMAGED: Words = Words {
+    title: "A disk has errors",
+    plain: "Errors were found in {subject} that nobody has repaired. It still works, but files in it may be damaged. Copy what is \
+        important to another disk, then have it checked.",
+    technical: "errors {errors}[ ({kind})]; can be written",
+    ..READ_ONLY
 };
 
 pub(super) const UNRESPONSIVE: Words = Words {

@@ -84,11 +84,17 @@ fn figure(what: What, value: i64, unit: Unit) -> Evidence {
     Evidence { what, amount: Some(Amount { value, unit }), name: None }
 }
 
+/// All words there are: those of each check, and those for findings that rest on something else.
+fn all_words() -> impl Iterator<Item = (Check, Words)> {
+    let others = [(Check::FilesystemReadOnly, disks::DAMAGED)];
+    Check::ALL.iter().map(|check| (*check, words(*check))).chain(others)
+}
+
 #[test]
 fn every_check_has_words_of_its_own() {
     let mut titles = Vec::new();
-    for check in Check::ALL {
-        let Words { title, question, plain, technical, rules_out } = words(*check);
+    for (check, words) in all_words() {
+        let Words { title, question, plain, technical, rules_out } = words;
         assert!(!title.ends_with('.') && title.len() <= 40, "{check}: {title}");
         assert!(question.ends_with('?'), "{check}: {question}");
         assert!(plain.len() > 60 && plain.ends_with(['.', ']']), "{check}: {plain}");
@@ -98,13 +104,12 @@ fn every_check_has_words_of_its_own() {
     }
     titles.sort_unstable();
     titles.dedup();
-    assert_eq!(titles.len(), Check::ALL.len());
+    assert_eq!(titles.len(), all_words().count());
 }
 
 #[test]
 fn every_place_in_a_text_is_for_a_kind_of_evidence_and_brackets_close() {
-    for check in Check::ALL {
-        let words = words(*check);
+    for (check, words) in all_words() {
         for text in [words.plain, words.technical] {
             for place in template::places(text) {
                 let known = place == "subject" || What::ALL.iter().any(|what| what.name() == place);
@@ -120,8 +125,7 @@ fn every_place_in_a_text_is_for_a_kind_of_evidence_and_brackets_close() {
 
 #[test]
 fn the_person_at_the_machine_is_told_without_jargon() {
-    for check in Check::ALL {
-        let words = words(*check);
+    for (check, words) in all_words() {
         // Places are filled with what the person has anyway: names of programs and folders.
         let said = words.plain.split(['{', '}']).step_by(2).collect::<String>();
         for text in [said.as_str(), words.question] {
@@ -131,7 +135,7 @@ fn the_person_at_the_machine_is_told_without_jargon() {
                 let found = spoken.split(' ').any(|word| word == jargon.trim())
                     || jargon.contains(' ') && spoken.contains(jargon);
                 // The end of a certificate is told as what it is.
-                let meant = *check == Check::CertificateExpiry && *jargon == "certificate";
+                let meant = check == Check::CertificateExpiry && *jargon == "certificate";
                 assert!(!found || meant, "{check} says {jargon}: {text}");
             }
         }
@@ -155,6 +159,21 @@ fn a_full_disk_is_told_to_both() {
         "Please do not wait with this. There is hardly any room left for files in /home: 3.2 GiB are free."
     ));
     assert_eq!(evidence(&full)[1], ("available", "3.2 GiB".to_owned()));
+}
+
+#[test]
+fn a_disk_that_has_errors_and_can_be_written_is_not_said_to_be_protected() {
+    let mut damaged = finding(Check::FilesystemReadOnly, Verdict::Fail);
+    damaged.subject = Some(Named::Path(Label::cut("/home")));
+    let word = |what, word| Evidence { what, amount: None, name: Some(Named::Technical(Label::cut(word))) };
+    damaged.evidence = vec![word(What::Errors, "not repaired")];
+    assert_eq!(words_of(&damaged).title, "A disk has errors");
+    assert!(plain(&damaged).starts_with("Errors were found in /home that nobody has repaired."), "{}", plain(&damaged));
+    damaged.evidence = vec![word(What::State, "it stopped")];
+    assert_eq!(
+        (words_of(&damaged), technical(&damaged).as_str()),
+        (words(damaged.check), "/home: read-only, it stopped")
+    );
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use report::wording::{technical, words};
+use report::wording::{technical, words_of};
 use wire::diagnostics::{
     Filesystem, FilesystemState, IdentityCard, Snapshot,
     findings::{Finding, Severity, Verdict},
@@ -97,11 +97,7 @@ fn found(findings: &[Finding]) -> String {
     let mut lines = String::new();
     for finding in findings.iter().filter(|finding| finding.verdict == Verdict::Fail) {
         let severity = finding.severity.map_or("info", Severity::name);
-        lines.push_str(&format!(
-            "  {severity:<8}  {}\n            {}\n",
-            words(finding.check).title,
-            technical(finding)
-        ));
+        lines.push_str(&format!("  {severity:<8}  {}\n            {}\n", words_of(finding).title, technical(finding)));
     }
     let of = |verdict| findings.iter().filter(|finding| finding.verdict == verdict).count();
     if !findings.is_empty() {
@@ -211,6 +207,8 @@ fn filesystems(sample: &Snapshot) -> String {
             FilesystemState::ReadWrite => "",
             FilesystemState::ReadOnly => "read-only",
             FilesystemState::Unresponsive => "does not answer",
+            FilesystemState::Stopped => "read-only after errors",
+            FilesystemState::Damaged => "has errors",
         };
         table.row([
             mount.shown(),

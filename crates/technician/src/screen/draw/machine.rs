@@ -266,6 +266,8 @@ pub(super) fn filesystem_line(filesystem: &Filesystem, name: usize, width: usize
         FilesystemState::ReadWrite => "",
         FilesystemState::ReadOnly => " ro",
         FilesystemState::Unresponsive => " no answer,",
+        FilesystemState::Stopped => " ro, errors,",
+        FilesystemState::Damaged => " errors,",
     };
     let free = units::short_bytes(filesystem.available_kib.saturating_mul(1024));
     let inode_words =
@@ -273,7 +275,8 @@ pub(super) fn filesystem_line(filesystem: &Filesystem, name: usize, width: usize
     let figures = format!("{state} {:>4} {free} free{inode_words}", units::percent(share.into()));
     let room = width.saturating_sub(name + 1 + figures.len()).min(20);
     let style = match filesystem.state {
-        FilesystemState::Unresponsive => look.bad(),
+        FilesystemState::Unresponsive | FilesystemState::Stopped => look.bad(),
+        FilesystemState::Damaged => look.warn(),
         FilesystemState::ReadOnly | FilesystemState::ReadWrite => look.level(share.max(inodes)),
     };
     Line::from(vec![

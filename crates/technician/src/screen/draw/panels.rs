@@ -6,7 +6,7 @@ use ratatui::{
     text::{Line, Span},
     widgets::Paragraph,
 };
-use report::wording::{technical, words};
+use report::wording::{technical, words_of};
 use wire::diagnostics::{
     Panel as Sampled, ProcessOrder, Snapshot,
     findings::{Finding, Severity, Verdict},
@@ -98,7 +98,7 @@ fn finding_lines(findings: &[Finding], width: usize, look: Look) -> Vec<Line<'st
             Some(Severity::Warning) => (" !", look.warn()),
             Some(Severity::Info) | None => (" i", look.accent()),
         };
-        let title = format!("{mark} {}", words(finding.check).title);
+        let title = format!("{mark} {}", words_of(finding).title);
         lines.push(Line::from(Span::styled(cut(&title, width), style)));
         lines.push(Line::from(Span::raw(format!("   {}", cut(&technical(finding), width.saturating_sub(3))))));
     }
@@ -114,7 +114,7 @@ fn finding_lines(findings: &[Finding], width: usize, look: Look) -> Vec<Line<'st
 
 /// What does not fail, on a line: about what, and why nobody knows.
 fn told(finding: &Finding) -> String {
-    let title = words(finding.check).title;
+    let title = words_of(finding).title;
     let subject = finding.subject.as_ref().map(|subject| format!(" ({})", subject.label())).unwrap_or_default();
     let reason = finding.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
     match finding.verdict {

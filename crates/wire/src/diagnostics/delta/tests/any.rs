@@ -100,7 +100,7 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn any_filesystem()(mount in name(), kind in name(), figures in vec(figure(), 4), state in 0..3) -> Filesystem {
+    fn any_filesystem()(mount in name(), kind in name(), figures in vec(figure(), 4), state in 0..FilesystemState::ALL.len()) -> Filesystem {
         Filesystem {
             mount,
             kind,
@@ -108,11 +108,7 @@ prop_compose! {
             available_kib: figures[1],
             inodes_total: figures[2],
             inodes_free: figures[3],
-            state: match state {
-                0 => FilesystemState::ReadWrite,
-                1 => FilesystemState::ReadOnly,
-                _ => FilesystemState::Unresponsive,
-            },
+            state: FilesystemState::ALL[state],
         }
     }
 }

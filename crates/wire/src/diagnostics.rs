@@ -183,7 +183,7 @@ schema! {
         technical available_kib: u64,
         /// What the agent's own control group (its container, most often) may use; 0 if nothing limits it.
         technical limit_kib: u64,
-        /// What that control group uses; 0 if nothing limits it.
+        /// What that control group uses, without what the kernel can take back; 0 if nothing limits it.
         technical limit_used_kib: u64,
         /// Waiting to be written to disk.
         technical dirty_kib: u64,

@@ -13,6 +13,11 @@ use crate::{
     text::{fields, first_line, number, read_file, values},
 };
 
+/// What `memory.stat` calls cache, the shared memory in it, and slabs that can be taken back.
+pub(super) const RECLAIMABLE_V2: [&str; 3] = ["file", "shmem", "slab_reclaimable"];
+/// As [`RECLAIMABLE_V2`].
+pub(super) const RECLAIMABLE_V1: [&str; 3] = ["total_cache", "total_shmem", "total_slab_reclaimable"];
+
 /// What version 1 says where there is no limit: the largest number of bytes that is a multiple of the page size, or near it.
 const NO_LIMIT_V1: u64 = 1 << 62;
 
@@ -51,7 +56,7 @@ pub(super) fn group_v2(group: &Path) -> ControlGroup {
     });
     ControlGroup {
         memory_kib: kib("memory.current").unwrap_or(0),
-        reclaimable_kib: reclaimable(group, ["file", "shmem", "slab_reclaimable"]),
+        reclaimable_kib: reclaimable(&group.join("memory.stat"), RECLAIMABLE_V2, &mut buffer),
         swap_kib: kib("memory.swap.current"),
         memory_high_kib: kib("memory.high"),
         memory_max_kib: kib("memory.max"),
@@ -64,10 +69,9 @@ pub(super) fn group_v2(group: &Path) -> ControlGroup {
     }
 }
 
-/// What the kernel can take back, of what the group's `memory.stat` calls cache, the shared memory in it, and slabs.
-fn reclaimable(group: &Path, names: [&str; 3]) -> Option<u64> {
-    let mut buffer = Vec::new();
-    let text = read_file(&group.join("memory.stat"), &mut buffer).ok()?;
+/// What the kernel can take back, in KiB, by the group's `memory.stat`.
+pub(super) fn reclaimable(stat: &Path, names: [&str; 3], buffer: &mut Vec<u8>) -> Option<u64> {
+    let text = read_file(stat, buffer).ok()?;
     let [cache, shared, slabs] = values(text, names);
     Some(cache?.saturating_sub(shared.unwrap_or(0)).saturating_add(slabs.unwrap_or(0)) / 1024)
 }
@@ -108,7 +112,7 @@ pub(super) fn group_v1(controllers: &Path, place: &Path) -> ControlGroup {
     let with_swap = file_number(&memory.join("memory.memsw.usage_in_bytes"));
     ControlGroup {
         memory_kib: bytes / 1024,
-        reclaimable_kib: reclaimable(&memory, ["total_cache", "total_shmem", "total_slab_reclaimable"]),
+        reclaimable_kib: reclaimable(&memory.join("memory.stat"), RECLAIMABLE_V1, &mut buffer),
         swap_kib: with_swap.map(|all| all.saturating_sub(bytes) / 1024),
         memory_max_kib: memory_max_v1(&memory),
         memory_events: (oom_kills.is_some() || max.is_some()).then(|| MemoryEvents {

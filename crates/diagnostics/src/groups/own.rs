@@ -9,7 +9,7 @@ use std::{
 use wire::diagnostics::sections::groups::OwnLimits;
 
 use super::files;
-use crate::text::{lines, read_file};
+use crate::text::{lines, number, read_file};
 
 /// Where the agent itself is, by the controllers of each hierarchy; version 2 has no controllers in the list (cgroups(7)).
 #[derive(Debug, Default)]
@@ -20,7 +20,10 @@ pub(crate) struct OwnPlaces(Vec<(Vec<u8>, PathBuf)>);
 pub(crate) struct MemoryLimit {
     pub(crate) max_kib: u64,
     /// The file that has what is in use of it, in bytes.
-    pub(crate) usage: PathBuf,
+    usage: PathBuf,
+    /// The file that has of what that is, and what in it can be taken back.
+    stat: PathBuf,
+    reclaimable: [&'static str; 3],
 }
 
 impl OwnPlaces {
@@ -50,7 +53,7 @@ impl OwnPlaces {
         let groups = self.around(b"", root.to_owned()).collect::<Vec<_>>();
         let memory = self.memory_v2(root);
         OwnLimits {
-            memory_used_kib: memory.as_ref().and_then(MemoryLimit::used_kib),
+            memory_used_kib: memory.as_ref().and_then(|memory| memory.used_kib(&mut Vec::new())),
             memory_max_kib: memory.map(|memory| memory.max_kib),
             cpu_max_permille: groups.iter().filter_map(|group| files::cpu_max_v2(group)).min(),
             tasks_max: groups.iter().filter_map(|group| files::file_number(&group.join("pids.max"))).min(),
@@ -61,7 +64,7 @@ impl OwnPlaces {
         let groups = |controller: &'static str| self.around(controller.as_bytes(), root.join(controller));
         let memory = self.memory_v1(root);
         OwnLimits {
-            memory_used_kib: memory.as_ref().and_then(MemoryLimit::used_kib),
+            memory_used_kib: memory.as_ref().and_then(|memory| memory.used_kib(&mut Vec::new())),
             memory_max_kib: memory.map(|memory| memory.max_kib),
             cpu_max_permille: groups("cpu").filter_map(|group| files::cpu_max_v1(&group)).min(),
             tasks_max: groups("pids").filter_map(|group| files::file_number(&group.join("pids.max"))).min(),
@@ -71,7 +74,8 @@ impl OwnPlaces {
     fn memory_v2(&self, root: &Path) -> Option<MemoryLimit> {
         let limit = |group: PathBuf| {
             let max_kib = files::file_number(&group.join("memory.max"))? / 1024;
-            Some(MemoryLimit { max_kib, usage: group.join("memory.current") })
+            let (usage, stat) = (group.join("memory.current"), group.join("memory.stat"));
+            Some(MemoryLimit { max_kib, usage, stat, reclaimable: files::RECLAIMABLE_V2 })
         };
         self.around(b"", root.to_owned()).filter_map(limit).min_by_key(|limit| limit.max_kib)
     }
@@ -79,7 +83,8 @@ impl OwnPlaces {
     fn memory_v1(&self, root: &Path) -> Option<MemoryLimit> {
         let limit = |group: PathBuf| {
             let max_kib = files::memory_max_v1(&group)?;
-            Some(MemoryLimit { max_kib, usage: group.join("memory.usage_in_bytes") })
+            let (usage, stat) = (group.join("memory.usage_in_bytes"), group.join("memory.stat"));
+            Some(MemoryLimit { max_kib, usage, stat, reclaimable: files::RECLAIMABLE_V1 })
         };
         self.around(b"memory", root.join("memory")).filter_map(limit).min_by_key(|limit| limit.max_kib)
     }
@@ -97,8 +102,10 @@ impl OwnPlaces {
 }
 
 impl MemoryLimit {
-    /// What is in use of it; `None` if that cannot be read.
-    pub(crate) fn used_kib(&self) -> Option<u64> {
-        Some(files::file_number(&self.usage)? / 1024)
+    /// What is in use of it, without what the kernel can take back, as it does before it ends a program: files that were read once fill
+    /// up any limit. `None` if that cannot be read.
+    pub(crate) fn used_kib(&self, buffer: &mut Vec<u8>) -> Option<u64> {
+        let used = number(read_file(&self.usage, buffer).ok()?.trim_ascii())? / 1024;
+        Some(used.saturating_sub(files::reclaimable(&self.stat, self.reclaimable, buffer).unwrap_or(0)))
     }
 }

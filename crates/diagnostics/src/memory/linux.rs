@@ -64,7 +64,7 @@ impl MemoryFiles {
         }
         if let Some(limit) = self.limit.as_ref().filter(|limit| limit.max_kib < memory.total_kib) {
             memory.limit_kib = limit.max_kib;
-            match limit.used_kib() {
+            match limit.used_kib(buffer) {
                 Some(used) => memory.limit_used_kib = used,
                 None => gaps.note("control group", "what is in use of its limit cannot be read"),
             }
@@ -114,6 +114,7 @@ fn read_totals(text: &[u8], memory: &mut Memory) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::TestMachine;
 
     fn totals(text: &[u8]) -> Memory {
         let mut memory = Memory::default();
@@ -125,6 +126,28 @@ mod tests {
     fn memory_that_old_kernels_do_not_call_available_is_estimated() {
         let memory = totals(b"MemTotal: 1000 kB\nMemFree: 100 kB\nBuffers: 50 kB\nCached: 200 kB\n");
         assert_eq!((memory.total_kib, memory.available_kib), (1000, 350));
+    }
+
+    #[test]
+    fn files_that_were_read_once_do_not_use_up_a_limit() {
+        let machine = TestMachine::new(&[
+            ("proc/meminfo", "MemTotal: 4000000 kB\nMemAvailable: 3000000 kB\n"),
+            ("proc/self/cgroup", "0::/service\n"),
+            ("sys/fs/cgroup/service/memory.max", "134217728\n"),
+            ("sys/fs/cgroup/service/memory.current", "134135808\n"),
+            ("sys/fs/cgroup/service/memory.stat", "anon 1495040\nfile 131760128\nshmem 0\nslab_reclaimable 756336\n"),
+        ]);
+        let read = || {
+            let mut files = MemoryFiles::new(&machine.path("proc"), &machine.path("sys"), 4);
+            let memory = files.read(Duration::ZERO, Moment::default(), &mut Vec::new(), &mut Gaps::default());
+            (memory.limit_kib, memory.limit_used_kib)
+        };
+        assert_eq!(read(), (131_072, 1582));
+        // Shared memory is counted among the files, and cannot be taken back.
+        machine.write("sys/fs/cgroup/service/memory.stat", "file 131760128\nshmem 131760128\nslab_reclaimable 0\n");
+        assert_eq!(read(), (131_072, 130_992));
+        machine.write("sys/fs/cgroup/service/memory.stat", "");
+        assert_eq!(read(), (131_072, 130_992), "where nothing tells, all of it counts");
     }
 
     #[test]

@@ -23,7 +23,7 @@ schema! {
     pub struct OwnLimits {
         /// Memory.
         technical memory_max_kib: Option<u64>,
-        /// Memory in use in the group that has that limit.
+        /// Memory in use in the group that has that limit, without what the kernel can take back.
         technical memory_used_kib: Option<u64>,
         /// Processor time in thousandths of one processor.
         technical cpu_max_permille: Option<u32>,

@@ -244,9 +244,13 @@ fn largest(facts: &View<'_>) -> impl Iterator<Item = Evidence> {
     })
 }
 
-/// Services and scopes by memory: the slices around them say nothing more.
+/// Services and scopes by memory: the slices around them, and the container around all, say nothing more.
 fn largest_groups(groups: &Groups) -> Vec<Evidence> {
-    let single = groups.groups.iter().filter(|group| !group.name.raw().ends_with(".slice")).take(NAMED);
+    let single = groups
+        .groups
+        .iter()
+        .filter(|group| !group.name.raw().ends_with(".slice") && group.name.raw() != "/")
+        .take(NAMED);
     let evidence = single
         .map(|group| named(What::LargeGroup, Named::Unit(group.name.clone()), amount(group.memory_kib), Unit::Kib));
     evidence.collect()

@@ -31,13 +31,21 @@ pub(crate) fn read(sources: &Sources, manifest: &mut Manifest) -> Option<Groups>
         return None;
     };
     let unified = version == GroupsVersion::Unified;
-    let walked = tree::walk(&if unified { root.clone() } else { root.join("memory") });
+    let mut walked = tree::walk(&if unified { root.clone() } else { root.join("memory") });
     manifest.read(SOURCE);
     if walked.cut {
         manifest.partial(SOURCE, &format!("more than the {} that are looked at, or too deep", tree::MAX_SEEN));
     }
     if unified && !walked.places.is_empty() && files::memory_v2(&root.join(&walked.places[0])).is_none() {
         manifest.partial(SOURCE, "memory is not counted for each group");
+    }
+    // What a container sees as the root is its own group, which counts and may have a limit; that of the machine has neither.
+    let contained = match unified {
+        true => files::memory_v2(&root).is_some(),
+        false => files::memory_max_v1(&root.join("memory")).is_some(),
+    };
+    if contained {
+        walked.places.insert(0, PathBuf::new());
     }
     let seen = u32::try_from(walked.places.len()).unwrap_or(u32::MAX);
     let groups = biggest(walked.places, |place| match unified {
@@ -66,6 +74,9 @@ fn biggest(places: Vec<PathBuf>, memory: impl Fn(&Path) -> Option<u64>) -> Vec<P
 
 /// The end of a place says which group it is, so that is what is kept of a long one.
 fn name(place: &Path) -> Label {
+    if place.as_os_str().is_empty() {
+        return Label::cut("/");
+    }
     let text = place.to_string_lossy();
     let whole = Label::cut(&text);
     if whole.raw().len() == text.len() {
@@ -138,6 +149,30 @@ mod tests {
         assert_eq!((groups.version, groups.groups[0].memory_kib), (GroupsVersion::Hybrid, 4));
         assert_eq!((groups.own.memory_max_kib, groups.own.cpu_max_permille), (Some(8), Some(2000)));
         assert_eq!((told[0].1, told[0].2.contains("pressure")), (Coverage::Partial, true));
+    }
+
+    #[test]
+    fn a_container_is_a_group_among_those_in_it() {
+        let tree = Tree::new();
+        tree.write("proc/self/cgroup", "0::/\n");
+        tree.write("sys/fs/cgroup/cgroup.controllers", "memory pids\n");
+        tree.write("sys/fs/cgroup/memory.current", "134217728\n");
+        tree.write("sys/fs/cgroup/memory.max", "268435456\n");
+        tree.write("sys/fs/cgroup/inner/memory.current", "67108864\n");
+        let rows = |groups: Groups| {
+            let rows = groups.groups.into_iter().map(|group| (group.name.raw().to_owned(), group.memory_max_kib));
+            (groups.seen, rows.collect::<Vec<_>>())
+        };
+        let expected = [("/".to_owned(), Some(262_144)), ("inner".to_owned(), None)];
+        assert_eq!(rows(groups(&tree).0.unwrap()), (2, expected.to_vec()));
+
+        let tree = Tree::new();
+        tree.write("proc/self/cgroup", "4:memory:/\n");
+        tree.write("sys/fs/cgroup/memory/memory.usage_in_bytes", "134217728\n");
+        tree.write("sys/fs/cgroup/memory/memory.limit_in_bytes", "268435456\n");
+        assert_eq!(rows(groups(&tree).0.unwrap()), (1, expected[..1].to_vec()));
+        tree.write("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n");
+        assert_eq!(rows(groups(&tree).0.unwrap()), (0, Vec::new()), "the machine itself");
     }
 
     #[test]

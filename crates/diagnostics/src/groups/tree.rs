@@ -10,8 +10,8 @@ const MAX_DEPTH: usize = 12;
 /// Most groups that are looked at: each costs one small file.
 pub(super) const MAX_SEEN: usize = 4096;
 
-/// Entries of one group's folder that are looked at: some seventy files besides the groups in it.
-const MAX_ENTRIES: usize = 2048;
+/// Entries of one group's folder that are looked at: some seventy files, and more groups in it than are looked at in all.
+const MAX_ENTRIES: usize = MAX_SEEN + 256;
 
 /// Groups below a root.
 #[derive(Debug, Default)]
@@ -74,6 +74,18 @@ mod tests {
         tree.write(&format!("{}memory.current", "d/".repeat(MAX_DEPTH + 3)), "1\n");
         let walk = walk(tree.path());
         assert_eq!((walk.places.len(), walk.cut), (MAX_DEPTH, true));
+    }
+
+    #[test]
+    fn of_groups_side_by_side_as_many_are_looked_at_as_of_others() {
+        let tree = Tree::new();
+        (0..70).for_each(|file| tree.write(&format!("file{file}"), "1\n"));
+        (0..MAX_SEEN).for_each(|group| std::fs::create_dir(tree.at(&group.to_string())).unwrap());
+        let all = walk(tree.path());
+        assert_eq!((all.places.len(), all.cut), (MAX_SEEN, false));
+        std::fs::create_dir(tree.at("more")).unwrap();
+        let cut = walk(tree.path());
+        assert_eq!((cut.places.len(), cut.cut), (MAX_SEEN, true));
     }
 
     #[test]

@@ -84,5 +84,6 @@ stories! {
     a_memory_module_that_breaks,
     a_server_that_runs_out_of_memory_as_it_starts,
     a_service_that_nobody_looked_at_was_killed,
+    a_service_that_ran_into_its_own_limit,
     a_recorded_virtual_machine,
 }

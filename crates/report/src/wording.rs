@@ -87,6 +87,9 @@ pub fn words_of(finding: &Finding) -> Words {
     if rests_on(Check::FilesystemReadOnly, What::Errors) {
         return disks::DAMAGED;
     }
+    if rests_on(Check::OomKills, What::Limit) {
+        return memory::OOM_KILLS_OF_GROUP;
+    }
     words(finding.check)
 }
 

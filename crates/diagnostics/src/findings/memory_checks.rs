@@ -6,7 +6,7 @@ use wire::diagnostics::{
     findings::{Confidence, Evidence, Severity, Unit, What},
     report::SectionId,
     schema::Named,
-    sections::groups::{ControlGroup, Groups},
+    sections::groups::{ControlGroup, Groups, MemoryEvents},
 };
 
 use super::{
@@ -89,31 +89,49 @@ pub(super) fn available(facts: &View<'_>) -> Answers {
 /// look is named.
 pub(super) fn oom_kills(facts: &View<'_>) -> Answers {
     let sample = facts.sample()?;
-    let services =
-        facts.groups().map(|groups| groups.groups.as_slice()).unwrap_or_default().iter().filter_map(|group| {
-            let kills = amount(group.memory_events?.oom_kills);
-            is_service(group).then(|| (Named::Unit(group.name.clone()), kills))
-        });
+    let groups = facts.groups().map(|groups| groups.groups.as_slice()).unwrap_or_default().iter();
     // Between two looks that are far from each other kills may be from any time.
-    let services = services.filter(|_| facts.is_recent(SectionId::Groups)).collect::<Vec<_>>();
-    let seen =
-        kills_lately(facts, sample.memory.oom_kills).map(|(kills, window)| {
-            let killed = services.iter().filter(|(name, kills)| {
-                // What a group of a machine that just started counts is as new as the machine, whoever looked before.
-                let growth = || facts.growth_of_part(name, What::Kills, *kills, window).map_or(0, |growth| growth.by);
-                (if window < KILLS_WINDOW { *kills } else { growth() }) > 0
-            });
-            let killed = killed.map(|(name, _)| name.clone()).collect::<Vec<_>>();
-            let severity = if killed.is_empty() { Severity::Warning } else { Severity::Critical };
-            let reading = Reading::new(Level::if_so(kills > 0, severity))
-                .figure(What::Kills, kills, Unit::Count)
-                .figure(What::Window, window.as_secs(), Unit::Seconds);
-            let names = killed.into_iter().take(NAMED);
-            let names = names.map(|name| Evidence { what: What::Killed, amount: None, name: Some(name) });
-            reading.blame(names).blame(largest(facts))
-        });
-    let counting = |answer: Answer, (name, kills)| answer.counting_part(name, What::Kills, kills);
-    Ok(vec![services.into_iter().fold(Answer::of_machine(seen), counting)])
+    let groups = groups.filter(|group| facts.is_recent(SectionId::Groups) && (is_service(group) || is_limited(group)));
+    let groups = groups.filter_map(|group| Some((group, group.memory_events?))).collect::<Vec<_>>();
+    let seen = kills_lately(facts, sample.memory.oom_kills).map(|(kills, window)| {
+        let grown = |group: &ControlGroup, what, count| match window < KILLS_WINDOW {
+            // What a group of a machine that just started counts is as new as the machine, whoever looked before.
+            true => amount(count),
+            false => {
+                let growth = facts.growth_of_part(&Named::Unit(group.name.clone()), what, amount(count), window);
+                growth.map_or(0, |growth| growth.by)
+            }
+        };
+        let killed = groups
+            .iter()
+            .filter(|(group, events)| is_service(group) && grown(group, What::Kills, events.oom_kills) > 0);
+        let killed = killed.map(|(group, _)| Named::Unit(group.name.clone())).collect::<Vec<_>>();
+        let severity = if killed.is_empty() { Severity::Warning } else { Severity::Critical };
+        let reading = Reading::new(Level::if_so(kills > 0, severity)).figure(What::Kills, kills, Unit::Count);
+        let reading = reading.figure(What::Window, window.as_secs(), Unit::Seconds);
+        let names = killed.into_iter().take(NAMED);
+        let names = names.map(|name| Evidence { what: What::Killed, amount: None, name: Some(name) });
+        let reading = reading.blame(names);
+        // Those that ran out of what they may use, which says nothing about the machine. A group counts what happens in those inside it as
+        // well, so the innermost ones did.
+        let stopped =
+            groups.iter().filter(|(group, events)| is_limited(group) && grown(group, What::LimitHits, events.oom) > 0);
+        let stopped = stopped.collect::<Vec<_>>();
+        let innermost = stopped.iter().filter(|(group, _)| !stopped.iter().any(|(other, _)| contains(group, other)));
+        let in_them = innermost.clone().map(|(group, events)| grown(group, What::Kills, events.oom_kills));
+        if kills > 0 && in_them.fold(0, i64::saturating_add) >= amount(kills) {
+            return reading.blame(innermost.take(NAMED).filter_map(|(group, _)| {
+                Some(named(What::Limit, Named::Unit(group.name.clone()), amount(group.memory_max_kib?), Unit::Kib))
+            }));
+        }
+        reading.blame(largest(facts))
+    });
+    let counting = |answer: Answer, (group, events): (&ControlGroup, MemoryEvents)| {
+        let name = Named::Unit(group.name.clone());
+        let answer = answer.counting_part(name.clone(), What::Kills, amount(events.oom_kills));
+        answer.counting_part(name, What::LimitHits, amount(events.oom))
+    };
+    Ok(vec![groups.into_iter().fold(Answer::of_machine(seen), counting)])
 }
 
 /// Kills in the window, and how long that is.
@@ -261,6 +279,17 @@ fn is_service(group: &ControlGroup) -> bool {
     let unit = name.rsplit('/').next().unwrap_or(name);
     // The one that manages a person's session counts what happens to all that they run.
     unit.ends_with(".service") && !unit.starts_with("user@")
+}
+
+fn is_limited(group: &ControlGroup) -> bool {
+    group.memory_max_kib.is_some()
+}
+
+/// Whether `inner` is somewhere in `outer`.
+fn contains(outer: &ControlGroup, inner: &ControlGroup) -> bool {
+    let (outer, inner) = (outer.name.raw(), inner.name.raw());
+    let below = inner.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'));
+    below || outer == "/" && inner != "/"
 }
 
 /// Why there is no pressure stall information.

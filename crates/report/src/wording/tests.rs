@@ -86,7 +86,7 @@ fn figure(what: What, value: i64, unit: Unit) -> Evidence {
 
 /// All words there are: those of each check, and those for findings that rest on something else.
 fn all_words() -> impl Iterator<Item = (Check, Words)> {
-    let others = [(Check::FilesystemReadOnly, disks::DAMAGED)];
+    let others = [(Check::FilesystemReadOnly, disks::DAMAGED), (Check::OomKills, memory::OOM_KILLS_OF_GROUP)];
     Check::ALL.iter().map(|check| (*check, words(*check))).chain(others)
 }
 
@@ -174,6 +174,19 @@ fn a_disk_that_has_errors_and_can_be_written_is_not_said_to_be_protected() {
         (words_of(&damaged), technical(&damaged).as_str()),
         (words(damaged.check), "/home: read-only, it stopped")
     );
+}
+
+#[test]
+fn who_was_ended_at_a_limit_of_its_own_is_not_told_that_the_computer_lacks_memory() {
+    let mut killed = finding(Check::OomKills, Verdict::Fail);
+    killed.evidence = vec![figure(What::Kills, 1, Unit::Count), figure(What::Window, 840, Unit::Seconds)];
+    assert!(plain(&killed).starts_with("There was no memory left for a program"), "{}", plain(&killed));
+    killed.evidence.push(Evidence {
+        name: Some(Named::Unit(Label::cut("web.service"))),
+        ..figure(What::Limit, 262_144, Unit::Kib)
+    });
+    assert!(plain(&killed).starts_with("A part of the system may use only so much memory"), "{}", plain(&killed));
+    assert!(technical(&killed).contains("at the limit of web.service 256 MiB"), "{}", technical(&killed));
 }
 
 #[test]

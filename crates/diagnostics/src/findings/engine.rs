@@ -55,9 +55,14 @@ struct Standing {
     fails: Option<(Severity, WallTime)>,
     /// Since when it is at least that bad without a break, by severity.
     over: [Option<(Moment, WallTime)>; Severity::ALL.len()],
-    /// When it was last seen.
+    /// When it was first and last seen.
+    watched: Moment,
     seen: Moment,
 }
+
+/// Why something that is over its threshold does not fail, where nobody watched it for as long as it has to be.
+const NOT_HELD_YET: &str =
+    "it is over its threshold, and has not been watched for long enough to tell whether that lasts";
 
 impl Engine {
     /// Knows nothing yet.
@@ -127,7 +132,12 @@ impl Engine {
         match answer.seen {
             Ok(reading) => {
                 let fails = standing.step(reading.level, rule.hold, now, wall);
-                judged(rule, answer.subject, reading, fails)
+                let pending = standing.may_fail_soon(reading.level, rule.hold, now);
+                let finding = judged(rule, answer.subject, reading, fails);
+                match pending {
+                    true => Finding { verdict: Verdict::Unknown, reason: Some(Sentence::cut(NOT_HELD_YET)), ..finding },
+                    false => finding,
+                }
             }
             Err(missing) => {
                 standing.interrupt();
@@ -139,12 +149,22 @@ impl Engine {
 
 impl Standing {
     fn new(now: Moment) -> Self {
-        Self { fails: None, over: [None; Severity::ALL.len()], seen: now }
+        Self { fails: None, over: [None; Severity::ALL.len()], watched: now, seen: now }
     }
 
     /// Nobody saw it: whether it is still over a threshold is not known.
     fn interrupt(&mut self) {
         self.over = [None; Severity::ALL.len()];
+    }
+
+    /// Whether it is over a threshold and does not fail for no other reason than that it was not watched for the whole hold time. One that
+    /// was watched for longer passes until the time is over, lest each short rise is news.
+    fn may_fail_soon(&self, level: Level, hold: Hold, now: Moment) -> bool {
+        let held = |severity| hold.of_severity(severity) <= now - self.watched;
+        self.fails.is_none()
+            && level
+                .raised()
+                .is_some_and(|raised| Severity::ALL.iter().any(|severity| *severity <= raised && !held(*severity)))
     }
 
     /// Takes the next reading, and says how bad it is now and since when.

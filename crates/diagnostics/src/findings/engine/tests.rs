@@ -47,6 +47,13 @@ impl Told {
         Self { engine: Engine::new(), rule: rule_with(hold), secs: 1000 }
     }
 
+    /// One that has seen "a" for long enough by the second 1000.
+    fn watching(hold: Hold) -> Self {
+        let mut told = Self { secs: 900, ..Self::new(hold) };
+        (0..10).for_each(|_| drop(told.value(10)));
+        told
+    }
+
     fn tell(&mut self, answers: Answers) -> Judgement {
         let (now, wall) = at(self.secs);
         let mut judgement = Judgement { findings: Vec::new(), left_out: 0 };
@@ -62,7 +69,7 @@ impl Told {
 
 #[test]
 fn a_figure_has_to_be_over_its_threshold_for_the_hold_time() {
-    let mut told = Told::new(HOLD);
+    let mut told = Told::watching(HOLD);
     for _ in 0..6 {
         assert_eq!(told.value(90).verdict, Verdict::Pass);
     }
@@ -72,8 +79,23 @@ fn a_figure_has_to_be_over_its_threshold_for_the_hold_time() {
 }
 
 #[test]
-fn one_good_sample_begins_the_hold_time_again() {
+fn what_is_over_its_threshold_and_was_not_watched_for_the_hold_time_is_not_said_to_be_fine() {
     let mut told = Told::new(HOLD);
+    assert_eq!(told.value(80).verdict, Verdict::Pass);
+    for _ in 0..5 {
+        let pending = told.value(90);
+        assert_eq!((pending.verdict, pending.severity, pending.since), (Verdict::Unknown, None, None));
+        assert_eq!(pending.reason.as_ref().map(Sentence::raw), Some(NOT_HELD_YET));
+    }
+    assert_eq!(told.value(90).verdict, Verdict::Pass, "by now it could have been over it for long enough, and was not");
+    assert_eq!(told.value(90).verdict, Verdict::Fail);
+    assert_eq!(Told::new(HOLD).value(80).verdict, Verdict::Pass);
+    assert_eq!(Told::new(Hold::NONE).value(90).verdict, Verdict::Fail);
+}
+
+#[test]
+fn one_good_sample_begins_the_hold_time_again() {
+    let mut told = Told::watching(HOLD);
     for value in [90, 90, 90, 90, 90, 80, 90, 90, 90, 90, 90, 90] {
         assert_eq!(told.value(value).verdict, Verdict::Pass);
     }
@@ -114,7 +136,7 @@ fn what_cannot_be_seen_is_unknown_and_stands_as_before_when_it_is_seen_again() {
 
 #[test]
 fn a_hold_time_does_not_run_while_nothing_is_seen() {
-    let mut told = Told::new(HOLD);
+    let mut told = Told::watching(HOLD);
     told.value(90);
     told.secs += 3600;
     assert_eq!(told.value(90).verdict, Verdict::Pass, "the machine slept for an hour");
@@ -267,7 +289,7 @@ proptest! {
     /// A check that did not see its subject never says that it is fine, whatever was before.
     #[test]
     fn unknown_is_never_a_pass(steps in proptest::collection::vec(proptest::option::of(0_i64..120), 1..80)) {
-        let mut told = Told::new(HOLD);
+        let mut told = Told::watching(HOLD);
         for step in steps {
             let answer = match step {
                 Some(value) => reads("a", value),

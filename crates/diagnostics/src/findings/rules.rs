@@ -16,7 +16,8 @@ pub(crate) struct Rule {
     pub(crate) hold: Hold,
     /// An id of `report::runbooks`.
     pub(crate) runbook: &'static str,
-    /// What else, should it fail, does not fail because of this once this passes.
+    /// What else, should it fail, does not fail because of this once this passes. Only what looks at the same time: a unit that failed
+    /// yesterday may well have failed of what is long over.
     pub(crate) exonerates: &'static [Check],
 }
 
@@ -75,23 +76,23 @@ pub(crate) fn rule(check: Check) -> Rule {
         C::LevelShift => new(system::level_shift, "what-changed"),
         C::MemoryPressure => {
             let hold = Hold::of(memory_checks::PRESSURE_HOLD);
-            new(memory_checks::pressure, "memory-pressure").hold(hold).exonerates(&[C::IoPressure, C::LoadPerCore])
+            new(memory_checks::pressure, "memory-pressure").hold(hold).exonerates(&[C::IoPressure])
         }
         C::MemoryAvailable => {
             let hold = Hold::of(memory_checks::AVAILABLE_HOLD);
             new(memory_checks::available, "memory-pressure").hold(hold).exonerates(&[C::MemoryPressure, C::SwapUse])
         }
-        C::OomKills => new(memory_checks::oom_kills, "out-of-memory").exonerates(&[C::FailedUnit, C::Crashes]),
+        C::OomKills => new(memory_checks::oom_kills, "out-of-memory"),
         C::SwapUse => new(memory_checks::swap, "swap").exonerates(&[C::IoPressure, C::DiskSaturated]),
-        C::MemoryErrors => new(memory_checks::errors, "bad-memory").exonerates(&[C::Crashes]),
+        C::MemoryErrors => new(memory_checks::errors, "bad-memory"),
         C::MemoryLeak => new(memory_checks::leak, "memory-leak").exonerates(&[C::MemoryAvailable]),
-        C::GroupLimit => new(memory_checks::group_limit, "group-limit").exonerates(&[C::OomKills]),
-        C::IoPressure => new(disks::pressure, "slow-disk").exonerates(&[C::CpuIowait]),
-        C::SpaceUsed => new(filesystems::space, "disk-full").exonerates(&[C::FailedUnit]),
+        C::GroupLimit => new(memory_checks::group_limit, "group-limit"),
+        C::IoPressure => new(disks::pressure, "slow-disk"),
+        C::SpaceUsed => new(filesystems::space, "disk-full"),
         C::SpaceForecast => new(filesystems::forecast, "disk-fill").hold(Hold::of(filesystems::FORECAST_HOLD)),
-        C::InodesUsed => new(filesystems::inodes, "inodes").exonerates(&[C::FailedUnit]),
-        C::FilesystemReadOnly => new(filesystems::read_only, "read-only").version(2).exonerates(&[C::FailedUnit]),
-        C::MountUnresponsive => new(filesystems::unresponsive, "dead-mount").exonerates(&[C::LoadPerCore]),
+        C::InodesUsed => new(filesystems::inodes, "inodes"),
+        C::FilesystemReadOnly => new(filesystems::read_only, "read-only").version(2),
+        C::MountUnresponsive => new(filesystems::unresponsive, "dead-mount"),
         C::DiskSaturated => new(disks::saturated, "slow-disk").version(2).exonerates(&[C::IoPressure, C::CpuIowait]),
         C::NvmeWarning => new(disks::nvme_warning, "backup-now").exonerates(&[C::DiskSaturated, C::FilesystemReadOnly]),
         C::NvmeWear => new(disks::nvme_wear, "backup-now"),

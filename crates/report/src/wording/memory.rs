@@ -25,7 +25,7 @@ pub(super) const OOM_KILLS: Words = Words {
     question: "Could all programs keep running?",
     plain: "There was no memory left for a program, so it was ended[: {killed}]. What was not saved in it is lost. Close what you do not \
         need before you start it again.",
-    technical: "{kills} kills in {window}[; killed: {killed}]",
+    technical: "kills: {kills} in {window}[; killed: {killed}]",
     rules_out: "No process was killed for want of memory.",
 };
 
@@ -34,7 +34,7 @@ pub(super) const OOM_KILLS_OF_GROUP: Words = Words {
     title: "A service ran out of its own memory",
     plain: "A part of the system may use only so much memory, and a program in it was ended because it needed more[: {killed}]. What was \
         not saved in it is lost. The rest of your computer was not affected. Whoever set it up can give it more.",
-    technical: "{kills} kills in {window}, at the limit of {limit}[; killed: {killed}]",
+    technical: "kills: {kills} in {window}, at the limit of {limit}[; killed: {killed}]",
     ..OOM_KILLS
 };
 

@@ -24,7 +24,7 @@ pub(super) const RETRANSMITS: Words = Words {
     question: "Does data get through at the first try?",
     plain: "Much of what your computer sends gets lost on the way and has to be sent again, so the internet is slow. Try again over a \
         cable or closer to the router. It may also be the provider.",
-    technical: "{retransmit-share} of segments sent again over {window}[ ({segments} segments)]",
+    technical: "{retransmit-share} of segments sent again over {window}[; sent in all: {segments}]",
     rules_out: "TCP does not lose what it sends.",
 };
 

@@ -23,7 +23,7 @@ use std::{
 };
 
 use diagnostics::{Collector, Privacy, Question, Roots, Sampler, Scopes, Sources, Survey};
-use isolated::{program, scratch, skip, succeed};
+use isolated::{mount, program, scratch, skip, succeed};
 use rustix::{
     io::Errno,
     time::{ClockId, clock_gettime},
@@ -128,6 +128,13 @@ fn ext4(options: &str) -> Option<PathBuf> {
     }
     assert!(mounted.status.success(), "{said}");
     Some(point)
+}
+
+/// Mounts what [`ext4`] mounted anew, so that it has what is really on its disk and no more.
+fn mount_again(point: &Path) {
+    succeed("umount", &[point.to_str().unwrap()]);
+    let image = point.with_file_name("images").join("image");
+    mount(&["-t", "ext4", "-o", "loop", image.to_str().unwrap(), point.to_str().unwrap()]);
 }
 
 /// The folder whose list of blocks makes no sense.

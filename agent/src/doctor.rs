@@ -12,7 +12,7 @@ use std::{
 };
 
 use diagnostics::{Monitor, Privacy, Roots, Scopes, Survey, Wanted};
-use report::wording::{plain, technical, words};
+use report::wording::{plain, technical, words_of};
 use transport::clock;
 use unicode_width::UnicodeWidthStr as _;
 use wire::diagnostics::findings::{Evidence, Finding, Severity, Verdict, What};
@@ -216,7 +216,7 @@ fn tell(report: &Report) -> String {
             Some(Severity::Warning) => "LOOK AT",
             Some(Severity::Info) | None => "NOTE",
         };
-        text.push_str(&format!("{weight}  {}\n", words(finding.check).title));
+        text.push_str(&format!("{weight}  {}\n", words_of(finding).title));
         text.push_str(&paragraph(&plain(finding), "  "));
         text.push_str(&paragraph(&technical(finding), "  > "));
         text.push('\n');
@@ -224,7 +224,7 @@ fn tell(report: &Report) -> String {
     if text.is_empty() {
         text.push_str("Nothing was found to be wrong.\n\n");
     }
-    let title = |finding: &Finding| words(finding.check).title;
+    let title = |finding: &Finding| words_of(finding).title;
     let told = of(Verdict::Fail).map(title).collect::<BTreeSet<_>>();
     let passed = of(Verdict::Pass).map(title).filter(|title| !told.contains(title)).collect::<BTreeSet<_>>();
     if !passed.is_empty() {
@@ -239,7 +239,7 @@ fn untold<'f>(findings: impl Iterator<Item = &'f Finding>) -> String {
     let mut reasons = BTreeMap::<String, BTreeMap<&str, BTreeSet<String>>>::new();
     for finding in findings {
         let reason = finding.reason.as_ref().map_or_else(String::new, |reason| shown(reason.raw()));
-        let things = reasons.entry(why_not(&reason)).or_default().entry(words(finding.check).title).or_default();
+        let things = reasons.entry(why_not(&reason)).or_default().entry(words_of(finding).title).or_default();
         things.extend(finding.subject.as_ref().map(|subject| shown(subject.label().raw())));
     }
     if reasons.is_empty() {

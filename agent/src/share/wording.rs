@@ -24,7 +24,9 @@ pub(super) fn ability(ability: Ability) -> &'static str {
             "See network addresses and names, and test connections: to the relay, the router, the name servers, and what you have listed in \
              the settings"
         }
-        Ability::DiagProcess => "See single running programs in full: their files, limits and memory",
+        Ability::DiagProcess => {
+            "See every running program and whose it is, and single ones in full: their files, limits and memory"
+        }
         Ability::DiagArguments => "See what one program was started with, once",
         Ability::DiagNames => "See names as they are: of users, folders, printers and this computer",
         Ability::DiagIdentifiers => "See serial numbers and hardware addresses as they are",

@@ -36,7 +36,9 @@ mod recorder {
         let mut names = Names::default();
         let mut card = collector.identity();
         card.redact(&mut names);
-        let mut sections = survey.read(SectionId::ALL, SECTION_DEADLINE, wall());
+        // No check looks at every process.
+        let asked = SectionId::ALL.iter().copied().filter(|section| *section != SectionId::Processes);
+        let mut sections = survey.read(&asked.collect::<Vec<_>>(), SECTION_DEADLINE, wall());
         sections.redact(&mut names);
         let mut stretches = Vec::new();
         for number in 0..samples {

@@ -92,6 +92,8 @@ mod pressure {
 }
 mod processes {
     #[cfg(target_os = "linux")]
+    pub(crate) mod all;
+    #[cfg(target_os = "linux")]
     pub(crate) mod arguments;
     #[cfg(target_os = "linux")]
     pub(crate) mod detail;

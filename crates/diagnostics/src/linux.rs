@@ -77,10 +77,7 @@ impl Machine {
     /// As [`Machine::new`], with another way to ask how full a file system is.
     pub(crate) fn asking(roots: Roots, now: Moment, space: AskSpace) -> Self {
         let Roots { proc, sys, etc, .. } = &roots;
-        let units = Units {
-            ticks_per_second: rustix::param::clock_ticks_per_second().max(1),
-            page_kib: u64::try_from(rustix::param::page_size() / 1024).unwrap_or(4),
-        };
+        let units = Units::of_this_machine();
         let mut machine = Self {
             stat: KernelFile::new(proc.join("stat")),
             loadavg: KernelFile::new(proc.join("loadavg")),

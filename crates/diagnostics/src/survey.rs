@@ -270,6 +270,9 @@ fn read(section: SectionId, sources: &Sources, manifest: &mut Manifest) -> Optio
         ($($variant:ident => $module:ident,)*) => {
             match section {
                 $(SectionId::$variant => crate::$module::linux::read(sources, manifest).map(|c| Content::$variant(Box::new(c))),)*
+                SectionId::Processes => {
+                    crate::processes::all::read(sources, manifest).map(|all| Content::Processes(Box::new(all)))
+                }
                 _ => {
                     manifest.missing(section.name(), "it is read only for a question that says of what");
                     None

@@ -288,6 +288,9 @@ fn no_secret_of_a_machine_of_files_leaves_it() {
             Some(Content::Services(services)) => {
                 assert_eq!(services.autostart.iter().map(Label::raw).collect::<Vec<_>>(), ["qanaryown.desktop"]);
             }
+            Some(Content::Processes(all)) => {
+                assert!(all.processes.iter().any(|row| row.owner.raw() == "qanaryuser"), "{all:?}");
+            }
             Some(Content::Network(network)) => {
                 let sources = network.proxies.iter().map(|proxy| proxy.source).collect::<Vec<_>>();
                 assert_eq!(sources, [EnvironmentFolder, Gnome, Gnome, Kde, Kde]);

@@ -217,11 +217,23 @@ fn section(section: &Section, page: &mut Markup) {
     page.raw("</section>\n");
 }
 
+/// A table with more rows is opened by whoever wants to read it.
+const FOLDED: usize = 100;
+
 /// Writes blocks, whose parts have headings of `level`.
 fn blocks(blocks: &[Block], level: u8, page: &mut Markup) {
     for block in blocks {
         match block {
             Block::Facts(all) => facts(all, page),
+            Block::Table(one) if one.rows.len() > FOLDED => {
+                page.raw("<details><summary>")
+                    .text(&one.caption)
+                    .raw(": ")
+                    .number(count(&one.rows))
+                    .raw("</summary>\n");
+                table(one, page);
+                page.raw("</details>\n");
+            }
             Block::Table(one) => table(one, page),
             Block::Unknown(names) => {
                 page.element("<p class=\"soft\">Not known: ", &names.join(", "), ".</p>\n");

@@ -10,6 +10,7 @@
 //! | [`runbooks`] | what to look at next, without changing anything |
 //! | [`units`] | amounts as people write them |
 //! | [`html`], [`markdown`], [`text`] | a report as a page, as a document, as lines of a terminal |
+//! | [`processes`] | every process as a tree |
 //! | [`diff`] | what is different between two reports |
 //! | [`export`] | samples and findings for the programs that collect them, and series as CSV |
 //! | [`spark`], [`watch`] | series as a line of blocks, and a machine on one screen |
@@ -23,6 +24,7 @@ pub mod html;
 pub mod markdown;
 mod naming;
 mod outline;
+pub mod processes;
 pub mod runbooks;
 pub mod spark;
 mod template;

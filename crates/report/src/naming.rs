@@ -70,6 +70,7 @@ const BARE: &[(&str, &str)] = &[
 const NAMES: &[&str] = &[
     "pid",
     "ppid",
+    "parent",
     "tid",
     "port",
     "ports",

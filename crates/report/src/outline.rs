@@ -3,7 +3,7 @@
 //! Every text in it is safe on a terminal; whoever writes a page or a document escapes it for that.
 
 use wire::{
-    diagnostics::report::{Coverage, Outcome, Report, SectionReport},
+    diagnostics::report::{Content, Coverage, Outcome, Report, SectionReport},
     text::shown,
 };
 
@@ -269,8 +269,26 @@ impl Section {
     }
 }
 
-/// Lays out one section.
-pub(crate) fn section(report: &SectionReport) -> Section {
+/// Processes of which a row is laid out; [`crate::processes`] tells of all.
+const MAX_PROCESSES: usize = 200;
+
+/// What was found, as it is laid out.
+fn content_blocks(content: &Content) -> Vec<Block> {
+    let Content::Processes(all) = content else { return blocks(&Tree::of(content)) };
+    let mut some = all.clone();
+    some.processes.sort_by_key(|row| std::cmp::Reverse((row.resident_kib, row.cpu_ms)));
+    some.processes.truncate(MAX_PROCESSES);
+    some.processes.sort_by_key(|row| row.pid);
+    let mut out = blocks(&Tree::of(&some));
+    if some.processes.len() < all.processes.len() {
+        let largest = format!("the {MAX_PROCESSES} with most memory, of {}", all.processes.len());
+        out.insert(0, Block::Facts(vec![("Shown here".to_owned(), largest)]));
+    }
+    out
+}
+
+/// How a section came about, in a sentence or two.
+pub(crate) fn how_it_came(report: &SectionReport) -> String {
     let took = naming::value("took_ms", &Tree::Number(report.took_ms.into())).unwrap_or_default();
     let what = match report.outcome {
         Outcome::Complete => "Complete".to_owned(),
@@ -279,6 +297,16 @@ pub(crate) fn section(report: &SectionReport) -> Section {
         Outcome::Unavailable => "This system has nothing of the kind".to_owned(),
         Outcome::NotAllowed => "Not allowed by the end user".to_owned(),
     };
+    match report.outcome {
+        Outcome::Complete | Outcome::Partial | Outcome::TimedOut => {
+            format!("{what}. Read {} in {took}.", when(report.taken_at))
+        }
+        Outcome::Unavailable | Outcome::NotAllowed => format!("{what}."),
+    }
+}
+
+/// Lays out one section.
+pub(crate) fn section(report: &SectionReport) -> Section {
     let read = |coverage: Coverage| match coverage {
         Coverage::Read => "read",
         Coverage::Partial => "in part",
@@ -293,13 +321,8 @@ pub(crate) fn section(report: &SectionReport) -> Section {
         title: capital(report.section.name()),
         anchor: report.section.name(),
         complete: matches!(report.outcome, Outcome::Complete | Outcome::Unavailable),
-        outcome: match report.outcome {
-            Outcome::Complete | Outcome::Partial | Outcome::TimedOut => {
-                format!("{what}. Read {} in {took}.", when(report.taken_at))
-            }
-            Outcome::Unavailable | Outcome::NotAllowed => format!("{what}."),
-        },
-        blocks: report.content.as_ref().map(|content| blocks(&Tree::of(content))).unwrap_or_default(),
+        outcome: how_it_came(report),
+        blocks: report.content.as_ref().map(content_blocks).unwrap_or_default(),
         sources: Table {
             caption: "What it was read from".to_owned(),
             columns: ["Source", "Read", "Why not"].map(plain).into(),
@@ -361,6 +384,8 @@ pub(crate) fn gaps(report: &Report) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use wire::diagnostics::sections::processes::{ProcessRow, Processes};
+
     use super::*;
 
     fn record(fields: &[(&'static str, Tree)]) -> Tree {
@@ -376,6 +401,22 @@ mod tests {
             Some(Block::Facts(facts)) => facts,
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn of_many_processes_the_largest_are_laid_out() {
+        let row = |pid| ProcessRow { pid, resident_kib: u64::from(pid % 1000), ..ProcessRow::default() };
+        let shown = |count: u32| {
+            let all = Processes { seen: count, left_out: 0, processes: (0..count).map(row).collect() };
+            let blocks = content_blocks(&Content::Processes(Box::new(all)));
+            let rows = blocks.iter().find_map(|block| match block {
+                Block::Table(table) => Some(table.rows.len()),
+                Block::Facts(_) | Block::Part { .. } | Block::Unknown(_) => None,
+            });
+            (rows, facts(&blocks)[0].1.clone())
+        };
+        assert_eq!(shown(150), (Some(150), "150".to_owned()), "how many were seen");
+        assert_eq!(shown(950), (Some(MAX_PROCESSES), "the 200 with most memory, of 950".to_owned()));
     }
 
     #[test]

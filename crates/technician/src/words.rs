@@ -11,7 +11,7 @@ pub(crate) fn ability(ability: Ability) -> &'static str {
         Ability::DiagBasic => "live figures of the machine",
         Ability::DiagLogs => "log lines",
         Ability::DiagNetwork => "addresses, routes, probes",
-        Ability::DiagProcess => "single processes in full",
+        Ability::DiagProcess => "every process, single ones in full",
         Ability::DiagNames => "names of people, folders and machines as they are",
         Ability::DiagArguments => "arguments of one process",
         Ability::DiagIdentifiers => "serial numbers and hardware addresses as they are",

@@ -43,7 +43,7 @@ abilities! {
     DiagLogs = "diag.logs",
     /// Addresses, routes, probes of allowed targets.
     DiagNetwork = "diag.network",
-    /// Everything about single processes but their arguments.
+    /// Every process, and everything about single ones, but their arguments.
     DiagProcess = "diag.process",
     /// Seeing the screen.
     ScreenView = "screen.view",

@@ -18,11 +18,12 @@ use wire::{
     diagnostics::{
         Panels,
         inspect::{About, ExactInspection, HistoryQuery, Inspect, Inspected},
-        report::SectionId,
+        report::{Content, Outcome, SectionId, SectionReport},
         sections::{
             logs::LogQuery,
             probes::{ProbeRequest, Target},
             process::{Arguments, CommandLine},
+            processes::{ProcessRow, Processes},
         },
         sent::{SentHeader, SentKind},
     },
@@ -307,6 +308,7 @@ fn what_can_be_inspected() {
     for (what, golden) in [
         (Inspect::Report, "00"),
         (Inspect::Section(SectionId::System), "0100"),
+        (Inspect::Section(SectionId::Processes), "0115"),
         (Inspect::Process { pid: 300, start_ticks: Some(7) }, "02fb2c010107"),
         (Inspect::History(query), "03fbe803fc701101003c01086d656d6f72792e2a"),
         (Inspect::Logs(LogQuery::default()), "040006000000c8"),
@@ -326,7 +328,7 @@ fn what_can_be_inspected() {
     nothing_is::<ToAgent>(&[7, 1, 5, 0, 4]);
     let names = SectionId::ALL.iter().map(|section| section.name()).collect::<Vec<_>>();
     let golden = "system hardware storage network groups power services clock logs updates crashes users security printers \
-                  displays certificates changes ladder errors process probes";
+                  displays certificates changes ladder errors process probes processes";
     assert_eq!(names.join(" "), golden);
 }
 
@@ -338,6 +340,42 @@ fn what_a_person_is_asked_to_let_be_read() {
     nothing_is::<ExactInspection>(&[1, 0, 1]);
     let asking = ToTechnician::Asking { subject: Subject::Inspection(InspectionId(3)), answer_within_secs: 60 };
     pin_one(&asking, "0002033c");
+}
+
+#[test]
+fn the_answer_about_every_process() {
+    let first = ProcessRow {
+        pid: 1,
+        start_ticks: 3,
+        name: Label::cut("systemd"),
+        owner: Label::cut("root"),
+        state: 'S',
+        threads: 1,
+        resident_kib: 12_800,
+        cpu_ms: 5,
+        age_secs: Some(10),
+        ..ProcessRow::default()
+    };
+    let second = ProcessRow {
+        pid: 2,
+        parent: 2,
+        name: Label::cut("k\n\u{1b}"),
+        state: 'I',
+        kernel_thread: true,
+        ..ProcessRow::default()
+    };
+    let found = Processes { seen: 3, left_out: 1, processes: vec![first, second] };
+    let golden = "0301020100030773797374656d6404726f6f74530001fb003205010a020200036b0a1b00490100000000";
+    pin_one(&found, golden);
+    let section = SectionReport {
+        section: SectionId::Processes,
+        taken_at: WallTime(5),
+        took_ms: 12,
+        outcome: Outcome::Partial,
+        sources: Vec::new(),
+        content: Some(Content::Processes(Box::new(found))),
+    };
+    pin_one(&Inspected::Section(Box::new(section)), &format!("0115050c01000115{golden}"));
 }
 
 #[test]

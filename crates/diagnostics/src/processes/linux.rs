@@ -29,13 +29,13 @@ use super::{
 use crate::{gaps::Gaps, rates::per_second_u32, text::number};
 
 /// Most processes that are looked at: 32,768 take about a fifth of a second.
-const MAX_SCANNED: u32 = 32_768;
+pub(super) const MAX_SCANNED: u32 = 32_768;
 
 /// A listed process's owner is looked up when it comes into the list, and again after this many samples.
 const OWNER_EVERY: u32 = 60;
 
 /// The kernel's state letters of a process that waits for a device and cannot be interrupted, and of one that runs.
-const STUCK: u8 = b'D';
+pub(super) const STUCK: u8 = b'D';
 const RUNNING: u8 = b'R';
 
 /// A process is at rest after so many looks at which everything was as before.
@@ -73,6 +73,15 @@ pub(crate) struct Processes {
 pub(crate) struct Units {
     pub(crate) ticks_per_second: u64,
     pub(crate) page_kib: u64,
+}
+
+impl Units {
+    pub(crate) fn of_this_machine() -> Self {
+        Self {
+            ticks_per_second: rustix::param::clock_ticks_per_second().max(1),
+            page_kib: u64::try_from(rustix::param::page_size() / 1024).unwrap_or(4),
+        }
+    }
 }
 
 /// What one scan found.

@@ -7,12 +7,16 @@ use crate::text::{fields, number, signed};
 /// The kernel cuts a program's name at 15 bytes, and a kernel worker's at 63.
 const NAME_BYTES: usize = 63;
 
+/// The flag of a process that is a part of the kernel (`PF_KTHREAD` of the kernel's `sched.h`).
+const KERNEL_THREAD: u64 = 0x0020_0000;
+
 /// What the line says that is of use here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stat {
     pub(super) name: Name,
     pub(super) state: u8,
     pub(super) parent: u32,
+    pub(super) kernel_thread: bool,
     /// Ticks spent in the program and in the kernel for it; those of children are not its own.
     pub(super) ticks: u64,
     pub(super) nice: i32,
@@ -41,7 +45,8 @@ impl Stat {
         let state = *rest.next()?.first()?;
         let parent = rest.next().and_then(number)?;
         let mut at = |skip: usize| rest.nth(skip).and_then(number);
-        let (user, system) = (at(9)?, at(0)?);
+        let flags = at(4)?;
+        let (user, system) = (at(4)?, at(0)?);
         let nice = rest.nth(3).and_then(signed)?;
         let mut at = |skip: usize| rest.nth(skip).and_then(number);
         let (threads, start_ticks) = (at(0)?, at(1)?);
@@ -50,6 +55,7 @@ impl Stat {
             name,
             state,
             parent: u32::try_from(parent).unwrap_or(0),
+            kernel_thread: flags & KERNEL_THREAD != 0,
             ticks: user.saturating_add(system),
             nice: i32::try_from(nice).unwrap_or(0),
             threads,
@@ -98,6 +104,7 @@ mod tests {
             name: Name::cut(b"cat"),
             state: b'R',
             parent: 1,
+            kernel_thread: false,
             ticks: 150,
             nice: 0,
             threads: 7,
@@ -105,6 +112,8 @@ mod tests {
             resident_pages: 409,
         };
         assert_eq!(stat, expected);
+        let worker = "2 (kthreadd) S 0 0 0 0 -1 2129984 0 0 0 0 0 12 0 0 20 0 1 0 3 0 0 18446744073709551615";
+        assert!(Stat::parse(worker.as_bytes()).unwrap().kernel_thread);
     }
 
     #[test]

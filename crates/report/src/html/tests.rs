@@ -1,6 +1,9 @@
 use proptest::prelude::*;
 use wire::{
-    diagnostics::report::Report,
+    diagnostics::{
+        report::{Content, Report, SectionId},
+        sections::processes::{ProcessRow, Processes},
+    },
     text::{Label, shown},
 };
 
@@ -150,6 +153,21 @@ fn nothing_that_a_machine_names_is_markup_in_any_field_of_any_section() {
         }
         assert!(!page.contains(['\u{1b}', '\u{202e}', '\u{2066}', '\r', '\u{7}']));
     }
+}
+
+#[test]
+fn a_long_table_is_folded() {
+    let mut report = testing::report();
+    let row = |pid| ProcessRow { pid, ..ProcessRow::default() };
+    let all = Processes { seen: 101, left_out: 0, processes: (0..101).map(row).collect() };
+    for section in &mut report.sections {
+        if section.section == SectionId::Processes {
+            section.content = Some(Content::Processes(Box::new(all.clone())));
+        }
+    }
+    let page = html(&report);
+    read(&page).unwrap();
+    assert!(page.contains("<details><summary>Processes: 101</summary>"));
 }
 
 #[test]

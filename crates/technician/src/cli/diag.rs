@@ -206,8 +206,13 @@ pub(crate) struct DiagReportArgs {
     pub(crate) json: bool,
 }
 
-/// One part of the catalogue.
+/// One part of the catalogue. All of them need diag.basic but logs (diag.logs), network (diag.network) and processes (diag.process).
 #[derive(Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  assent diag section storage
+  assent diag section processes            every process below the one that started it
+  assent diag section processes --json     the same as rows")]
 pub(crate) struct DiagSectionArgs {
     #[command(flatten)]
     pub(crate) session: SessionArg,

@@ -193,7 +193,7 @@ impl SectionId {
         match self {
             Self::Logs => Ability::DiagLogs,
             Self::Network | Self::Probes => Ability::DiagNetwork,
-            Self::Process => Ability::DiagProcess,
+            Self::Process | Self::Processes => Ability::DiagProcess,
             Self::System
             | Self::Hardware
             | Self::Storage

@@ -234,6 +234,8 @@ sections! {
     Process(process) = "process",
     /// Probes of the network.
     Probes(probes) = "probes",
+    /// Every process, without arguments.
+    Processes(processes) = "processes",
 }
 
 impl Report {

@@ -15,6 +15,7 @@ pub mod power;
 pub mod printers;
 pub mod probes;
 pub mod process;
+pub mod processes;
 pub mod security;
 pub mod services;
 pub mod storage;

@@ -196,7 +196,11 @@ fn saved(path: &Path) -> Result<Report, Problem> {
 }
 
 fn show_section(found: &SectionReport, json: bool) -> Result<Exit, Problem> {
-    print(&if json { output::json_line(found) } else { report::markdown::section(found) })
+    print(&match report::processes::tree(found) {
+        _ if json => output::json_line(found),
+        Some(tree) => tree,
+        None => report::markdown::section(found),
+    })
 }
 
 fn plain(lines: Vec<Line>) -> String {

@@ -138,7 +138,7 @@ mod storage {
 }
 #[cfg(target_os = "linux")]
 mod network {
-    mod desktop;
+    pub(crate) mod desktop;
     mod gvdb;
     pub(crate) mod links;
     pub(crate) mod linux;
@@ -254,6 +254,9 @@ pub use collector::{Collector, MIN_INTERVAL, Wanted};
 pub use governor::{Governor, Intervals, Observed};
 #[cfg(target_os = "linux")]
 pub use monitor::{IDLE_PERIOD, Monitor, OPENING_SECTIONS};
+#[cfg(target_os = "linux")]
+#[doc(hidden)]
+pub use network::desktop::check_dconf;
 pub use privacy::{Cleared, Privacy, Scopes, WITHHELD};
 #[cfg(target_os = "linux")]
 pub use probes::{

@@ -48,6 +48,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "beat", read: messages::beat },
     Target { name: "certificate", read: handshake::certificate },
     Target { name: "channel", read: messages::channel },
+    Target { name: "dconf", read: stored::dconf },
     Target { name: "diagnostics", read: stream::diagnostics },
     Target { name: "exact_run", read: messages::exact_run },
     Target { name: "from_relay", read: messages::from_relay },

@@ -1,6 +1,6 @@
-//! The history of a machine, as a disk gives it back.
+//! What a disk gives back: the history of a machine, and settings that any program of the person's may have written.
 
-use diagnostics::history;
+use diagnostics::{check_dconf, history};
 
 use super::Verdict;
 
@@ -8,4 +8,9 @@ use super::Verdict;
 /// whole file reaches.
 pub(super) fn history(bytes: &[u8]) -> Verdict {
     Verdict::accepted_if(history::check_any(bytes))
+}
+
+/// A database of dconf, in which the desktop keeps its proxies.
+pub(super) fn dconf(bytes: &[u8]) -> Verdict {
+    Verdict::accepted_if(check_dconf(bytes))
 }

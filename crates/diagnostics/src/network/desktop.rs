@@ -63,6 +63,22 @@ fn gnome(file: &[u8]) -> io::Result<Vec<Proxy>> {
     })
 }
 
+/// Checks what has to hold whatever a database of dconf holds, for fuzzers. Returns whether it tells of a proxy.
+///
+/// # Panics
+///
+/// If a rule is broken.
+#[doc(hidden)]
+pub fn check_dconf(file: &[u8]) -> bool {
+    let Ok(proxies) = gnome(file) else { return false };
+    assert!(proxies.len() <= PURPOSES.len(), "a proxy for nothing");
+    for proxy in &proxies {
+        assert!(!proxy.host.raw().contains(['@', '/']), "more than a host is kept: {proxy:?}");
+    }
+    assert_eq!(gnome(file).ok().as_ref(), Some(&proxies), "a database is read in two ways");
+    !proxies.is_empty()
+}
+
 /// The group `Proxy Settings` of `kioslaverc` (`kprotocolmanager.cpp` of KIO). Host and port may have a space between them.
 fn kde(file: &[u8]) -> io::Result<Vec<Proxy>> {
     let (mut kind, mut script, mut hosts) = ("", "", [""; PURPOSES.len()]);

@@ -161,6 +161,11 @@ async fn arguments_are_shown_after_a_yes_to_that_process_without_what_looks_like
     let program = with_secrets()?;
     let pid = program.pid().to_string();
 
+    let tree = world.technician.run(["diag", "section", "processes"]).await?;
+    assert_eq!(tree.code(), 0, "{}", tree.stderr);
+    let row = tree.stdout.lines().find(|line| line.trim_start().starts_with(&format!("{pid} ")));
+    assert!(row.is_some_and(|row| row.ends_with(" sh")) && !tree.stdout.contains(SECRET), "{}", tree.stdout);
+
     let mut asking = world.technician.start(["diag", "process", &pid, "--arguments"])?;
     world.share.asked().await?;
     world.share.sees("to see what one program was started with").await?;

@@ -44,6 +44,9 @@ pub enum CommandError {
     /// As many questions are open as an agent takes.
     #[error("too many questions are waiting for an answer")]
     TooMany,
+    /// Inspections were asked for faster than an agent takes for what a person does.
+    #[error("too much was asked for in too short a time")]
+    TooFast,
     /// The request names nothing, something twice, no time, or something that is asked for with each use.
     #[error("the request is malformed: runs and transfers are asked for one by one, everything else at most once")]
     Malformed,

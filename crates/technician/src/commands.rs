@@ -144,6 +144,7 @@ fn refused(reason: &RefusedReason) -> (Exit, &'static str) {
         RefusedReason::Malformed => (Exit::Other, "Try again; if it repeats, attach again."),
         RefusedReason::TooMany => (Exit::Other, "Wait until one of the other commands is done."),
         RefusedReason::TooManyQuestions => (Exit::Denied, "Wait until the end user has answered the open questions."),
+        RefusedReason::TooFast => (Exit::Other, "Wait a moment and try again."),
         RefusedReason::TooSlow => (Exit::Other, "Read the output faster, or write it to a file."),
         RefusedReason::NotReady(NotReady::NotAnswered | NotReady::Paused) => {
             (Exit::Denied, "Wait for the end user; assent status says how it stands.")

@@ -119,15 +119,17 @@ impl TechnicianSession {
     ///
     /// # Errors
     ///
-    /// [`CommandError::Over`], [`CommandError::Malformed`], or [`CommandError::TooMany`]: too many are open, or they came faster than an
-    /// agent takes for what a person does.
+    /// [`CommandError::Over`], [`CommandError::Malformed`], [`CommandError::TooMany`] or [`CommandError::TooFast`].
     pub fn inspect(&mut self, what: Inspect, now: Moment) -> Result<InspectionId, CommandError> {
         self.check_open()?;
         if !what.is_sound() {
             return Err(CommandError::Malformed);
         }
-        if self.inspections.open.len() >= limits::INSPECTIONS_AT_ONCE || !self.inspections.budget.spend(1, now) {
+        if self.inspections.open.len() >= limits::INSPECTIONS_AT_ONCE {
             return Err(CommandError::TooMany);
+        }
+        if !self.inspections.budget.spend(1, now) {
+            return Err(CommandError::TooFast);
         }
         self.inspections.last += 1;
         let inspection = InspectionId(self.inspections.last);

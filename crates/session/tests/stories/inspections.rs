@@ -321,7 +321,7 @@ fn commands_that_ask_without_a_pause_are_slowed_down_before_the_agent_takes_it_f
                 session.finish_inspection(inspection);
             }
             Err(error) => {
-                assert_eq!(error, CommandError::TooMany);
+                assert_eq!(error, CommandError::TooFast);
                 slowed += 1;
             }
         }

@@ -219,6 +219,9 @@ pub(crate) enum RefusedReason {
     /// As many questions are open as the end user's machine takes.
     #[error("too many questions are waiting for an answer")]
     TooManyQuestions,
+    /// More was asked for in a short time than the end user's machine takes for what a person does.
+    #[error("too much was asked for in too short a time")]
+    TooFast,
     /// The run or request cannot be put into a message.
     #[error("{detail}")]
     Invalid {

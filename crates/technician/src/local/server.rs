@@ -361,7 +361,7 @@ impl Client {
             Err(RefusedReason::NotReady(NotReady::Paused)) => return Ok(Page::NotNow(Some(Flow::Paused))),
             Err(RefusedReason::NotReady(NotReady::Reconnecting)) => return Ok(Page::NotNow(Some(Flow::Reconnecting))),
             // Other commands have as much read as there may be at once.
-            Err(RefusedReason::TooManyQuestions) => return Ok(Page::NotNow(None)),
+            Err(RefusedReason::TooManyQuestions | RefusedReason::TooFast) => return Ok(Page::NotNow(None)),
             Err(RefusedReason::NotReady(NotReady::Over)) => return Ok(self.over().await),
             Err(reason) => return Ok(Page::Last(Reply::Refused { reason })),
         };

@@ -422,6 +422,7 @@ fn refused(error: CommandError) -> RefusedReason {
     match error {
         CommandError::Over => RefusedReason::NotReady(NotReady::Over),
         CommandError::TooMany => RefusedReason::TooManyQuestions,
+        CommandError::TooFast => RefusedReason::TooFast,
         CommandError::Malformed | CommandError::Proposal(_) | CommandError::NoSuchRun | _ => {
             RefusedReason::Invalid { detail: error.to_string() }
         }

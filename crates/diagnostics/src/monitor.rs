@@ -276,7 +276,7 @@ impl Monitor {
         }
         self.whole_at = Some(now);
         figures.extend(self.outlook.today(&self.sections, wall));
-        figures.extend(self.busiest.note(std::mem::take(&mut self.busy), (now, wall), self.period));
+        figures.extend(self.busiest.note(std::mem::take(&mut self.busy), (now, wall)));
         self.ring.push(&figures, wall, now);
         if let Some(Files::Written(store)) = &mut self.files {
             store.push(&figures, wall, now);

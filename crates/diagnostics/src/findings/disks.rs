@@ -168,7 +168,7 @@ fn failing_sectors(facts: &View<'_>, device: &BlockDevice, health: &Health, ata:
     }
     let bad = known.iter().flatten().filter(|raw| **raw > 0).count();
     let sum = failing_sectors_sum(ata).unwrap_or(0);
-    // Since this program started, or in the month that is kept.
+    // Since this program started, or on several days of the month that is kept.
     let before = [facts.first(Some(&subject), What::Errors), facts.trends().sectors_of(&subject)];
     let rises = before.into_iter().flatten().any(|before| sum > before);
     let failed = health.passed == Some(false);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use wire::{
     diagnostics::{
-        findings::{Confidence, Severity, Unit, What},
+        findings::{Confidence, Evidence, Severity, Unit, What},
         report::SectionId,
         schema::Named,
         sections::{
@@ -18,6 +18,8 @@ use wire::{
     text::Label,
     time::WallTime,
 };
+
+use crate::history::is_kernel_interface;
 
 use super::{
     answer::{Answer, Answers, Missing, Reading, amount, machine, named, permille},
@@ -261,26 +263,38 @@ pub(super) fn level_shift(facts: &View<'_>) -> Answers {
     }
     let answer = |shift: &LevelShift| {
         // Each disk and each interface shifts for itself.
-        let figure = match &shift.subject {
-            Some(subject) => Named::Technical(Label::cut(&format!("{} of {}", shift.figure.raw(), subject.raw()))),
-            None => Named::Technical(shift.figure.clone()),
-        };
+        let figure = figure_of(&shift.figure, shift.subject.as_ref());
         let ago = days_or_less(shift.since, facts.wall());
         let mut reading = Reading::new(Level::is(Severity::Info))
             .sure(shift.confidence)
             .figure(What::Before, shift.before, shift.unit)
             .figure(What::After, shift.after, shift.unit)
             .figure(What::Age, ago, Unit::Seconds);
-        if let Some(subject) = &shift.subject {
-            reading = reading.word(What::About, subject);
-        }
-        let odd = shift.odd.iter();
-        let odd =
-            odd.map(|one| named(What::OddToo, Named::Technical(one.name.clone()), one.permille.into(), Unit::Permille));
+        let about = shift.subject.iter();
+        reading =
+            reading.blame(about.map(|name| Evidence { what: What::About, amount: None, name: Some(name.clone()) }));
+        let odd = shift.odd.iter().map(|one| {
+            named(What::OddToo, figure_of(&one.figure, one.subject.as_ref()), one.permille.into(), Unit::Permille)
+        });
         reading = reading.blame(odd);
         Answer::about(figure, Ok(reading))
     };
     Ok(shifts.iter().map(answer).collect())
+}
+
+/// A figure and the thing that it is of, in one name, which nothing can be taken out of any more: what a person or a hardware address may
+/// be in is not named.
+fn figure_of(figure: &Label, subject: Option<&Named>) -> Named {
+    let thing = match subject {
+        None => return Named::Technical(figure.clone()),
+        Some(Named::Technical(name)) => name.raw(),
+        Some(Named::Network(name)) if is_kernel_interface(name.raw()) => name.raw(),
+        Some(Named::Network(_)) => "an interface",
+        Some(Named::Identifier(_) | Named::Unit(_) | Named::Path(_) | Named::Personal(_) | Named::Text(_)) => {
+            "something"
+        }
+    };
+    Named::Technical(Label::cut(&format!("{} of {thing}", figure.raw())))
 }
 
 fn days_until(now: WallTime, then: WallTime) -> i64 {

@@ -76,13 +76,13 @@ pub struct WearTrend {
     pub worn: Forecast,
 }
 
-/// What the counters of an ATA disk were, that go before failures.
+/// What the counters of an ATA disk were, that go before failures, before they went up.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SectorTrend {
     /// Its name.
     pub name: Named,
-    /// Their sum at first, in the month that is kept.
+    /// Their sum before it went up on two days at least of the month that is kept.
     pub before: i64,
 }
 
@@ -92,8 +92,8 @@ pub struct SectorTrend {
 pub struct LevelShift {
     /// Which figure, such as `cpu.busy`.
     pub figure: Label,
-    /// Of which thing, as the kernel or its vendor calls it; absent where it is the whole machine.
-    pub subject: Option<Label>,
+    /// Of which thing; absent where it is the whole machine.
+    pub subject: Option<Named>,
     /// What it counts.
     pub unit: Unit,
     /// The level before.
@@ -113,8 +113,10 @@ pub struct LevelShift {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OddFigure {
-    /// Which figure, and of which thing if it is not the whole machine.
-    pub name: Label,
+    /// Which figure.
+    pub figure: Label,
+    /// Of which thing; absent where it is the whole machine.
+    pub subject: Option<Named>,
     /// How much of the time that is, in thousandths.
     pub permille: u16,
 }
@@ -162,7 +164,9 @@ impl Trends {
         let mut groups = groups.and_then(|rows| leaks(rows, true));
         if let Some(groups) = &mut groups {
             let of_one = |group: &LeakTrend, process: &LeakTrend| {
-                process.grows_kib_per_hour.saturating_mul(10) >= group.grows_kib_per_hour.saturating_mul(7)
+                let (process, group) = (process.grows_kib_per_hour, group.grows_kib_per_hour);
+                process.saturating_mul(10) >= group.saturating_mul(7)
+                    && process.saturating_mul(7) <= group.saturating_mul(10)
             };
             groups.retain(|group| !processes.iter().flatten().any(|process| of_one(group, process)));
         }
@@ -186,15 +190,24 @@ impl Trends {
         self.batteries = trends(batteries, &|points| battery_health(points, BATTERY_WORN_PERMILLE));
     }
 
-    /// Looks what the counters of ATA disks were: for each its name and the sums of the last month, in order of time.
+    /// Looks which counters of ATA disks go up: for each its name and the sums of the last month, in order of time.
+    ///
+    /// Disks are known by the kernel's names, which can be others' after a start. So a sum that goes down is another disk's, and one that
+    /// went up once may be. Sums beyond what is kept exactly say nothing.
     pub fn look_at_sectors(&mut self, disks: &[(Named, Vec<Point>)]) {
-        let first = |(name, points): &(Named, Vec<Point>)| {
-            Some(SectorTrend { name: name.clone(), before: points.first()?.value })
+        let rising = |(name, points): &(Named, Vec<Point>)| {
+            let sums = points.iter().map(|point| point.value).collect::<Vec<_>>();
+            let since = sums.windows(2).rposition(|pair| pair[0] > pair[1]).map_or(0, |place| place + 1);
+            let own = sums.get(since..).unwrap_or_default();
+            let rises = own.windows(2).filter(|pair| pair[0] < pair[1]).count();
+            let exact = own.last().is_some_and(|last| *last < i64::from(i32::MAX));
+            let before = own.first().filter(|_| rises >= 2 && exact)?;
+            Some(SectorTrend { name: name.clone(), before: *before })
         };
-        self.sectors = Some(disks.iter().filter_map(first).collect());
+        self.sectors = Some(disks.iter().filter_map(rising).collect());
     }
 
-    /// What the counters of an ATA disk were at first, in the month that is kept.
+    /// What the counters of an ATA disk were before they went up, in the month that is kept; none if they did not.
     pub(super) fn sectors_of(&self, disk: &Named) -> Option<i64> {
         self.sectors.iter().flatten().find(|trend| trend.name == *disk).map(|trend| trend.before)
     }
@@ -263,6 +276,22 @@ mod tests {
         trends.look_at_space(&[(Label::cut("/"), 1 << 20, points(|_| 1000)[..3].to_vec())]);
         trends.look_at_memory(None, Some(&[]), (1 << 20, 2 << 20));
         assert!(trends.space.is_none() && trends.leaks.is_none());
+    }
+
+    #[test]
+    fn a_group_is_told_beside_a_process_that_grows_otherwise_and_not_beside_one_that_grows_alike() {
+        let row =
+            |name: &str, mib: i64| (Label::cut(name), Growth::Own, points(move |step| (1 << 20) + step * (mib << 10)));
+        let told = |process: i64, group: i64| {
+            let mut trends = Trends::default();
+            let (processes, groups) = ([row("browser", process)], [row("workers.service", group)]);
+            trends.look_at_memory(Some(&processes), Some(&groups), (2 << 20, 16 << 20));
+            trends.leaks.unwrap().iter().map(|leak| (leak.name.raw().to_owned(), leak.group)).collect::<Vec<_>>()
+        };
+        let (browser, workers) = (("browser".to_owned(), false), ("workers.service".to_owned(), true));
+        assert_eq!(told(10, 10), [browser.clone()]);
+        assert_eq!(told(30, 10), [browser.clone(), workers.clone()]);
+        assert_eq!(told(10, 30), [browser, workers]);
     }
 
     #[test]

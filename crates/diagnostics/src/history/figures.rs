@@ -87,7 +87,7 @@ closed! {
         TcpRetransmits = "tcp.retransmits",
         /// Sum of the counters of an ATA disk that go before failures.
         DiskSectors = "disk.sectors",
-        /// Time that a program took of one processor, all its processes together, in the minute that ended. Of the ten busiest.
+        /// Time that a program took of one processor, all its processes together, in the minute before. Of the ten busiest.
         ProcessCpu = "process.cpu",
         /// Requests that a disk had outstanding, on average.
         DiskQueue = "disk.queue",

@@ -1,9 +1,12 @@
 //! What a change of level is looked at beside: what the history knows to be usual at this hour of the week, and which other figures
 //! moved as they seldom do. Both need files of days and weeks; without them nothing is said.
 
-use std::cmp::Reverse;
+use std::time::Duration;
 
-use wire::{diagnostics::report::Series, text::Label, time::WallTime};
+use wire::{
+    diagnostics::report::Series,
+    time::{Moment, WallTime},
+};
 
 use super::trends::back;
 use crate::{
@@ -31,6 +34,12 @@ const MODEL_EVERY: usize = 3 * 60;
 
 /// What is asked whether it was odd: the quarter of an hour in which the shift was and was noticed.
 const JUDGED_MINUTES: usize = 15;
+
+/// So many of its minutes have to be known.
+const LEAST_JUDGED: usize = 12;
+
+/// A look takes days of history, so it stands for so long.
+const LOOKED_EVERY: Duration = Duration::from_mins(5);
 
 /// How far back models go: three days.
 const MODEL_DAYS: u64 = 3;
@@ -90,40 +99,63 @@ pub(super) fn is_usual(
         .is_some_and(|usual| (shift.after - usual.spread.median).abs() < least.max(USUAL_SIGMAS * usual.spread.sigma()))
 }
 
-/// The figures other than `key` that moved as odd as never in the last days, the oddest first. It ranks evidence and raises nothing.
-pub(super) fn odd_then(key: &SeriesKey, wall: WallTime, history: impl Fn(&Query) -> Vec<Series>) -> Vec<OddFigure> {
+/// Which figures moved lately as odd as never in the last days. It ranks evidence and raises nothing.
+#[derive(Debug, Default)]
+pub(super) struct Odd {
+    /// When that was looked at, and what was found, the oddest first. One event moves many figures: they share one look at the files.
+    looked: Option<(Moment, Vec<OddFigure>)>,
+}
+
+impl Odd {
+    /// The oddest figures other than `key`.
+    pub(super) fn beside(
+        &mut self,
+        key: &SeriesKey,
+        (now, wall): (Moment, WallTime),
+        history: impl Fn(&Query) -> Vec<Series>,
+    ) -> Vec<OddFigure> {
+        if self.looked.as_ref().is_none_or(|(at, _)| now - *at >= LOOKED_EVERY) {
+            self.looked = Some((now, odd_then(wall, history)));
+        }
+        let own = key.subject.as_ref().map(Subject::named);
+        let all = self.looked.iter().flat_map(|(_, odd)| odd);
+        let others = all.filter(|odd| odd.figure.raw() != key.figure.name() || odd.subject != own);
+        others.take(MAX_ODD).cloned().collect()
+    }
+}
+
+fn odd_then(wall: WallTime, history: impl Fn(&Query) -> Vec<Series>) -> Vec<OddFigure> {
     let asked = back(wall, MODEL_DAYS, MINUTE_SECS, Fold::Mean, &RANKED.into_iter().collect());
-    let own = key.subject.as_ref().map(Subject::named);
     let all = history(&asked);
-    let others = all.iter().filter(|series| series.figure.raw() != key.figure.name() || series.subject != own);
-    let mut odd = others
+    let mut odd = all
+        .iter()
         .filter_map(|series| {
-            let oddness = oddness(series).filter(|oddness| *oddness >= LEAST_ODD)?;
-            let name = match &series.subject {
-                Some(subject) => format!("{} of {}", series.figure.raw(), subject.label().raw()),
-                None => series.figure.raw().to_owned(),
-            };
-            Some((oddness, OddFigure { name: Label::cut(&name), permille: permille(oddness) }))
+            let oddness = oddness(series, wall).filter(|oddness| *oddness >= LEAST_ODD)?;
+            let (figure, subject) = (series.figure.clone(), series.subject.clone());
+            Some((oddness, OddFigure { figure, subject, permille: permille(oddness) }))
         })
         .collect::<Vec<_>>();
     odd.sort_by(|(a, _), (b, _)| b.total_cmp(a));
-    odd.truncate(MAX_ODD);
     odd.into_iter().map(|(_, odd)| odd).collect()
 }
 
-/// How much of the newest quarter of an hour of `series` no model of the time before knows.
-fn oddness(series: &Series) -> Option<f64> {
+/// How much of the quarter of an hour before `wall` no model of the time before knows, in `series`.
+fn oddness(series: &Series, wall: WallTime) -> Option<f64> {
+    let step_ms = u64::from(series.step_secs.max(1)) * 1000;
+    let steps = usize::try_from(wall.0.saturating_sub(series.start.0).div_ceil(step_ms)).ok()?;
+    let (before, judged) = series.values.split_at_checked(steps.checked_sub(JUDGED_MINUTES)?)?;
     // Where nothing was measured nothing moved: a gap is left out, not filled.
-    let values = series.values.iter().flatten().copied().collect::<Vec<_>>();
-    let (before, judged) = values.split_at_checked(values.len().checked_sub(JUDGED_MINUTES)?)?;
+    let judged = judged.iter().flatten().copied().collect::<Vec<_>>();
+    if judged.len() < LEAST_JUDGED {
+        return None;
+    }
+    let before = before.iter().flatten().copied().collect::<Vec<_>>();
     let mut vote = Vote::default();
-    let mut ends = (0..=before.len()).rev().step_by(MODEL_EVERY).take(MAX_MODELS).collect::<Vec<_>>();
-    ends.sort_by_key(|end| Reverse(*end));
-    for end in ends {
+    for end in (0..=before.len()).rev().step_by(MODEL_EVERY).take(MAX_MODELS) {
         let window = end.checked_sub(MODEL_MINUTES).and_then(|start| before.get(start..end));
         window.and_then(Model::train).into_iter().for_each(|model| vote.add(model));
     }
-    vote.oddness(judged)
+    vote.oddness(&judged)
 }
 
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share is between 0 and 1")]
@@ -135,7 +167,7 @@ fn permille(share: f64) -> u16 {
 mod tests {
     use std::collections::BTreeSet;
 
-    use wire::time::Moment;
+    use wire::text::Label;
 
     use super::*;
 
@@ -187,10 +219,22 @@ mod tests {
         let figures: [(_, &dyn Fn(u64) -> i64); 3] =
             [(Figure::DiskBusy, &wild), (Figure::NetworkSent, &calm), (Figure::CpuBusy, &wild)];
         let past = history(&figures);
-        let odd = odd_then(&SeriesKey::machine(Figure::CpuBusy), NOW, &past);
-        assert_eq!(odd.iter().map(|odd| odd.name.raw()).collect::<Vec<_>>(), ["disk.busy"]);
+        let key = SeriesKey::machine(Figure::CpuBusy);
+        let odd = Odd::default().beside(&key, (Moment::default(), NOW), &past);
+        assert_eq!(odd.iter().map(|odd| odd.figure.raw()).collect::<Vec<_>>(), ["disk.busy"]);
         assert!((300..=1000).contains(&odd[0].permille));
-        assert!(odd_then(&SeriesKey::machine(Figure::CpuBusy), NOW, |_: &Query| Vec::new()).is_empty());
+        let nothing = |_: &Query| Vec::new();
+        assert!(Odd::default().beside(&key, (Moment::default(), NOW), nothing).is_empty());
+        // What was odd an hour ago explains nothing now.
+        let gone = |query: &Query| {
+            let mut series = past(query);
+            series.iter_mut().for_each(|one| {
+                let there = one.values.len() - 60;
+                one.values[there..].fill(None);
+            });
+            series
+        };
+        assert!(Odd::default().beside(&key, (Moment::default(), NOW), gone).is_empty());
     }
 
     #[test]
@@ -202,7 +246,7 @@ mod tests {
             asked.from = WallTime(NOW.0 - hours * HOUR_MS);
             history(&[(Figure::DiskBusy, &wild)])(&asked).remove(0)
         };
-        assert!(oddness(&series(24)).is_some());
-        assert_eq!((oddness(&series(1)), oddness(&series(0))), (None, None));
+        assert!(oddness(&series(24), NOW).is_some());
+        assert_eq!((oddness(&series(1), NOW), oddness(&series(0), NOW)), (None, None));
     }
 }

@@ -1,6 +1,6 @@
 //! Remembers, minute by minute, which programs took most processor time, so that it can be told afterwards who was busy then.
 
-use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use wire::{
     text::Label,
@@ -32,17 +32,17 @@ pub(super) struct Busiest {
 }
 
 impl Busiest {
-    /// Takes the busiest programs, each with the thousandths of one processor that it takes, measured at `now`; the next sample comes
-    /// `every` later. Returns what is told of the minute if it ends with this sample.
+    /// Takes the busiest programs, each with the thousandths of one processor that it takes, measured at `now`. Returns what is told of the
+    /// minute before if this is the first sample after it.
     pub(super) fn note(
         &mut self,
         programs: Vec<(Label, u32)>,
         (now, wall): (Moment, WallTime),
-        every: Duration,
     ) -> Vec<(SeriesKey, i64)> {
         let minute = wall.0 / MINUTE_MS;
+        // Of one that ended longer ago it would be told at the wrong time.
+        let told = if self.minute.checked_add(1) == Some(minute) { self.end(now) } else { Vec::new() };
         if minute != self.minute {
-            // Nobody measured when the one before ended.
             (self.samples, self.minute) = (0, minute);
             self.sums.clear();
         }
@@ -50,15 +50,14 @@ impl Busiest {
         for (name, permille) in programs {
             *self.sums.entry(name).or_default() += u64::from(permille);
         }
-        let every = u64::try_from(every.as_millis()).unwrap_or(MINUTE_MS);
-        if wall.0.saturating_add(every) / MINUTE_MS == minute {
-            return Vec::new();
-        }
+        told
+    }
+
+    fn end(&mut self, now: Moment) -> Vec<(SeriesKey, i64)> {
         let samples = u64::from(self.samples.max(1));
         let means = std::mem::take(&mut self.sums).into_iter().map(|(name, sum)| (name, sum / samples));
         let mut busy = means.filter(|(_, mean)| *mean >= u64::from(LEAST_PERMILLE)).collect::<Vec<_>>();
         busy.sort_by_key(|(_, mean)| Reverse(*mean));
-        self.samples = 0;
         self.named.retain(|_, told| now - *told < RING_TIME);
         let named = &mut self.named;
         let told = busy.into_iter().take(TOLD).filter(|(name, _)| {
@@ -75,22 +74,22 @@ impl Busiest {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
-    const EVERY: Duration = Duration::from_secs(5);
-
-    /// What is told of the minute that begins at `minute`, in which `programs` says at each sample who is busy.
+    /// What is told of the minute that begins at `minute`, in which `programs` says at each sample who is busy; one follows after it.
     fn told(busiest: &mut Busiest, minute: u64, programs: impl Fn(u64) -> Vec<(String, u32)>) -> Vec<(String, i64)> {
-        let samples = (0..12).flat_map(|sample| {
-            let rows = programs(sample).into_iter().map(|(name, permille)| (Label::cut(&name), permille)).collect();
-            let secs = minute * 60 + sample * 5;
-            let at = (Moment::from_origin(Duration::from_secs(secs)), WallTime(secs * 1000));
-            let told = busiest.note(rows, at, EVERY);
-            assert!(told.is_empty() || sample == 11, "a minute is told when it ends");
-            told
-        });
+        let mut note = |rows: Vec<(String, u32)>, secs: u64| {
+            let rows = rows.into_iter().map(|(name, permille)| (Label::cut(&name), permille)).collect();
+            busiest.note(rows, (Moment::from_origin(Duration::from_secs(secs)), WallTime(secs * 1000)))
+        };
+        for sample in 0..12 {
+            let told = note(programs(sample), minute * 60 + sample * 5);
+            assert!(told.is_empty() || sample == 0, "a minute is told when it is over");
+        }
         let named = |key: SeriesKey| key.subject.unwrap().named().label().raw().to_owned();
-        samples.map(|(key, permille)| (named(key), permille)).collect()
+        note(Vec::new(), minute * 60 + 60).into_iter().map(|(key, permille)| (named(key), permille)).collect()
     }
 
     #[test]
@@ -101,16 +100,16 @@ mod tests {
             if sample < 6 { of(&[("backup", 800), ("editor", 20)]) } else { of(&[("editor", 20), ("shell", 1)]) }
         });
         assert_eq!(minute, [("backup".to_owned(), 400), ("editor".to_owned(), 20)]);
-        assert_eq!(told(&mut busiest, 9, |_| of(&[("editor", 30)])), [("editor".to_owned(), 30)]);
-        assert!(told(&mut busiest, 10, |_| Vec::new()).is_empty());
+        assert_eq!(told(&mut busiest, 10, |_| of(&[("editor", 30)])), [("editor".to_owned(), 30)]);
+        assert!(told(&mut busiest, 20, |_| Vec::new()).is_empty());
     }
 
     #[test]
     fn a_program_that_changes_its_name_does_not_crowd_out_the_others_for_good() {
         let mut busiest = Busiest::default();
         let mut names = std::collections::BTreeSet::new();
-        for minute in 0..14 {
-            let rows = told(&mut busiest, minute, |sample| vec![(format!("x{minute}-{sample}"), 1000)]);
+        for minute in 0..7 {
+            let rows = told(&mut busiest, minute * 2, |sample| vec![(format!("x{minute}-{sample}"), 1000)]);
             names.extend(rows.into_iter().map(|(name, _)| name));
         }
         assert_eq!(names.len(), MAX_NAMES);

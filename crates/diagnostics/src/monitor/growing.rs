@@ -80,6 +80,9 @@ impl GrowingGroups {
     pub(super) fn note_groups(&mut self, groups: &Groups, now: Moment) {
         let names = groups.groups.iter().map(|group| group.name.raw()).collect::<Vec<_>>();
         let holds = |name: &str| {
+            if name == "/" {
+                return names.len() > 1;
+            }
             let inside = |other: &&str| other.strip_prefix(name).is_some_and(|rest| rest.starts_with('/'));
             names.iter().any(inside)
         };

@@ -8,11 +8,11 @@ use wire::{
     time::{Moment, WallTime},
 };
 
-use super::beside::{is_usual, odd_then};
+use super::beside::{Odd, is_usual};
 use crate::{
     findings::LevelShift,
     forecast,
-    history::{Figure, Query, RING_TIME, SeriesKey},
+    history::{Figure, Query, RING_TIME, SeriesKey, Subject},
 };
 
 /// Most series that are watched: each takes at most 5 KiB.
@@ -27,6 +27,7 @@ pub(super) struct Shifts {
     watched: BTreeMap<SeriesKey, Watched>,
     standing: BTreeMap<SeriesKey, Standing>,
     samples: usize,
+    odd: Odd,
 }
 
 #[derive(Debug)]
@@ -91,13 +92,13 @@ impl Shifts {
         let ago = u64::try_from((now - shift.since).as_millis()).unwrap_or(u64::MAX);
         let told = LevelShift {
             figure: Label::cut(key.figure.name()),
-            subject: key.subject.as_ref().map(|subject| subject.named().label().clone()),
+            subject: key.subject.as_ref().map(Subject::named),
             unit: key.figure.unit(),
             before: whole(shift.before),
             after: whole(shift.after),
             since: WallTime(wall.0.saturating_sub(ago)),
             confidence: Confidence::Medium,
-            odd: odd_then(key, wall, history),
+            odd: self.odd.beside(key, (now, wall), history),
         };
         self.standing.insert(key.clone(), Standing { since: shift.since, told });
     }
